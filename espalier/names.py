@@ -1,0 +1,32 @@
+"""Names that reach a path, a partition key or SQL, validated once, at the door."""
+
+from __future__ import annotations
+
+import re
+
+from espalier.errors import UsageError
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?", re.ASCII)
+MAX_LENGTH = 64
+
+
+def check_dataset_name(name: str) -> str:
+    """Return ``name`` if it is a slug that is safe as a file name, a partition key and in SQL.
+
+    Raises
+    ------
+    UsageError
+        For anything but lower-case letters, digits, ``_`` and ``-`` (at most 64, not at the ends).
+    """
+    if len(name) <= MAX_LENGTH and _SLUG.fullmatch(name):
+        return name
+    raise UsageError(
+        f"{name!r} is not a dataset name.",
+        f"Use lower-case letters, digits, '-' and '_', at most {MAX_LENGTH}, for example {slugify(name)!r}.",
+    )
+
+
+def slugify(text: str) -> str:
+    """Turn any text (a folder's name) into a valid dataset name."""
+    slug = re.sub(r"[^a-z0-9_-]+", "-", text.lower(), flags=re.ASCII).strip("-_")[:MAX_LENGTH].strip("-_")
+    return slug or "dataset"

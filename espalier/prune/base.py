@@ -1,0 +1,210 @@
+"""What a prune method is: parameters in a frozen dataclass, data in the call, everything in the result.
+
+Here live the types that every method shares. The methods themselves stand one a file beside this one,
+their names in ``registry.py``; nothing here knows tables, recipes' text form or Dagster.
+
+Row order is the order of sample_id throughout, so a tie that ends on the row index ends on the sample id.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from espalier.errors import EspalierError
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Clusters of the samples.
+
+    Attributes
+    ----------
+    assignment : ndarray of shape (n_samples,), int32
+        Cluster of each sample, in [0, n_clusters).
+    distance : ndarray of shape (n_samples,), float32
+        Cosine distance of each sample to its own centroid, in [0, 2].
+    size : ndarray of shape (n_clusters,), int64
+        Members of each cluster.
+    complexity : ndarray of shape (n_clusters,), float64, or None
+        d_intra * d_inter of each cluster (arXiv 2401.04578, section 3).
+    centroids : ndarray of shape (n_clusters, dim), float32, or None
+        Unit centroids.
+    """
+
+    assignment: np.ndarray
+    distance: np.ndarray
+    size: np.ndarray
+    complexity: np.ndarray | None = None
+    centroids: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of the samples, several or none each, in compressed rows.
+
+    Attributes
+    ----------
+    indptr : ndarray of shape (n_samples + 1,), int64
+        ``codes[indptr[i]:indptr[i + 1]]`` are the labels of sample i.
+    codes : ndarray of shape (n_labels_in_all,), int32
+        Indices into ``names``; no label twice within a sample.
+    names : tuple of str
+        The label names, sorted.
+    """
+
+    indptr: np.ndarray
+    codes: np.ndarray
+    names: tuple[str, ...]
+
+    def first(self) -> np.ndarray:
+        """Return the first label of each sample, -1 where there is none: (n_samples,) int32."""
+        out = np.full(len(self.indptr) - 1, -1, np.int32)
+        has = self.indptr[1:] > self.indptr[:-1]
+        out[has] = self.codes[self.indptr[:-1][has]]
+        return out
+
+    def take(self, rows: np.ndarray) -> Labels:
+        """Return the labels of ``rows`` (indices), in that order."""
+        counts = np.diff(self.indptr)[rows]
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        flat = np.repeat(self.indptr[:-1][rows] - indptr[:-1], counts) + np.arange(indptr[-1])
+        return Labels(indptr, self.codes[flat], self.names)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a method may look at. A method names in ``needs`` what it reads; the rest may be None.
+
+    Attributes
+    ----------
+    n : int
+        Number of samples; every array has one row a sample, in order of sample_id.
+    vectors : ndarray of shape (n, dim), float32
+        Unit embeddings.
+    hashes, text_hashes : ndarray of shape (n, bits // 8), uint8
+        Packed SimHash bits of the image and of its text (caption, or label names).
+    clusters : Clusters
+    labels : Labels
+    grids : ndarray of shape (n, 243), uint16
+        Area means of a 9 x 9 grid an RGB channel (the near-duplicate feature's source).
+    """
+
+    n: int
+    vectors: np.ndarray | None = None
+    hashes: np.ndarray | None = None
+    text_hashes: np.ndarray | None = None
+    clusters: Clusters | None = None
+    labels: Labels | None = None
+    grids: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> Features:
+        """Return the features of ``rows`` (ascending indices) only; cluster numbers stay as they are."""
+
+        def pick(x: np.ndarray | None) -> np.ndarray | None:
+            return None if x is None else x[rows]
+
+        clusters = self.clusters and dataclasses.replace(
+            self.clusters,
+            assignment=self.clusters.assignment[rows],
+            distance=self.clusters.distance[rows],
+            size=np.bincount(self.clusters.assignment[rows], minlength=len(self.clusters.size)),
+        )
+        return Features(
+            len(rows),
+            pick(self.vectors),
+            pick(self.hashes),
+            pick(self.text_hashes),
+            clusters,
+            self.labels and self.labels.take(rows),
+            pick(self.grids),
+        )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a method kept, and enough to say why in words.
+
+    Attributes
+    ----------
+    kept : ndarray of shape (n,), bool
+        Exactly ``target`` are True.
+    score : ndarray of shape (n,), float64
+        The number that the method ranked by; greater is kept first.
+    group : ndarray of shape (n,), int32
+        The group (cluster, label, bin) whose quota decided; 0 throughout when there is one group.
+    rank : ndarray of shape (n,), int64
+        1-based place of the sample inside its group, in the order of keeping.
+    quota : ndarray of shape (n_groups,), int64
+        How many each group keeps.
+    group_word : str
+        What a group is: "cluster", "label", "bin", "" for one group.
+    order_word : str
+        What comes first: "hardest", "easiest", "drawn", "nearest", ...
+    group_names : tuple of str
+        Names of the groups where they have some (labels); empty means that numbers are shown.
+    """
+
+    kept: np.ndarray
+    score: np.ndarray
+    group: np.ndarray
+    rank: np.ndarray
+    quota: np.ndarray
+    group_word: str = ""
+    order_word: str = "drawn"
+    group_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A prune method; subclasses add their parameters as dataclass fields with defaults.
+
+    Class attributes
+    ----------------
+    name, summary : str
+        As in a recipe; one line for ``espalier methods``.
+    needs : frozenset of str
+        Fields of Features that must be there: "vectors", "hashes", "clusters", "complexity", "labels", ...
+    accepts : frozenset of str
+        Which of the shared parameters (Scope) make sense: "seed", "space", "min_per_class", "subsets".
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class"})
+
+    @property
+    @abstractmethod
+    def needs(self) -> frozenset[str]:
+        """Fields of Features that this method, with these parameters, reads."""
+
+    @abstractmethod
+    def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
+        """Keep exactly ``target`` of ``features.n`` samples."""
+
+    def check(self, features: Features, target: int) -> None:
+        """Refuse early what cannot be computed: a target out of range, a missing input."""
+        if not 0 <= target <= features.n:
+            raise EspalierError(
+                f"{self.name} cannot keep {target} of {features.n} samples.", "Ask for fewer."
+            )
+        for need in sorted(self.needs):
+            have = features.clusters is not None if need == "complexity" else getattr(features, need)
+            if have is None or have is False:
+                raise EspalierError(f"{self.name} needs {need}, which this dataset lacks.", _REMEDY[need])
+
+
+_REMEDY = {
+    "labels": "Methods that do without labels: random, cluster_random, centroid, ndr, density, prototypes, "
+    "stratified, kcenter.",
+    "text_hashes": "It has neither captions nor labels; use hash=img.",
+    "vectors": "Materialize embeddings first.",
+    "hashes": "Materialize embeddings first.",
+    "clusters": "Materialize clusters first.",
+    "complexity": "Materialize cluster_complexity first.",
+    "grids": "Materialize raw_dataset first.",
+}

@@ -1,0 +1,16 @@
+"""The prune methods by name. A new method is a file beside this one and a line here."""
+
+from __future__ import annotations
+
+from espalier.errors import UsageError
+from espalier.prune.base import Method
+from espalier.prune.random import Random
+
+METHODS: dict[str, type[Method]] = {m.name: m for m in (Random,)}
+
+
+def method_class(name: str) -> type[Method]:
+    """Return the class of the method ``name``, or refuse with the list of what is known."""
+    if name in METHODS:
+        return METHODS[name]
+    raise UsageError(f"There is no prune method {name!r}.", f"Known: {', '.join(METHODS)}.")
