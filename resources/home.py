@@ -1,0 +1,56 @@
+"""ESPALIER_HOME: the one folder in which everything that Espalier keeps has its place."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from espalier.errors import EspalierError
+from resources.warehouse import Warehouse
+
+FOLDERS = ("landing", "warehouse", "manifests", "reports", "models", "dagster")
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder and the places inside it; a plain object that knows nothing of Dagster.
+
+    Attributes
+    ----------
+    root : Path
+        Absolute path of the folder.
+    """
+
+    root: Path
+
+    @classmethod
+    def find(cls, path: str | Path | None = None) -> "Home":
+        """Return the home at ``path``, else at $ESPALIER_HOME, else ``.espalier`` in the working folder."""
+        chosen = path or os.environ.get("ESPALIER_HOME") or ".espalier"
+        return cls(Path(chosen).expanduser().absolute())
+
+    def __getattr__(self, name: str) -> Path:
+        """Give ``home.landing``, ``home.manifests`` and the other folders of FOLDERS."""
+        if name in FOLDERS:
+            return self.root / name
+        raise AttributeError(name)
+
+    def ensure(self) -> "Home":
+        """Make the folders that are missing; a folder that cannot be written is a clear error."""
+        try:
+            for name in FOLDERS:
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EspalierError(
+                f"Cannot write to {self.root}: {error.strerror}.",
+                "Set ESPALIER_HOME to a folder that you may write to.",
+            ) from error
+        if not os.access(self.root / "warehouse", os.W_OK):
+            raise EspalierError(
+                f"Cannot write to {self.root / 'warehouse'}: permission denied.",
+                "Set ESPALIER_HOME to a folder that you may write to.",
+            )
+        return self
+
+    def store(self) -> Warehouse:
+        """Return the warehouse of this home."""
+        return Warehouse(self.root / "warehouse")

@@ -1,0 +1,111 @@
+"""A dataset's options: what a card may set, with types, defaults and ranges in one place."""
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from espalier.errors import UsageError
+
+
+def _option(default: Any, text: str, low: float | None = None, high: float | None = None) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a dataset's chain is made with; a card's ``options`` override these defaults."""
+
+    max_pixels: int = _option(178_956_970, "refuse images with more pixels (decompression bombs)", 1)
+    near_threshold: float = _option(0.7, "similarity above which two images are near duplicates", 0, 1)
+    flips: bool = _option(False, "also match mirrored copies")
+    protect: tuple[str, ...] = _option(("test", "val"), "subsets that never lose a sample to a duplicate")
+    encoder: str | Mapping = _option("builtin", "builtin, a model's path, or a mapping with its options")
+    device: str = _option("CPU", "OpenVINO device")
+    precision: Literal["f32", "bf16", "f16"] = _option("f32", "inference precision; f32 repeats everywhere")
+    eps: float = _option(0.05, "SemDeDup: drop above cosine 1 - eps", 0, 2)
+    rule: Literal["keep_one", "paper"] = _option(
+        "keep_one", "SemDeDup: compare with kept samples, or with all"
+    )
+    rank: Literal["hard", "easy", "random"] = _option("hard", "SemDeDup: which of a group comes first")
+    semantic_k: int = _option(0, "SemDeDup: number of fine clusters, 0 = automatic", 0)
+    k: int = _option(0, "number of clusters, 0 = automatic", 0)
+    n_neighbors: int = _option(20, "nearest centroids that d_inter averages", 1)
+    seed: int = _option(0, "seed of every random draw outside the recipes")
+
+    @classmethod
+    def build(cls, given: Mapping[str, Any], where: str = "options") -> "Options":
+        """Check ``given`` and fill in the defaults.
+
+        Raises
+        ------
+        UsageError
+            For an unknown option, a wrong type or a value out of range; names the option and what it takes.
+        """
+        hints = get_type_hints(cls)
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        values = {}
+        for name, value in given.items():
+            if name not in fields:
+                raise UsageError(f"{where}: there is no option {name!r}.", f"Known: {', '.join(fields)}.")
+            values[name] = _checked(where, name, value, hints[name], fields[name].metadata)
+        return cls(**values)
+
+    def pick(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Return the named options as plain JSON values."""
+        return {n: _plain(getattr(self, n)) for n in names}
+
+
+def parse_pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``name=value`` texts of the command line (values as YAML: numbers, true, [a, b])."""
+    import yaml
+
+    out = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"{pair!r} is not name=value.", "Write for example k=50.")
+        out[name] = yaml.safe_load(value)
+    return out
+
+
+def _checked(where: str, name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any:
+    wrong = UsageError(
+        f"{where}: {name} is {value!r}.", f"It takes {_words(kind, limits)}: {limits['help']}."
+    )
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise wrong
+        return value
+    if get_origin(kind) is tuple:
+        items = value.split("+") if isinstance(value, str) else value
+        if not isinstance(items, list | tuple) or not all(isinstance(i, str) for i in items):
+            raise wrong
+        return tuple(items)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    allowed = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        raise wrong
+    if limits["low"] is not None and value < limits["low"]:
+        raise wrong
+    if limits["high"] is not None and value > limits["high"]:
+        raise wrong
+    return value
+
+
+def _words(kind: Any, limits: Mapping[str, Any]) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    text = names.get(kind, "a list of names" if get_origin(kind) is tuple else "a text or a mapping")
+    if limits["low"] is not None:
+        text += f" from {limits['low']:g}" + (f" to {limits['high']:g}" if limits["high"] is not None else "")
+    return text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value

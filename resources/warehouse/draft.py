@@ -1,0 +1,74 @@
+"""What is to be stored for an asset partition, and the record that is stored with it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+Rows = pa.Table | pa.RecordBatchReader
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Tables about to be stored together.
+
+    Attributes
+    ----------
+    rows : pyarrow.Table or RecordBatchReader
+        The main table, named ``data`` in the file.
+    sort : str
+        Column that the main table is ordered by when stored; "" when it is in order already.
+    side : mapping of str to Rows
+        Further tables, stored as they come (``categories``, ``centroids``, ``pairs``).
+    stats : mapping
+        Counts that the command line and the next stages read without opening the tables.
+    """
+
+    rows: Rows
+    sort: str = "sample_id"
+    side: Mapping[str, Rows] = field(default_factory=dict)
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Meta:
+    """Where a stored partition came from; kept inside its file, so it is swapped in with the rows.
+
+    Attributes
+    ----------
+    asset, dataset, recipe : str
+        The partition; ``recipe`` is "" for assets with one dimension.
+    code_version : str
+        Version of the asset's code that made it.
+    params : mapping
+        The options that it was made with.
+    inputs : mapping of str to str
+        Data version of each upstream partition at that time.
+    data_version : str
+        128 bits of the rows' contents, whatever their order; equal contents give equal versions.
+    n_rows : int
+        Rows of the main table.
+    stats : mapping
+        Counts, as in the Draft.
+    """
+
+    asset: str
+    dataset: str
+    recipe: str
+    code_version: str
+    params: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    data_version: str = ""
+    n_rows: int = 0
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+    def dumps(self) -> str:
+        """Write as JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def loads(cls, text: str) -> "Meta":
+        """Read what ``dumps`` wrote."""
+        return cls(**json.loads(text))

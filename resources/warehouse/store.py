@@ -1,0 +1,195 @@
+"""Writing and finding partitions: a file is written beside the old one and renamed over it when whole."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from espalier.errors import EspalierError
+from espalier.names import check_dataset_name
+from resources.warehouse.draft import Draft, Meta, Rows
+from resources.warehouse.table import Table
+
+WIDE_ARRAY = 32
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A partition that is written and can be read, but not yet in its place."""
+
+    table: Table
+    target: Path
+
+    def commit(self) -> None:
+        """Swap it in: readers see the old file or the new one, never half of one."""
+        os.replace(self.table.path, self.target)  # noqa: PTH105
+        _sync_folder(self.target.parent)
+
+    def discard(self) -> None:
+        """Throw it away; what stood in its place stays."""
+        self.table.path.unlink(missing_ok=True)
+
+
+class Warehouse:
+    """All stored partitions below one folder.
+
+    ``<asset>/<dataset>.duckdb``, and ``<asset>/<dataset>/<recipe>.duckdb`` for assets with recipes.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, asset: str, dataset: str, recipe: str = "") -> Path:
+        """Return where the partition's file is or would be."""
+        folder = self.root / asset
+        check_dataset_name(dataset)
+        return folder / dataset / f"{recipe_file(recipe)}.duckdb" if recipe else folder / f"{dataset}.duckdb"
+
+    def parts(self, asset: str, dataset: str) -> Path:
+        """Return the folder of a long stage's resumable parts."""
+        return self.root / asset / f"{check_dataset_name(dataset)}.parts"
+
+    def get(self, asset: str, dataset: str, recipe: str = "") -> Table | None:
+        """Return the partition, or None when it was never stored."""
+        path = self.path(asset, dataset, recipe)
+        return Table(path) if path.exists() else None
+
+    def need(self, asset: str, dataset: str, recipe: str = "") -> Table:
+        """Return the partition, or say how to make it."""
+        table = self.get(asset, dataset, recipe)
+        if table is None:
+            raise EspalierError(
+                f"{asset} of {dataset!r} has not been made yet.", f"Run: espalier prune {dataset}"
+            )
+        return table
+
+    def datasets(self, asset: str = "raw_dataset") -> list[str]:
+        """Return the datasets that have ``asset`` stored, sorted."""
+        return sorted(p.stem for p in (self.root / asset).glob("*.duckdb"))
+
+    def recipes(self, dataset: str, asset: str = "pruned_manifest") -> list[str]:
+        """Return the recipes stored for a dataset, sorted."""
+        folder = self.root / asset / check_dataset_name(dataset)
+        return sorted(file_recipe(p.stem) for p in folder.glob("*.duckdb"))
+
+    def stage(self, draft: Draft, meta: Meta) -> Staged:
+        """Write a draft beside its place; ``commit`` swaps it in.
+
+        Left-overs of writers that were killed are removed first.
+        """
+        target = self.path(meta.asset, meta.dataset, meta.recipe)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target)
+        path = target.parent / f".{target.stem}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            _write(path, draft, meta)
+        except duckdb.OutOfMemoryException as error:
+            path.unlink(missing_ok=True)
+            raise EspalierError(
+                f"Storing {meta.asset} of {meta.dataset!r} ran out of memory.", "Free some and run again."
+            ) from error
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return Staged(Table(path), target)
+
+    def forget(self, dataset: str, recipe: str = "") -> int:
+        """Delete what is stored for a dataset (or only one recipe of it); return how many files went."""
+        gone = 0
+        for path in list(self._files(dataset, recipe)):
+            path.unlink()
+            gone += 1
+        if not recipe:
+            for asset in (p for p in self.root.iterdir() if p.is_dir()) if self.root.exists() else ():
+                shutil.rmtree(asset / dataset, ignore_errors=True)
+                shutil.rmtree(asset / f"{dataset}.parts", ignore_errors=True)
+        return gone
+
+    def _files(self, dataset: str, recipe: str) -> Iterator[Path]:
+        check_dataset_name(dataset)
+        if recipe:
+            yield from self.root.glob(f"*/{dataset}/{_glob_escape(recipe_file(recipe))}.duckdb")
+            return
+        yield from self.root.glob(f"*/{dataset}.duckdb")
+        yield from self.root.glob(f"*/{dataset}/*.duckdb")
+
+
+def recipe_file(recipe: str) -> str:
+    """Return a recipe as a file name: ``:`` becomes ``~``, which no recipe contains."""
+    return recipe.replace(":", "~")
+
+
+def file_recipe(stem: str) -> str:
+    """Return the recipe that ``recipe_file`` wrote."""
+    return stem.replace("~", ":")
+
+
+def _glob_escape(text: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in text)
+
+
+def _write(path: Path, draft: Draft, meta: Meta) -> None:
+    with duckdb.connect(str(path)) as db:
+        _create(db, "data", draft.rows, draft.sort)
+        for name, rows in draft.side.items():
+            _create(db, name, rows, "")
+        n_rows, version = _contents(db, ["data", *draft.side])
+        record = replace(meta, data_version=version, n_rows=n_rows, stats=dict(draft.stats))
+        db.execute("CREATE TABLE _meta (record VARCHAR)")
+        db.execute("INSERT INTO _meta VALUES (?)", [record.dumps()])
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _create(db: duckdb.DuckDBPyConnection, name: str, rows: Rows, sort: str) -> None:
+    # Wide arrays of floats do not shrink, and looking for a way costs more than writing them.
+    wide = any(pa.types.is_fixed_size_list(f.type) and f.type.list_size >= WIDE_ARRAY for f in rows.schema)
+    db.execute(f"PRAGMA force_compression='{'uncompressed' if wide else 'auto'}'")
+    db.register("incoming", rows)
+    db.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming {f'ORDER BY {sort}' if sort else ''}")
+    db.unregister("incoming")
+
+
+def _contents(db: duckdb.DuckDBPyConnection, tables: list[str]) -> tuple[int, str]:
+    """Count the main table's rows and digest all rows: xor and sum of 64-bit row hashes, order apart."""
+    count, xor, total = 0, 0, 0
+    for place, table in enumerate(tables, start=1):
+        found = db.execute(
+            f"SELECT count(*), bit_xor(hash({table})), sum(hash({table})) FROM {table}"
+        ).fetchone()
+        assert found is not None
+        count = found[0] if table == "data" else count
+        xor ^= (int(found[1] or 0) * place) % 2**64
+        total = (total + int(found[2] or 0) * place + found[0]) % 2**64
+    return count, f"{xor:016x}{total:016x}"
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove staged files of this partition whose writing process is gone."""
+    for path in target.parent.glob(f".{_glob_escape(target.stem)}.*.tmp*"):
+        pid = path.name[len(target.stem) + 2 :].split(".")[0]
+        if not (pid.isdigit() and _alive(int(pid))):
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

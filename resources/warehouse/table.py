@@ -1,0 +1,85 @@
+"""A read-only handle on one stored partition; columns stream out of DuckDB through Arrow."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from resources.warehouse.draft import Meta
+
+BLOCK_ROWS = 16384
+
+
+class Table:
+    """One asset partition, opened read-only on first use.
+
+    The main table is ``data``, in order of its key (sample_id or cluster); ``side`` tables have names.
+
+    Parameters
+    ----------
+    path : Path
+        The partition's DuckDB file, or a staged one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @functools.cached_property
+    def meta(self) -> Meta:
+        """The record stored with the rows."""
+        with self.connect() as db:
+            row = db.execute("SELECT record FROM _meta").fetchone()
+        assert row is not None
+        return Meta.loads(row[0])
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Open the file read-only."""
+        return duckdb.connect(str(self.path), read_only=True)
+
+    def __len__(self) -> int:
+        return self.meta.n_rows
+
+    def batches(
+        self, columns: Sequence[str], table: str = "data", where: str = "true", rows: int = BLOCK_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream ``columns`` (names or SQL expressions) in stored order, at most ``rows`` rows a batch."""
+        with self.connect() as db:
+            query = f"SELECT {', '.join(columns)} FROM {table} WHERE {where}"
+            yield from db.sql(query).to_arrow_reader(rows)
+
+    def arrow(self, columns: Sequence[str], table: str = "data", where: str = "true") -> pa.Table:
+        """Return ``columns`` as one Arrow table."""
+        with self.connect() as db:
+            return db.sql(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}").to_arrow_table()
+
+    def column(self, column: str, table: str = "data", where: str = "true") -> np.ndarray:
+        """Return one column of numbers or booleans as a numpy array of shape (n_rows,)."""
+        return self.arrow([column], table, where).column(0).to_numpy()
+
+    def matrix(self, column: str, table: str = "data", where: str = "true") -> np.ndarray:
+        """Return an array column as (n_rows, width), filled block by block (no second copy in memory)."""
+        with self.connect() as db:
+            found = db.sql(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()
+        out, start = None, 0
+        for batch in self.batches([column], table, where):
+            block = array_block(batch.column(0))
+            if out is None:
+                out = np.empty((found[0] if found else 0, block.shape[1]), block.dtype)
+            out[start : start + len(block)] = block
+            start += len(block)
+        return np.empty((0, 0), np.float32) if out is None else out
+
+
+def array_block(column: pa.Array) -> np.ndarray:
+    """View a fixed-size list column without nulls as (n, width) without a copy."""
+    flat = column.flatten().to_numpy(zero_copy_only=True)
+    return flat.reshape(-1, column.type.list_size)
+
+
+def array_column(matrix: np.ndarray) -> pa.Array:
+    """Wrap (n, width) numbers as a fixed-size list column, which DuckDB stores as an ARRAY."""
+    flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
