@@ -1,0 +1,65 @@
+"""Unit rows: the check at the door, and dot products whose bits depend on nothing but the rows.
+
+A matrix product by BLAS is fast, but its last bits depend on the number of threads and on the shape of the
+block. So products by BLAS only propose; whatever is returned or decides a near tie comes from the functions
+here, which work row by row in double precision. No search and no clustering lives here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from espalier.errors import EspalierError
+
+BLOCK = 2048  # rows a step: a block of 2048 x 512 doubles is 8 MiB
+UNIT_TOLERANCE = 1e-3  # float16 storage rounds a norm by up to 5e-4
+
+
+def as_unit_rows(vectors: np.ndarray, what: str = "vectors") -> np.ndarray:
+    """Return ``vectors`` as a C-contiguous float32 matrix after checking that its rows are finite and of
+    unit norm.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d)
+        Copied only when it is not float32 or not contiguous.
+    what : str
+        The name used in the message.
+
+    Raises
+    ------
+    EspalierError
+        When it is not a matrix, or a row is not finite or not of unit norm (the first such row is named).
+    """
+    rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    if rows.ndim != 2 or rows.shape[1] == 0:
+        raise EspalierError(f"{what}: expected a matrix of shape (n, d), got shape {np.shape(vectors)}.")
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        norms = np.sqrt(np.einsum("ij,ij->i", block, block))
+        wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_TOLERANCE))
+        if wrong.size:
+            raise EspalierError(
+                f"{what}: row {start + wrong[0]} has norm {norms[wrong[0]]:.6g}, not 1.",
+                "Divide each row by its norm, and leave out rows that are zero or not finite.",
+            )
+    return rows
+
+
+def exact_dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Dot products of paired rows, shape (m,) float64, the same bits whatever the block or the threads."""
+    return np.einsum("ij,ij->i", left.astype(np.float64), right.astype(np.float64))
+
+
+def own_cosine(vectors: np.ndarray, centroids: np.ndarray, assignment: np.ndarray) -> np.ndarray:
+    """Cosine of each row to its assigned centroid, shape (n,) float64, in blocks."""
+    cosine = np.empty(len(vectors), dtype=np.float64)
+    for start in range(0, len(vectors), BLOCK):
+        part = slice(start, start + BLOCK)
+        cosine[part] = exact_dots(vectors[part], centroids[assignment[part]])
+    return cosine
+
+
+def cosine_distance(cosine: np.ndarray) -> np.ndarray:
+    """1 - cosine as float32, never below 0 (rounding would make it -1e-7 for a row on its centroid)."""
+    return np.clip(1.0 - cosine, 0.0, 2.0).astype(np.float32)
