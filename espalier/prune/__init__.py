@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from espalier.prune.base import Clusters, Features, Labels, Method, Selection
+from espalier.prune.base import Clusters, Features, Labels, Method, Rule, Selection
+from espalier.prune.cluster_random import ClusterRandom
+from espalier.prune.density import Density
+from espalier.prune.entropy import Entropy
+from espalier.prune.kcenter import KCenter
+from espalier.prune.prototypes import Prototypes
 from espalier.prune.random import Random
+from espalier.prune.stratified import Stratified
 
-__all__ = ["Clusters", "Features", "Labels", "Method", "Random", "Selection"]
+__all__ = [
+    "ClusterRandom",
+    "Clusters",
+    "Density",
+    "Entropy",
+    "Features",
+    "KCenter",
+    "Labels",
+    "Method",
+    "Prototypes",
+    "Random",
+    "Rule",
+    "Selection",
+    "Stratified",
+]

@@ -11,11 +11,15 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from espalier.errors import EspalierError
+
+if TYPE_CHECKING:
+    from espalier.recipe import Scope
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,20 @@ class Labels:
         out[has] = self.codes[self.indptr[:-1][has]]
         return out
 
+    def rarest(self) -> np.ndarray:
+        """Return the rarest label of each sample, -1 where there is none: (n_samples,) int32.
+
+        Where one label must speak for a sample with several, the rarest one does: it is the one that
+        pruning would lose first. Equally rare ones: the lower code.
+        """
+        count = np.bincount(self.codes, minlength=len(self.names))
+        sample = np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
+        order = np.lexsort((self.codes, count[self.codes], sample))
+        out = np.full(len(self.indptr) - 1, -1, np.int32)
+        first = self.indptr[:-1][self.indptr[1:] > self.indptr[:-1]]
+        out[sample[order][first]] = self.codes[order][first]
+        return out
+
     def take(self, rows: np.ndarray) -> Labels:
         """Return the labels of ``rows`` (indices), in that order."""
         counts = np.diff(self.indptr)[rows]
@@ -102,6 +120,14 @@ class Features:
     labels: Labels | None = None
     grids: np.ndarray | None = None
 
+    def has(self, need: str) -> bool:
+        """Whether the field ``need`` is there; complexity and centroids are the clusters'."""
+        if need in ("complexity", "centroids"):
+            return self.clusters is not None and getattr(self.clusters, need) is not None
+        if need == "labels":
+            return self.labels is not None and len(self.labels.codes) > 0
+        return getattr(self, need) is not None
+
     def take(self, rows: np.ndarray) -> Features:
         """Return the features of ``rows`` (ascending indices) only; cluster numbers stay as they are."""
 
@@ -125,6 +151,18 @@ class Features:
         )
 
 
+class Rule(IntEnum):
+    """What decided a sample's fate."""
+
+    METHOD = 0  #: the method itself
+    WHOLE = 1  #: kept, its subset is not pruned
+    PINNED = 2  #: kept by a human verdict
+    BARRED = 3  #: dropped by a human verdict
+    CLASS = 4  #: kept, its label would have fallen below min_per_class
+    DISPLACED = 5  #: dropped to make room for PINNED and CLASS
+    FILLED = 6  #: kept in the place of a sample that left its group
+
+
 @dataclass(frozen=True)
 class Selection:
     """What a method kept, and enough to say why in words.
@@ -134,11 +172,12 @@ class Selection:
     kept : ndarray of shape (n,), bool
         Exactly ``target`` are True.
     score : ndarray of shape (n,), float64
-        The number that the method ranked by; greater is kept first.
+        The number that the method ranked by; greater is kept first. NaN where the method did not look.
     group : ndarray of shape (n,), int32
-        The group (cluster, label, bin) whose quota decided; 0 throughout when there is one group.
+        The group (cluster, label, bin) whose quota decided; 0 throughout when there is one group, -1 where
+        the method did not look.
     rank : ndarray of shape (n,), int64
-        1-based place of the sample inside its group, in the order of keeping.
+        1-based place of the sample inside its group, in the order of keeping; 0 where group is -1.
     quota : ndarray of shape (n_groups,), int64
         How many each group keeps.
     group_word : str
@@ -147,6 +186,9 @@ class Selection:
         What comes first: "hardest", "easiest", "drawn", "nearest", ...
     group_names : tuple of str
         Names of the groups where they have some (labels); empty means that numbers are shown.
+    rule : ndarray of shape (n,), uint8, or None
+        What decided: a value of :class:`Rule`. None means the method throughout. Where it is METHOD and the
+        rank is known, ``kept == (rank <= quota[group])``.
     """
 
     kept: np.ndarray
@@ -157,6 +199,7 @@ class Selection:
     group_word: str = ""
     order_word: str = "drawn"
     group_names: tuple[str, ...] = ()
+    rule: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +211,7 @@ class Method(ABC):
     name, summary : str
         As in a recipe; one line for ``espalier methods``.
     needs : frozenset of str
-        Fields of Features that must be there: "vectors", "hashes", "clusters", "complexity", "labels", ...
+        Fields of Features that must be there: "vectors", "hashes", "clusters", "complexity", "labels", "centroids", ...
     accepts : frozenset of str
         Which of the shared parameters (Scope) make sense: "seed", "space", "min_per_class", "subsets".
     """
@@ -182,6 +225,10 @@ class Method(ABC):
     def needs(self) -> frozenset[str]:
         """Fields of Features that this method, with these parameters, reads."""
 
+    def draws(self, scope: Scope) -> bool:
+        """Whether the result depends on the seed; a seed for a method that draws nothing is refused."""
+        return "seed" in self.accepts or scope.space == "hash"
+
     @abstractmethod
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
         """Keep exactly ``target`` of ``features.n`` samples."""
@@ -189,12 +236,9 @@ class Method(ABC):
     def check(self, features: Features, target: int) -> None:
         """Refuse early what cannot be computed: a target out of range, a missing input."""
         if not 0 <= target <= features.n:
-            raise EspalierError(
-                f"{self.name} cannot keep {target} of {features.n} samples.", "Ask for fewer."
-            )
+            raise EspalierError(f"{self.name} cannot keep {target} of {features.n} samples.", "Ask for fewer.")
         for need in sorted(self.needs):
-            have = features.clusters is not None if need == "complexity" else getattr(features, need)
-            if have is None or have is False:
+            if not features.has(need):
                 raise EspalierError(f"{self.name} needs {need}, which this dataset lacks.", _REMEDY[need])
 
 
@@ -205,6 +249,7 @@ _REMEDY = {
     "vectors": "Materialize embeddings first.",
     "hashes": "Materialize embeddings first.",
     "clusters": "Materialize clusters first.",
+    "centroids": "Materialize clusters first.",
     "complexity": "Materialize cluster_complexity first.",
     "grids": "Materialize raw_dataset first.",
 }

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from espalier.errors import UsageError
 from espalier.prune.base import Method
+from espalier.prune.cluster_random import ClusterRandom
+from espalier.prune.density import Density
+from espalier.prune.entropy import Entropy
+from espalier.prune.kcenter import KCenter
+from espalier.prune.prototypes import Prototypes
 from espalier.prune.random import Random
+from espalier.prune.stratified import Stratified
 
-METHODS: dict[str, type[Method]] = {m.name: m for m in (Random,)}
+METHODS: dict[str, type[Method]] = {
+    m.name: m for m in (Random, ClusterRandom, Entropy, Density, Prototypes, Stratified, KCenter)
+}
 
 
 def method_class(name: str) -> type[Method]:
