@@ -1,0 +1,211 @@
+"""Reads the bytes behind a uri of ``raw_dataset``: a file, an object, a member of an archive.
+
+Forms of a uri:
+
+``/abs/path``
+    a local file;
+``scheme://...``
+    anything that fsspec opens;
+``tar:PATH#OFFSET+SIZE``
+    bytes of an uncompressed tar member, read in place (PATH is an absolute path or a URL);
+
+What does not belong here: decoding (``resources.images``) and listing (``resources.listing``). All of it may
+be called from many threads. A path is absolute and holds no ``..``: a uri cannot climb out of where its
+reader was.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Any
+
+from espalier.errors import EspalierError
+from resources.listing import filesystem, is_url
+
+MAX_BYTES = 256 << 20
+_CHUNK = 4 << 20
+_TAR = re.compile(r"tar:(.+)#(\d+)\+(\d+)", re.DOTALL)
+
+
+class BlobError(OSError):
+    """The bytes behind a uri cannot be had; the text is a short reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """The bytes of one sample and what identifies this state of them.
+
+    Parameters
+    ----------
+    data : bytes or None
+        None when there are more than ``limit`` of them; the digest is right all the same.
+    sha256 : str
+        Hexadecimal digest of all bytes.
+    n_bytes : int
+        Their number.
+    mtime_ns : int
+        Modification time of the file (for a member or a cell: of its container), 0 where a store gives none.
+    """
+
+    data: bytes | None
+    sha256: str
+    n_bytes: int
+    mtime_ns: int
+
+
+def read_bytes(uri: str) -> bytes:
+    """Read the bytes behind ``uri`` (see the head of this module for its forms).
+
+    Raises
+    ------
+    BlobError
+        When they are gone, cut short, more than ``MAX_BYTES``, or the uri is not one of ours (an OSError).
+    """
+    data = read_blob(uri, digest=False).data
+    if data is None:
+        raise BlobError(f"more than {MAX_BYTES >> 20} MiB")
+    return data
+
+
+def read_blob(uri: str, *, limit: int = MAX_BYTES, digest: bool = True) -> Blob:
+    """Read the bytes behind ``uri`` once, with their SHA-256, size and time.
+
+    Parameters
+    ----------
+    uri : str
+        See the head of this module.
+    limit : int
+        Above this many bytes the content is hashed in blocks and not kept.
+    digest : bool
+        False leaves ``sha256`` empty and saves its time.
+
+    Raises
+    ------
+    BlobError
+        As :func:`read_bytes`; also when a file changes while it is read.
+    """
+    try:
+        path, offset, size = _located(uri)
+        read = _read_remote if is_url(path) else _read_file
+        return read(path, offset, size, limit, digest)
+    except FileNotFoundError as error:
+        raise BlobError("the file is gone") from error
+    except PermissionError as error:
+        raise BlobError("permission denied") from error
+    except IsADirectoryError as error:
+        raise BlobError("it is a folder") from error
+
+
+def stat_blob(uri: str) -> tuple[int | None, int]:
+    """Return size (None where it takes reading to know) and mtime in ns, without reading.
+
+    Raises
+    ------
+    BlobError
+        When there is nothing behind the uri.
+    """
+    path, _, size = _located(uri)
+    try:
+        if is_url(path):
+            info = _remote_info(path)
+            whole, mtime = info.get("size"), _remote_mtime(info)
+        else:
+            found = os.stat(path)  # noqa: PTH116
+            whole, mtime = found.st_size, found.st_mtime_ns
+    except OSError as error:
+        raise BlobError("the file is gone" if isinstance(error, FileNotFoundError) else str(error)) from error
+    return (whole if size is None else size), mtime
+
+
+def _located(uri: str) -> tuple[str, int, int | None]:
+    """Return the file or object behind ``uri``, the first byte in it, and how many (None: to its end)."""
+    member = _TAR.fullmatch(uri)
+    return (_inside(member[1]), int(member[2]), int(member[3])) if member else (_inside(uri), 0, None)
+
+
+def _inside(path: str) -> str:
+    plain = path.split("://", 1)[-1] if is_url(path) else path
+    if not is_url(path) and not plain.startswith("/"):
+        raise BlobError(f"not an absolute path: {path!r}")
+    if ".." in PurePosixPath(plain).parts:
+        raise BlobError(f"the path climbs out of its folder: {path!r}")
+    return path
+
+
+def _read_file(path: str, offset: int, size: int | None, limit: int, digest: bool) -> Blob:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        before = os.fstat(descriptor)
+        wanted = before.st_size - offset if size is None else size
+        blob = _gather(lambda at, n: os.pread(descriptor, n, offset + at), wanted, limit, digest)
+        after = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise BlobError("the file changed while it was read")
+    return Blob(blob[0], blob[1], wanted, before.st_mtime_ns)
+
+
+def _gather(read: Callable[[int, int], bytes], wanted: int, limit: int, digest: bool) -> tuple[bytes | None, str]:
+    """Collect ``wanted`` bytes in blocks; keep them when they are no more than ``limit``."""
+    first = read(0, min(wanted, _CHUNK)) if wanted > 0 else b""
+    if len(first) == wanted:
+        return first, hashlib.sha256(first).hexdigest() if digest else ""
+    digester, blocks, done = hashlib.sha256(first), [first], len(first)
+    while done < wanted:
+        block = read(done, min(wanted - done, _CHUNK))
+        if not block:
+            raise BlobError(f"the file ends after {done} of {wanted} bytes")
+        done += len(block)
+        if digest:
+            digester.update(block)
+        if wanted <= limit:
+            blocks.append(block)
+    return (b"".join(blocks) if wanted <= limit else None), digester.hexdigest() if digest else ""
+
+
+def _read_remote(uri: str, offset: int, size: int | None, limit: int, digest: bool) -> Blob:
+    try:
+        info = _remote_info(uri)
+        system, path = _remote(uri)
+        wanted = int(info["size"]) - offset if size is None else size
+        data, sha256 = _gather(
+            lambda at, n: system.cat_file(path, start=offset + at, end=offset + at + n), wanted, limit, digest
+        )
+    except (OSError, EspalierError) as error:
+        raise error if isinstance(error, OSError) else BlobError(str(error)) from error
+    except Exception as error:  # object stores raise kinds of their own
+        raise BlobError(f"the store failed: {error}") from error
+    return Blob(data, sha256, wanted, _remote_mtime(info))
+
+
+@lru_cache(maxsize=64)
+def _system(scheme: str) -> Any:
+    return filesystem(scheme + "://")[0]
+
+
+def _remote(uri: str) -> tuple[Any, str]:
+    system = _system(uri.split("://", 1)[0])
+    return system, system._strip_protocol(uri)
+
+
+def _remote_info(uri: str) -> dict[str, Any]:
+    system, path = _remote(uri)
+    return dict(system.info(path))
+
+
+def _remote_mtime(info: dict[str, Any]) -> int:
+    for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
+        value = info.get(key)
+        if isinstance(value, datetime):
+            return int(value.timestamp() * 1e6) * 1000
+        if isinstance(value, int | float):
+            return int(value * 1e9)
+        if isinstance(value, str):
+            return int(datetime.fromisoformat(value).timestamp() * 1e6) * 1000
+    return 0

@@ -1,0 +1,228 @@
+"""Lists what a location holds: a folder, a file or an object store's prefix, one entry at a time.
+
+What belongs here: the walk that the landing zone's fingerprint and the folder readers share, so that both see
+the same files, and the rules of that walk. What does not: what an entry means (``resources.formats``).
+
+Rules of the walk: names that begin with a dot are passed over, and so is ``_SUCCESS`` (a signal, not data);
+entries of a folder come in byte order of their UTF-8 names; a link that leaves the root, or that leads to a
+folder, is reported with a reason and never followed; a folder that cannot be listed raises, because failure
+is not emptiness.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from espalier.errors import EspalierError
+
+SUCCESS = "_SUCCESS"
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
+_STAMPS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a listing.
+
+    Parameters
+    ----------
+    path : str
+        Path below the root, POSIX separators, exact (bytes that are not UTF-8 appear escaped).
+    uri : str
+        Absolute path or fsspec URL.
+    n_bytes : int
+        Size, -1 when the walk was asked for names only.
+    stamp : str
+        What changes with the content besides the size: mtime in ns, an ETag; '' when not asked for.
+    error : str or None
+        Why the entry must not be read (a link out of the root, a name that is not UTF-8).
+    """
+
+    path: str
+    uri: str
+    n_bytes: int = -1
+    stamp: str = ""
+    error: str | None = None
+
+
+def is_url(uri: str) -> bool:
+    """Tell whether ``uri`` names an fsspec file system (``s3://...``) and not a local path."""
+    return _URL.match(uri) is not None
+
+
+def local_path(uri: str) -> Path | None:
+    """Return the local path that ``uri`` means, or None for a remote one (``file://`` is local)."""
+    if uri.startswith("file://"):
+        return Path(uri.removeprefix("file://"))
+    return None if is_url(uri) else Path(uri)
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """Open the file system of a URL.
+
+    Returns
+    -------
+    tuple[fsspec.AbstractFileSystem, str]
+        The file system and the path inside it.
+
+    Raises
+    ------
+    EspalierError
+        For an unknown scheme, or one whose package is not installed.
+    """
+    try:
+        return fsspec.core.url_to_fs(uri)
+    except ImportError as error:
+        scheme = uri.split("://", 1)[0]
+        raise EspalierError(f"{uri}: {error}.", f"Install the fsspec package that serves {scheme}://.") from error
+    except ValueError as error:
+        raise EspalierError(f"{uri}: {error}.", "Use a local path or a URL that fsspec knows.") from error
+
+
+def walk(uri: str, *, stat: bool = False) -> Iterator[Entry]:
+    """Yield every file below ``uri``, or the file itself, in byte order of the names in each folder.
+
+    Parameters
+    ----------
+    uri : str
+        An absolute local path or an fsspec URL.
+    stat : bool
+        Also give sizes and stamps (one system call a file more on local disks).
+
+    Raises
+    ------
+    EspalierError
+        When the location does not exist or cannot be listed.
+    """
+    path = local_path(uri)
+    return _walk_local(path, stat) if path is not None else _walk_remote(uri)
+
+
+def _walk_local(root: Path, stat: bool) -> Iterator[Entry]:
+    if root.is_file():
+        yield _entry(root.name, str(root), stat)
+        return
+    real = os.path.realpath(root)
+    stack = [("", str(root))]
+    while stack:
+        prefix, folder = stack.pop()
+        below = []
+        for item in _listed(folder):
+            relative = prefix + item.name
+            if item.is_dir(follow_symlinks=False):
+                below.append((relative + "/", item.path))
+            elif item.is_symlink():
+                yield _link(real, relative, item.path, stat)
+            else:
+                yield _entry(relative, item.path, stat)
+        stack.extend(reversed(below))
+
+
+def _listed(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            kept = [item for item in found if not item.name.startswith(".") and item.name != SUCCESS]
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    return sorted(kept, key=lambda item: os.fsencode(item.name))
+
+
+def unreadable(uri: str, error: Exception) -> EspalierError:
+    """Make the error for a location that is missing or cannot be listed."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return EspalierError(f"There is nothing at {uri}.", "Check the path, or mount what it names.")
+    if isinstance(error, PermissionError):
+        return EspalierError(f"{uri} cannot be listed: permission denied.", "Give this user the right to read it.")
+    return EspalierError(f"{uri} cannot be listed: {error}.", "Try again when the store answers.")
+
+
+def _entry(relative: str, path: str, stat: bool, error: str | None = None) -> Entry:
+    try:
+        relative.encode()
+        path.encode()
+    except UnicodeEncodeError:
+        relative, path = _printable(relative), _printable(path)
+        return Entry(relative, path, error="the file name is not valid UTF-8")
+    if not stat:
+        return Entry(relative, path, error=error)
+    try:
+        info = os.stat(path, follow_symlinks=error is None)  # noqa: PTH116 (a Path a file costs more than the call)
+    except FileNotFoundError:
+        return Entry(relative, path, 0, "gone", error)
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
+    return Entry(relative, path, info.st_size, str(info.st_mtime_ns), error)
+
+
+def _link(real: str, relative: str, path: str, stat: bool) -> Entry:
+    target = os.path.realpath(path)
+    error = None
+    if not (target + "/").startswith(real.rstrip("/") + "/"):
+        error = "the link leaves the folder of the dataset"
+    elif os.path.isdir(target):  # noqa: PTH112
+        error = "a link to a folder is not followed"
+    elif not os.path.exists(target):  # noqa: PTH110
+        error = "the link leads to nothing"
+    return _entry(relative, path, stat, error)
+
+
+def _printable(text: str) -> str:
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def _walk_remote(uri: str) -> Iterator[Entry]:
+    system, root = filesystem(uri)
+    root = root.rstrip("/")
+    try:
+        if system.isfile(root):
+            yield _remote_entry(system, root.rsplit("/", 1)[-1], system.info(root))
+            return
+        if not system.exists(root):
+            raise FileNotFoundError(uri)
+        for folder, below, files in system.walk(root, detail=True, on_error="raise"):
+            for name in [name for name in below if name.startswith(".")]:
+                del below[name]
+            prefix = folder.rstrip("/")[len(root) :].strip("/")
+            for name in sorted(files, key=str.encode):
+                if not name.startswith(".") and name != SUCCESS:
+                    yield _remote_entry(system, f"{prefix}/{name}" if prefix else name, files[name])
+    except EspalierError:
+        raise
+    except Exception as error:
+        raise unreadable(uri, error) from error
+
+
+def _remote_entry(system: Any, relative: str, info: dict[str, Any]) -> Entry:
+    stamp = "|".join(f"{key}={info[key]}" for key in _STAMPS if info.get(key) is not None)
+    return Entry(relative, system.unstrip_protocol(info["name"]), int(info.get("size") or 0), stamp)
+
+
+def folders(uri: str) -> list[str]:
+    """Return the names of the folders right below ``uri`` in byte order, without hidden ones and links."""
+    path = local_path(uri)
+    if path is None:
+        system, root = filesystem(uri)
+        try:
+            found = [item["name"] for item in system.ls(root, detail=True) if item["type"] == "directory"]
+        except Exception as error:
+            raise unreadable(uri, error) from error
+        names = [name.rstrip("/").rsplit("/", 1)[-1] for name in found]
+    elif path.is_file():
+        names = []
+    else:
+        names = [item.name for item in _listed(str(path)) if item.is_dir(follow_symlinks=False)]
+    return sorted((name for name in names if not name.startswith(".")), key=os.fsencode)
+
+
+def has_success(uri: str) -> bool:
+    """Tell whether the location says that it is complete, by a file ``_SUCCESS`` at its top."""
+    path = local_path(uri)
+    if path is not None:
+        return (path / SUCCESS).is_file()
+    system, root = filesystem(uri)
+    return bool(system.exists(f"{root.rstrip('/')}/{SUCCESS}"))
