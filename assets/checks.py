@@ -1,0 +1,90 @@
+"""Checks that assets share: invariants that block, matters of taste that warn. Each looks at the staged rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from assets.stage import Check, Work
+from resources.warehouse import Table
+from resources.warehouse.session import session
+
+MUCH_UNREADABLE = 0.05
+UNIT_TOLERANCE = 1e-3
+
+Result = tuple[bool, Mapping[str, Any]]
+
+
+def _value(staged: Table, sql: str, **tables: Table) -> Any:
+    with session(staged=staged, **tables) as db:
+        row = db.sql(sql).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def _ids_unique(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+    repeated = _value(staged, "SELECT count(*) - count(DISTINCT sample_id) FROM staged")
+    return repeated == 0, {"repeated ids": repeated}
+
+
+def _ids_known(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
+    unknown = _value(staged, "SELECT count(*) FROM staged ANTI JOIN raw USING (sample_id)", raw=upstream["raw_dataset"])
+    return unknown == 0, {"ids that raw_dataset lacks": unknown}
+
+
+def _some_readable(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+    readable = _value(staged, "SELECT count(*) FROM staged WHERE error IS NULL")
+    why = "" if readable else "No sample of this dataset can be read; the column error says why for each."
+    return readable > 0, {"readable": readable, "why": why}
+
+
+def _few_unreadable(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+    share = _value(staged, "SELECT coalesce(avg((error IS NOT NULL)::INT), 0.0) FROM staged")
+    return share <= MUCH_UNREADABLE, {"share unreadable": float(share), "allowed": MUCH_UNREADABLE}
+
+
+def _duplicates_point_to_kept(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+    wrong = _value(
+        staged,
+        """SELECT count(*) FROM staged s LEFT JOIN staged k ON s.duplicate_of = k.sample_id
+           WHERE s.duplicate_of IS NOT NULL AND (s.kept OR NOT coalesce(k.kept, false))""",
+    )
+    return wrong == 0, {"dropped samples whose representative is not kept": wrong}
+
+
+def _vectors_unit(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+    wrong = _value(
+        staged,
+        f"""SELECT count(*) FROM staged WHERE NOT coalesce(isfinite(array_inner_product(vector, vector))
+            AND abs(array_inner_product(vector, vector) - 1) < {UNIT_TOLERANCE}, false)""",
+    )
+    return wrong == 0, {"vectors that are not finite and unit": wrong}
+
+
+def _clusters_not_empty(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+    empty = _value(staged, "SELECT count(*) FROM in_staged.centroids c ANTI JOIN staged s ON c.cluster = s.cluster")
+    return empty == 0, {"empty clusters": empty}
+
+
+def _count_exact(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+    kept = _value(staged, "SELECT count(*) FROM staged WHERE kept")
+    asked = staged.meta.stats["n_asked"]
+    return kept == asked, {"kept": kept, "asked": asked}
+
+
+def _whole(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
+    raw = len(upstream["raw_dataset"])
+    return len(staged) == raw, {"rows": len(staged), "samples in raw_dataset": raw}
+
+
+ids_unique = Check("ids_unique", "No sample id stands twice.", _ids_unique)
+ids_known = Check("ids_known", "Every sample id is one of raw_dataset.", _ids_known)
+some_readable = Check("some_readable", "At least one sample can be read.", _some_readable)
+few_unreadable = Check(
+    "few_unreadable", f"At most {MUCH_UNREADABLE:.0%} of the samples are unreadable.", _few_unreadable, blocking=False
+)
+duplicates_point_to_kept = Check(
+    "duplicates_point_to_kept", "Every dropped copy names a sample that is kept.", _duplicates_point_to_kept
+)
+vectors_unit = Check("vectors_unit", "Every vector is finite and of length 1.", _vectors_unit)
+clusters_not_empty = Check("clusters_not_empty", "Every cluster has a member.", _clusters_not_empty)
+count_exact = Check("count_exact", "Exactly as many samples are kept as the recipe asks for.", _count_exact)
+whole = Check("every_sample_has_a_fate", "The manifest has a row for every sample of raw_dataset.", _whole)

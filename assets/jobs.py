@@ -1,0 +1,13 @@
+"""Jobs: what a sensor, a schedule, the UI or the command line launches."""
+
+import dagster as dg
+
+from resources.graph import CHAIN, MANIFEST
+
+land = dg.define_asset_job(
+    "land", selection=["raw_dataset"], description="Read what landed; the rest follows by itself."
+)
+chain = dg.define_asset_job("chain", selection=list(CHAIN), description="All stages of a dataset, up to its clusters.")
+manifests = dg.define_asset_job("manifests", selection=[MANIFEST], description="One dataset pruned by one recipe.")
+
+all_jobs = [land, chain, manifests]

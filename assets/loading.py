@@ -1,0 +1,88 @@
+"""How stored tables become the pure floor's arrays. Rows are in order of sample_id everywhere."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from espalier.prune import Clusters, Features, Labels
+from resources.warehouse import Table
+from resources.warehouse.session import session
+from resources.warehouse.table import array_block
+
+
+def kept_matrix(table: Table, column: str, kept: np.ndarray) -> np.ndarray:
+    """Return the rows of an array column where ``kept`` is True: (kept.sum(), width), filled block by block."""
+    out, start, row = None, 0, 0
+    for batch in table.batches([column]):
+        block = array_block(batch.column(0))[kept[row : row + len(batch)]]
+        row += len(batch)
+        if out is None:
+            out = np.empty((int(kept.sum()), block.shape[1]), block.dtype)
+        out[start : start + len(block)] = block
+        start += len(block)
+    return np.empty((0, 0), np.float32) if out is None else out
+
+
+def labels_of(raw_dataset: Table, rows: Table) -> Labels:
+    """Return the labels of the samples in ``rows``."""
+    with session(raw=raw_dataset, rows=rows) as db:
+        found = db.sql(
+            "SELECT coalesce(raw.labels, []) AS labels FROM rows JOIN raw USING (sample_id) ORDER BY sample_id"
+        ).to_arrow_table()
+    return encode_labels(found.column("labels"))
+
+
+def encode_labels(column: pa.ChunkedArray) -> Labels:
+    """Turn a list-of-strings column into compressed rows; names sorted, no label twice within a sample."""
+    array = column.combine_chunks()
+    values = array.flatten().dictionary_encode()
+    names = np.array(values.dictionary.to_pylist() or [], dtype=object)
+    order = np.argsort(names, kind="stable") if len(names) else np.empty(0, np.int64)
+    place = np.empty(len(names), np.int32)
+    place[order] = np.arange(len(names), dtype=np.int32)
+    lengths = np.diff(array.offsets.to_numpy()) if len(array) else np.empty(0, np.int64)
+    rows = np.repeat(np.arange(len(array)), lengths)
+    codes = place[values.indices.to_numpy()] if len(names) else np.empty(0, np.int32)
+    pairs = np.unique(np.stack([rows, codes]), axis=1) if len(rows) else np.empty((2, 0), np.int64)
+    counts = np.bincount(pairs[0], minlength=len(array)) if len(array) else np.empty(0, np.int64)
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Labels(indptr, pairs[1].astype(np.int32), tuple(names[order]))
+
+
+def features_for(needs: frozenset[str], tables: Mapping[str, Table]) -> Features:
+    """Load what a method needs of the samples that reach pruning (the rows of ``clusters``)."""
+    clusters = tables["clusters"]
+    n = len(clusters)
+    wanted = {"vectors": "vector", "hashes": "hash", "text_hashes": "text_hash"}
+    loaded: dict[str, np.ndarray] = {}
+    if needs & wanted.keys():
+        kept = tables["semantic_dedup_set"].column("kept")
+        have = {f.name for f in next(tables["embeddings"].batches(["*"], rows=1)).schema}
+        for name in sorted(needs & wanted.keys()):
+            if wanted[name] in have:
+                loaded[name] = kept_matrix(tables["embeddings"], wanted[name], kept)
+    if "grids" in needs:
+        with session(raw=tables["raw_dataset"], rows=clusters) as db:
+            found = db.sql("SELECT raw.grid FROM rows JOIN raw USING (sample_id) ORDER BY sample_id")
+            loaded["grids"] = np.concatenate([array_block(b.column(0)) for b in found.to_arrow_reader(16384)])
+    labels = None
+    if "labels" in needs:
+        labels = labels_of(tables["raw_dataset"], clusters)
+        labels = labels if labels.names else None
+    return Features(
+        n,
+        clusters=_clusters(clusters, tables["cluster_complexity"]) if n else None,
+        labels=labels,
+        **loaded,
+    )
+
+
+def _clusters(clusters: Table, complexity: Table) -> Clusters:
+    return Clusters(
+        assignment=clusters.column("cluster"),
+        distance=clusters.column("distance"),
+        size=complexity.column("size"),
+        complexity=complexity.column("complexity"),
+        centroids=clusters.matrix("centroid", table="centroids"),
+    )

@@ -1,0 +1,135 @@
+"""``pruned_manifest``: every sample of a dataset under one recipe, kept or not, and why."""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+from espalier.prune.reasons import reasons
+from espalier.prune.select import needs, select
+
+from assets.checks import count_exact, ids_unique, whole
+from assets.loading import features_for
+from assets.stage import Outcome, Work, stage_asset
+from espalier.errors import UsageError
+from espalier.prune.base import Selection
+from espalier.recipe import Recipe
+from resources import plots
+from resources.graph import STAGES
+from resources.manifests import manifest_folder, write_manifest
+from resources.warehouse import Draft, Table
+from resources.warehouse.session import session
+
+FATES = """
+SELECT r.sample_id, r.subset, r.uid,
+  coalesce(p.kept, false) AS kept,
+  CASE WHEN r.error IS NOT NULL THEN 'unreadable'
+       WHEN NOT d.kept THEN d.stage || ' duplicate'
+       WHEN x.reason IS NOT NULL THEN 'not embedded'
+       WHEN NOT s.kept THEN 'semantic duplicate'
+       WHEN p.kept THEN 'kept' ELSE 'pruned' END AS fate,
+  CASE WHEN r.error IS NOT NULL THEN 'unreadable: ' || r.error
+       WHEN d.stage = 'exact' AND NOT d.kept THEN 'the same picture as ' || d.duplicate_of
+       WHEN NOT d.kept THEN format('near duplicate of {} at {:.3f}', d.duplicate_of, d.similarity)
+       WHEN x.reason IS NOT NULL THEN 'could not be embedded: ' || x.reason
+       WHEN NOT s.kept THEN format('semantic duplicate of {} at cosine {:.3f}', s.duplicate_of, s.similarity)
+       ELSE p.reason END AS reason,
+  coalesce(d.duplicate_of, s.duplicate_of) AS duplicate_of,
+  CASE WHEN NOT d.kept THEN d.similarity WHEN NOT s.kept THEN s.similarity END AS similarity,
+  p.cluster, p.distance, p.score, p.rank, r.labels
+FROM raw_dataset r
+LEFT JOIN dedup_set d USING (sample_id)
+LEFT JOIN in_embeddings.errors x USING (sample_id)
+LEFT JOIN semantic_dedup_set s USING (sample_id)
+LEFT JOIN picked p USING (sample_id)
+ORDER BY sample_id
+"""
+
+
+@stage_asset("pruned_manifest", kinds={"duckdb", "parquet"}, group="subsets", checks=(ids_unique, whole, count_exact))
+def pruned_manifest(work: Work, **tables: Table) -> Outcome:
+    """Every sample under one recipe: kept or not, cluster, distance, score, and the reason in words.
+
+    Written as a table and as a manifest folder: manifest.parquet, kept.txt, summary.json.
+    """
+    recipe = parse_key(work.recipe)
+    features = features_for(needs(recipe), tables)
+    subsets = _subsets(tables)
+    selection = select(recipe, features, subsets)
+    picked = _picked(tables["clusters"], selection, reasons(selection, recipe))
+    with session(**tables) as db:
+        db.register("picked", picked)
+        rows = db.sql(FATES).to_arrow_table()
+    stats = _stats(work, recipe, tables, rows, selection)
+    link = manifest_folder(work.home.manifests, work.dataset, work.recipe)
+    folder = write_manifest(link, rows, stats)
+    size = tables["cluster_complexity"].column("size")
+    kept = np.bincount(picked["cluster"].to_numpy()[selection.kept], minlength=len(size))
+    title = f"{work.recipe}: kept {stats['n_kept']:,} of {stats['n_total']:,}"
+    return Outcome(
+        Draft(rows, stats=stats),
+        metadata={
+            "manifest": dg.MetadataValue.path(str(link)),
+            "kept": f"{stats['n_kept']} of {stats['n_total']}",
+            "kept by cluster": dg.MetadataValue.md(plots.markdown(plots.kept_dropped(size, kept, title), title)),
+        },
+        folders=(folder,),
+    )
+
+
+def parse_key(key: str) -> Recipe:
+    """Parse a recipe partition key; one that is not written in the canonical form is refused."""
+    recipe = Recipe.parse(key)
+    if str(recipe) != key:
+        raise UsageError(f"The recipe {key!r} has another canonical form.", f"Add the partition {str(recipe)!r}.")
+    return recipe
+
+
+def _subsets(tables: Mapping[str, Table]) -> np.ndarray:
+    with session(raw=tables["raw_dataset"], rows=tables["clusters"]) as db:
+        found = db.sql("SELECT raw.subset FROM rows JOIN raw USING (sample_id) ORDER BY sample_id").to_arrow_table()
+    return found["subset"].to_numpy()
+
+
+def _picked(clusters: Table, selection: Selection, words: np.ndarray) -> pa.Table:
+    rows = clusters.arrow(["sample_id", "cluster", "distance"])
+    for name, values in (
+        ("kept", selection.kept),
+        ("score", selection.score),
+        ("rank", selection.rank),
+        ("reason", words),
+    ):
+        rows = rows.append_column(name, pa.array(values, pa.string()) if name == "reason" else pa.array(values))
+    return rows
+
+
+def _stats(
+    work: Work, recipe: Recipe, tables: Mapping[str, Table], rows: pa.Table, selection: Selection
+) -> dict[str, Any]:
+    counts = {c["values"]: c["counts"] for c in rows["fate"].value_counts().to_pylist()}
+    embeddings = tables["embeddings"].meta
+    n_total = len(selection.kept)
+    return {
+        "dataset": work.dataset,
+        "recipe": work.recipe,
+        "n_raw": len(rows),
+        "n_unreadable": counts.get("unreadable", 0) + counts.get("not embedded", 0),
+        "n_exact": counts.get("exact duplicate", 0),
+        "n_near": counts.get("near duplicate", 0),
+        "n_semantic": counts.get("semantic duplicate", 0),
+        "n_duplicates": sum(n for fate, n in counts.items() if fate.endswith("duplicate")),
+        "n_total": n_total,
+        "n_asked": recipe.amount.target(n_total),
+        "n_kept": counts.get("kept", 0),
+        "method": recipe.method.name,
+        "params": json.dumps({k: v for k, v in recipe.params().items()}, sort_keys=True),
+        "seed": recipe.scope.seed,
+        "encoder": embeddings.stats["encoder"],
+        "encoder_id": embeddings.stats["encoder_id"],
+        "fingerprint": tables["raw_dataset"].meta.inputs["listing"],
+        "code": {name: stage.version for name, stage in STAGES.items()},
+        "espalier": version("espalier"),
+    }

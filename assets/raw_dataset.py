@@ -1,0 +1,69 @@
+"""``raw_dataset``: what landed, one row a sample, each file read once."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from assets.checks import few_unreadable, ids_unique, some_readable
+from assets.stage import Outcome, Work, stage_asset
+from espalier.errors import EspalierError
+from resources.formats.detect import open_reader
+from resources.scan import RAW_SCHEMA, lookup, scan
+from resources.warehouse import Draft
+
+
+@stage_asset(
+    "raw_dataset",
+    kinds={"python", "duckdb"},
+    group="landing",
+    checks=(ids_unique, some_readable, few_unreadable),
+)
+def raw_dataset(work: Work) -> Outcome:
+    """Every sample that landed: its key, digest, size, labels, and why it cannot be read where it cannot.
+
+    Files are read once, for their digest, their header, and a reduced decode that finds truncated ones and gives
+    the area grid that near duplicates are found by. Files that did not change since the last time are not read.
+    """
+    listing = work.landing.fingerprint(work.dataset)
+    reader = open_reader(work.card)
+    earlier = work.store.get("raw_dataset", work.dataset)
+    previous = lookup(earlier.batches(RAW_SCHEMA.names)) if earlier else None
+    with work.bar("reading files", listing.n_files) as advance:
+        rows = pa.Table.from_batches(
+            list(scan(reader, threads=work.threads, previous=previous, progress=advance)), RAW_SCHEMA
+        )
+    if work.landing.fingerprint(work.dataset).fingerprint != listing.fingerprint:
+        raise EspalierError(
+            f"The files of {work.dataset!r} changed while they were read.", "Run again when they have settled."
+        )
+    names = reader.categories()
+    errors = rows.filter(rows["error"].is_valid())
+    return Outcome(
+        Draft(
+            rows,
+            side={
+                "categories": pa.table(
+                    {"category": pa.array(range(len(names)), pa.int32()), "name": pa.array(names, pa.string())}
+                )
+            },
+            stats={
+                "n_raw": len(rows),
+                "n_unreadable": len(errors),
+                "n_categories": len(names),
+                "n_bytes": sum(filter(None, rows["n_bytes"].to_pylist())),
+                "format": reader.format,
+            },
+        ),
+        metadata={"unreadable (first 20)": _error_table(errors.slice(0, 20))} if len(errors) else {},
+        inputs={"listing": listing.fingerprint},
+    )
+
+
+def _error_table(errors: pa.Table) -> Any:
+    import dagster as dg
+
+    records = [
+        dg.TableRecord({"sample_id": i, "error": e})
+        for i, e in zip(errors["sample_id"].to_pylist(), errors["error"].to_pylist(), strict=True)
+    ]
+    return dg.MetadataValue.table(records)

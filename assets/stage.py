@@ -1,0 +1,222 @@
+"""The frame round every asset: what is the same for all of them, so that each file holds only its own step.
+
+``@stage_asset`` takes name, inputs, options and code version from ``resources.graph``, gives the step its tables
+and options, stages what it returns, runs its checks on the staged rows, and reports. A partition whose blocking
+check fails is thrown away: what stood in its place stays.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import pydantic
+
+from assets.partitions import datasets, manifests, split_key
+from espalier.errors import EspalierError
+from resources.cards import Card
+from resources.configured import ComputeResource, HomeResource, ProgressResource
+from resources.graph import STAGES
+from resources.home import Home
+from resources.landing import LandingZone
+from resources.manifests import StagedFolder
+from resources.options import Options
+from resources.warehouse import Draft, Meta, Table, Warehouse
+
+OWNERS = ["team:espalier"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step is given beside its tables: names, options, and the outside world."""
+
+    dataset: str
+    recipe: str
+    card: Card
+    options: Options
+    home: Home
+    threads: int
+    log: Any
+    bar: Callable[[str, int], Any]
+
+    @property
+    def store(self) -> Warehouse:
+        """The warehouse."""
+        return self.home.store()
+
+    @property
+    def landing(self) -> LandingZone:
+        """The landing zone."""
+        return LandingZone(self.home.landing)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step returns: rows to store, metadata to show, folders to publish with them.
+
+    ``inputs`` names the versions of what was read where that is not a table (the landed files).
+    """
+
+    draft: Draft
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    folders: tuple[StagedFolder, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+CheckFunction = Callable[[Table, Mapping[str, Table], Work], tuple[bool, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """An invariant of an asset (blocking), or a matter of taste (a warning).
+
+    ``run(staged, upstream, work)`` returns whether it holds and metadata that says why.
+    """
+
+    name: str
+    description: str
+    run: CheckFunction
+    blocking: bool = True
+
+
+def stage_asset(
+    name: str, *, kinds: set[str], group: str, checks: tuple[Check, ...] = ()
+) -> Callable[[Callable[..., Outcome]], dg.AssetsDefinition]:
+    """Make an asset of the step ``fn(work, **tables) -> Outcome``; its docstring is the description."""
+    stage = STAGES[name]
+    partitions = manifests if stage.per_recipe else datasets
+    config_class = _config_class(name, stage.options)
+
+    def decorate(step: Callable[..., Outcome]) -> dg.AssetsDefinition:
+        @dg.asset(
+            name=name,
+            ins={upstream: dg.AssetIn() for upstream in stage.reads},
+            partitions_def=partitions,
+            code_version=stage.version,
+            description=(step.__doc__ or "").strip(),
+            group_name=group,
+            kinds=kinds,
+            owners=OWNERS,
+            automation_condition=dg.AutomationCondition.eager() if stage.reads else None,
+            check_specs=[
+                dg.AssetCheckSpec(
+                    c.name,
+                    asset=name,
+                    description=c.description,
+                    blocking=c.blocking,
+                    partitions_def=partitions,
+                )
+                for c in checks
+            ],
+            io_manager_key="warehouse",
+        )
+        def asset(
+            context: dg.AssetExecutionContext,
+            config: config_class,  # type: ignore[valid-type]
+            home: HomeResource,
+            progress: ProgressResource,
+            compute: ComputeResource,
+            **tables: Table,
+        ) -> dg.MaterializeResult:
+            try:
+                work = _work(context, stage.options, config, home, progress, compute)
+                return _run(name, step, checks, work, tables)
+            except EspalierError as error:
+                raise dg.Failure(description=str(error), allow_retries=False) from error
+
+        return asset
+
+    return decorate
+
+
+def _run(
+    name: str,
+    step: Callable[..., Outcome],
+    checks: tuple[Check, ...],
+    work: Work,
+    tables: Mapping[str, Table],
+) -> dg.MaterializeResult:
+    inputs = {n: t.meta.data_version for n, t in tables.items()}
+    began = time.monotonic()
+    outcome = step(work, **tables)
+    took = time.monotonic() - began
+    meta = Meta(
+        asset=name,
+        dataset=work.dataset,
+        recipe=work.recipe,
+        code_version=STAGES[name].version,
+        params=work.options.pick(STAGES[name].options),
+        inputs={**inputs, **outcome.inputs},
+    )
+    staged = work.store.stage(outcome.draft, meta)
+    results = []
+    for check in checks:
+        passed, why = check.run(staged.table, tables, work)
+        severity = dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
+        results.append(dg.AssetCheckResult(passed=passed, check_name=check.name, metadata=dict(why), severity=severity))
+    pieces: list[Any] = [*outcome.folders, staged]
+    if any(c.blocking and not r.passed for c, r in zip(checks, results, strict=True)):
+        for piece in pieces:
+            piece.discard()
+        pieces = []
+    stored = staged.table.meta if pieces else meta
+    return dg.MaterializeResult(
+        value=pieces,
+        data_version=dg.DataVersion(stored.data_version or "refused"),
+        check_results=results,
+        metadata={
+            "dagster/row_count": stored.n_rows,
+            "dagster/column_schema": _schema(outcome.draft),
+            "stage_seconds": round(took, 3),
+            **{f"option: {k}": str(v) for k, v in meta.params.items()},
+            **{k: v for k, v in outcome.draft.stats.items() if isinstance(v, int | float | str)},
+            **outcome.metadata,
+        },
+    )
+
+
+def _work(
+    context: dg.AssetExecutionContext,
+    fields: tuple[str, ...],
+    config: Any,
+    home: HomeResource,
+    progress: ProgressResource,
+    compute: ComputeResource,
+) -> Work:
+    dataset, recipe = split_key(context.partition_key)
+    opened = home.open()
+    card = home.landing().card(dataset)
+    options = Options.build(card.chain, where=f"card of {dataset}")
+    given = {f: getattr(config, f) for f in fields if getattr(config, f) is not None}
+    if given:
+        options = Options.build({**dataclasses.asdict(options), **given}, where="run config")
+    return Work(
+        dataset,
+        recipe,
+        card,
+        options,
+        opened,
+        compute.n_threads(),
+        context.log,
+        lambda label, total: progress.bar(context.log, label, total),
+    )
+
+
+def _config_class(name: str, fields: tuple[str, ...]) -> type[dg.Config]:
+    """Make the run config of a stage: its options, all optional; what is not given comes from the card."""
+    known = {f.name: f for f in dataclasses.fields(Options)}
+    shown = {bool: bool, int: int, float: float}
+    entries: dict[str, Any] = {}
+    for f in fields:
+        default = known[f].default
+        kind = shown.get(type(default), str) if not isinstance(default, tuple) else list[str]
+        text = f"{known[f].metadata['help']} (default: the dataset's card, else {default!r})"
+        entries[f] = (kind | None, pydantic.Field(default=None, description=text))
+    title = "".join(word.title() for word in name.split("_"))
+    return pydantic.create_model(f"{title}Config", __base__=dg.Config, **entries)
+
+
+def _schema(draft: Draft) -> dg.TableSchema:
+    return dg.TableSchema([dg.TableColumn(f.name, str(f.type)) for f in draft.rows.schema])

@@ -1,0 +1,69 @@
+"""``espalier forget``: remove what Espalier keeps of a dataset, never the user's files."""
+
+import shutil
+
+import click
+
+from cli.common import json_option, print_json
+
+
+@click.command("forget")
+@click.argument("dataset")
+@click.option("--recipe", help="Only this recipe's manifest of the dataset.")
+@click.option("--delete-data", is_flag=True, help="Also delete the folder landing/DATASET, which is the data itself.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@json_option
+def command(dataset: str, recipe: str | None, delete_data: bool, yes: bool, as_json: bool) -> None:
+    """Remove a dataset from Espalier: its card, its tables, its manifests, its place in Dagster.
+
+    The data itself stays, wherever it lies.
+
+    \b
+    espalier forget photos
+    espalier forget photos --recipe random@0.5
+    """  # noqa: D301
+    from cli.launch import prepare
+    from resources.home import Home
+    from resources.landing import LandingZone
+    from resources.manifests import manifest_folder
+
+    home = prepare(Home.find())
+    zone = LandingZone(home.landing)
+    zone.card(dataset)
+    what = f"{recipe} of {dataset}" if recipe else dataset
+    if not yes and not as_json:
+        click.confirm(f"Forget {what}: tables, manifests and history?", abort=True, err=True)
+    if recipe:
+        link = manifest_folder(home.manifests, dataset, recipe)
+        if link.is_symlink():
+            shutil.rmtree(link.resolve(), ignore_errors=True)
+            link.unlink()
+    else:
+        zone.forget(dataset, delete_data=delete_data)
+        shutil.rmtree(home.manifests / dataset, ignore_errors=True)
+    gone = home.store().forget(dataset, recipe or "")
+    _forget_in_dagster(home, dataset, recipe)
+    if as_json:
+        print_json({"dataset": dataset, "recipe": recipe, "tables_removed": gone})
+    else:
+        click.echo(f"Forgot {what}: {gone} tables removed; your files are where they were.")
+
+
+def _forget_in_dagster(home: object, dataset: str, recipe: str | None) -> None:
+    """Take the partition out of Dagster and wipe what it remembers, so that a namesake starts anew."""
+    import dagster as dg
+
+    from assets.partitions import DATASET, manifest_key
+    from resources.graph import STAGES
+
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:  # type: ignore[attr-defined]
+        recipes = [recipe] if recipe else instance.get_dynamic_partitions("recipe")
+        for stage in STAGES.values():
+            if recipe and not stage.per_recipe:
+                continue
+            keys = [str(manifest_key(dataset, r)) for r in recipes] if stage.per_recipe else [dataset]
+            known = instance.get_materialized_partitions(dg.AssetKey(stage.name)) & set(keys)
+            if known:
+                instance.wipe_asset_partitions(dg.AssetKey(stage.name), sorted(known))
+        if not recipe and instance.has_dynamic_partition(DATASET, dataset):
+            instance.delete_dynamic_partition(DATASET, dataset)

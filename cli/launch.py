@@ -1,0 +1,144 @@
+"""Launching Dagster runs from the command line: the same jobs as the UI's, in this process, on the same instance."""
+
+import logging
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import click
+
+from espalier.errors import EspalierError
+from resources.home import Home
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def project_file(name: str) -> Path:
+    """Return ``dagster.yaml`` or ``workspace.yaml``: beside definitions.py, or where a wheel put it."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("definitions")
+    assert spec is not None
+    assert spec.origin is not None
+    beside = Path(spec.origin).parent / name
+    return beside if beside.exists() else Path(sysconfig.get_path("data")) / "share" / "espalier" / name
+
+
+def prepare(home: Home) -> Home:
+    """Make the home and its Dagster folder, and point Dagster at it."""
+    home.ensure()
+    config = home.dagster / "dagster.yaml"
+    if not config.exists():
+        shutil.copyfile(project_file("dagster.yaml"), config)
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    os.environ["ESPALIER_HOME"] = str(home.root)
+    return home
+
+
+class Launcher:
+    """Runs the jobs on a home's Dagster instance.
+
+    Parameters
+    ----------
+    home : Home
+        The home, made when missing.
+    bars : bool
+        Show a progress bar a stage.
+    """
+
+    def __init__(self, home: Home, *, bars: bool = True) -> None:
+        prepare(home)
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        import dagster as dg
+
+        from cli.progress import BarProgress
+        from definitions import build_defs
+        from resources.configured import HomeResource, ProgressResource
+
+        self.home = home
+        self.instance = dg.DagsterInstance.from_config(str(home.dagster))
+        progress = BarProgress() if bars else ProgressResource()
+        self.defs = build_defs(home=HomeResource(path=str(home.root)), progress=progress)
+
+    def run(self, job: str, dataset: str, stages: list[str], recipe: str = "", config: Any = None) -> str:
+        """Run ``stages`` of a job for a dataset (and recipe) as one Dagster run; return the run's id.
+
+        Raises
+        ------
+        EspalierError
+            When a stage fails, with the stage's own words.
+        """
+        from assets.partitions import DATASET, RECIPE, manifest_key
+
+        self.instance.add_dynamic_partitions(DATASET, [dataset])
+        if recipe:
+            self.instance.add_dynamic_partitions(RECIPE, [recipe])
+        import dagster as dg
+
+        result = self.defs.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            partition_key=manifest_key(dataset, recipe) if recipe else dataset,
+            asset_selection=[dg.AssetKey(name) for name in stages],
+            run_config={**QUIET, **({"ops": config} if config else {})},
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise EspalierError(*_what_failed(result))
+        return result.run_id
+
+    def __enter__(self) -> "Launcher":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.instance.dispose()
+
+
+def _what_failed(result: Any) -> tuple[str, str]:
+    """Return what failed and the remedy, from a run's events."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None:
+                return data.user_failure_data.description or "failed", ""
+            if data.error is None:
+                continue
+            cause = data.error.cause or data.error
+            while cause.cause is not None:
+                cause = cause.cause
+            failed = _failed_checks(result)
+            if failed:
+                return f"{event.step_key}: {failed}", "What was stored before is unchanged."
+            return (
+                f"{event.step_key} failed: {cause.message.strip()}",
+                f"The whole story is in run {result.run_id[:8]} (espalier ui), and below {os.environ['DAGSTER_HOME']}.",
+            )
+    return "The run failed.", f"See run {result.run_id} in espalier ui."
+
+
+def _failed_checks(result: Any) -> str:
+    words = []
+    for event in result.all_events:
+        if event.event_type_value == "ASSET_CHECK_EVALUATION":
+            check = event.event_specific_data
+            if not check.passed and check.blocking:
+                why = ", ".join(f"{k}: {v.value}" for k, v in check.metadata.items())
+                words.append(f"the check {check.check_name} does not hold ({why})")
+    return "; ".join(words)
+
+
+def echo_kept(summary: dict[str, Any]) -> None:
+    """Say what a recipe kept and where its manifest is."""
+    out = [f"{summary['n_raw']:,} samples"]
+    for key, word in (
+        ("n_unreadable", "unreadable"),
+        ("n_exact", "exact copies"),
+        ("n_near", "near duplicates"),
+        ("n_semantic", "semantic duplicates"),
+    ):
+        if summary[key]:
+            out.append(f"{summary[key]:,} {word}")
+    click.echo(f"{summary['dataset']}: {', '.join(out)}; {summary['n_total']:,} reach pruning.")
+    click.secho(f"{summary['recipe']}: kept {summary['n_kept']:,} of {summary['n_total']:,}", bold=True)
+    click.echo(f"manifest: {summary['manifest']}")

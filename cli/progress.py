@@ -1,0 +1,45 @@
+"""Progress bars in the terminal, in the place of the log lines."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from resources.configured import ProgressResource
+
+
+class BarProgress(ProgressResource):
+    """A bar a stage, on stderr; plain lines where that is no terminal."""
+
+    def bar(self, log: Any, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:  # noqa: ARG002
+        """Show a bar for a stage of ``total`` items."""
+        return _bar(label, total)
+
+
+@contextmanager
+def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(f"{label} ...", highlight=False)
+        yield lambda _: None
+        return
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(label, total=total, rate="")
+
+        def advance(n: int) -> None:
+            progress.advance(task, n)
+            speed = progress.tasks[0].speed
+            progress.update(task, rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield advance
+        progress.update(task, completed=progress.tasks[0].total)

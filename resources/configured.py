@@ -1,0 +1,73 @@
+"""The outside world as Dagster resources: primitive config in, plain domain objects out.
+
+What a Home, a Warehouse or a LandingZone does stands in modules that know nothing of Dagster; what an asset
+computes stands in ``assets``.
+"""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from resources.home import Home
+from resources.landing import LandingZone
+from resources.progress import log_progress
+from resources.warehouse import Staged, Table
+
+
+class HomeResource(dg.ConfigurableResource):
+    """Where everything is kept."""
+
+    path: str = Field(default="", description="The folder; empty means $ESPALIER_HOME, else ./.espalier.")
+
+    def open(self) -> Home:
+        """Return the home with its folders made."""
+        return Home.find(self.path).ensure()
+
+    def landing(self) -> LandingZone:
+        """Return its landing zone."""
+        return LandingZone(self.open().landing)
+
+
+class ProgressResource(dg.ConfigurableResource):
+    """How a stage tells how far it is: lines in the run's log."""
+
+    def bar(self, log: Any, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Give ``advance(n)`` for a stage of ``total`` items."""
+        return log_progress(log, label, total)
+
+
+class ComputeResource(dg.ConfigurableResource):
+    """What a stage may use of this machine."""
+
+    threads: int = Field(default=0, ge=0, description="Threads of a stage; 0 means one a core.")
+
+    def n_threads(self) -> int:
+        """Return the number of threads."""
+        return self.threads or os.cpu_count() or 1
+
+
+class WarehouseIOManager(dg.ConfigurableIOManager):
+    """Hands tables from asset to asset; swaps in what an asset staged, if its blocking checks passed."""
+
+    home: dg.ResourceDependency[HomeResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Commit the staged pieces in order, the table last: it is what says that a partition is there."""
+        for piece in obj:
+            if isinstance(piece, Staged):
+                context.log.debug(f"storing {piece.target.name}")
+            piece.commit()
+
+    def load_input(self, context: dg.InputContext) -> Table:
+        """Return the upstream partition as a read-only Table."""
+        key = context.asset_partition_key
+        if isinstance(key, dg.MultiPartitionKey):
+            parts = key.keys_by_dimension
+            return (
+                self.home.open().store().need(context.asset_key.path[-1], parts["dataset"], parts["recipe"])
+            )
+        return self.home.open().store().need(context.asset_key.path[-1], key)

@@ -1,0 +1,98 @@
+"""The manifest folder of a pruned subset: its files are written together and appear together.
+
+``manifests/<dataset>/<recipe>`` is a link to a folder that is whole; a new one is made beside it and the link is
+replaced by a rename, so a reader opens the old files or the new ones.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from resources.warehouse.store import recipe_file
+
+ROW_GROUP = 131_072
+
+
+@dataclass(frozen=True)
+class StagedFolder:
+    """A folder that is written but not yet what its link points to."""
+
+    folder: Path
+    link: Path
+
+    def commit(self) -> None:
+        """Point the link at this folder, then remove the one that it replaces."""
+        old = self.link.resolve() if self.link.is_symlink() else None
+        fresh = self.link.with_name(f".{self.link.name}.{uuid.uuid4().hex[:8]}.link")
+        fresh.symlink_to(self.folder.name)
+        fresh.replace(self.link)
+        if old is not None and old != self.folder.resolve() and old.parent == self.link.parent.resolve():
+            shutil.rmtree(old, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Throw it away."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def manifest_folder(manifests: Path, dataset: str, recipe: str) -> Path:
+    """Return where a recipe's manifest is or would be."""
+    return manifests / dataset / recipe_file(recipe)
+
+
+def write_manifest(link: Path, rows: pa.Table, summary: Mapping[str, Any]) -> StagedFolder:
+    """Write ``manifest.parquet``, ``kept.txt`` and ``summary.json`` into a fresh folder beside ``link``.
+
+    The bytes depend on the rows and the summary only.
+
+    Parameters
+    ----------
+    link : Path
+        Where the manifest will appear.
+    rows : pyarrow.Table
+        Every sample in order of sample_id, with a boolean column ``kept``.
+    summary : mapping
+        What ``summary.json`` says; the digest of kept.txt is added.
+    """
+    link.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(link)
+    folder = link.with_name(f".{link.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    folder.mkdir()
+    pq.write_table(rows, folder / "manifest.parquet", compression="zstd", row_group_size=ROW_GROUP)
+    digest = _write_kept(folder / "kept.txt", rows)
+    text = json.dumps({**summary, "kept_sha256": digest}, indent=2, sort_keys=True)
+    (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+    return StagedFolder(folder, link)
+
+
+def _write_kept(path: Path, rows: pa.Table) -> str:
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for batch in rows.select(["sample_id", "kept"]).to_batches(max_chunksize=ROW_GROUP):
+            ids = batch.column(0).filter(batch.column(1)).cast(pa.large_string())
+            if len(ids):
+                offsets = pa.array([0, len(ids)], pa.int64())
+                text = pc.binary_join(pa.LargeListArray.from_arrays(offsets, ids), "\n")[0].as_py() + "\n"
+                file.write(text.encode())
+                digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def _remove_leftovers(link: Path) -> None:
+    """Remove folders of writers that were killed: not linked to, and their process is gone."""
+    current = link.resolve() if link.is_symlink() else None
+    for folder in link.parent.iterdir():
+        name, _, rest = folder.name.removeprefix(".").rpartition(".")
+        name, _, pid = name.rpartition(".")
+        ours = folder.name.startswith(".") and name == link.name and pid.isdigit() and rest
+        if ours and folder.resolve() != current and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,80 @@
+"""Plots as PNG bytes. Drawing only: what is drawn is computed by the caller."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+
+GREEN, BROWN, GREY = "#3d7a4a", "#b0713a", "#c9c9c4"
+
+
+def markdown(png: bytes, text: str) -> str:
+    """Return a PNG as a markdown image that holds its own bytes."""
+    return f"![{text}](data:image/png;base64,{base64.b64encode(png).decode()})"
+
+
+def cluster_sizes(size: np.ndarray) -> bytes:
+    """Draw the clusters' sizes, greatest first."""
+    figure, axes = _figure()
+    ordered = np.sort(size)[::-1]
+    axes.bar(np.arange(1, len(size) + 1), ordered, width=1.0 if len(size) > 60 else 0.8, color=GREEN)
+    axes.axhline(float(np.mean(size)), color=BROWN, linewidth=1, label=f"mean {np.mean(size):.0f}")
+    axes.set(xlabel="cluster, largest first", ylabel="samples", title=f"{len(size)} clusters by size")
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def complexity(d_intra: np.ndarray, d_inter: np.ndarray, size: np.ndarray) -> bytes:
+    """Draw d_intra over d_inter, a dot a cluster with an area by its size (as in arXiv 2401.04578)."""
+    figure, axes = _figure()
+    area = 12 + 220 * size / max(1, size.max())
+    dots = axes.scatter(
+        d_inter, d_intra, s=area, c=d_intra * d_inter, cmap="YlGn", edgecolors="#44443f", linewidths=0.5
+    )
+    figure.colorbar(dots, ax=axes, label="complexity = d_intra x d_inter")
+    axes.set(
+        xlabel="d_inter: distance to the nearest centroids",
+        ylabel="d_intra: distance inside",
+        title="cluster complexity (area: size)",
+    )
+    return _png(figure)
+
+
+def kept_dropped(size: np.ndarray, kept: np.ndarray, title: str) -> bytes:
+    """Draw kept and dropped samples a cluster, largest cluster first."""
+    figure, axes = _figure()
+    order = np.argsort(-size, kind="stable")
+    place = np.arange(1, len(size) + 1)
+    width = 1.0 if len(size) > 60 else 0.8
+    axes.bar(place, kept[order], width=width, color=GREEN, label="kept")
+    axes.bar(place, (size - kept)[order], width=width, bottom=kept[order], color=GREY, label="dropped")
+    axes.set(xlabel="cluster, largest first", ylabel="samples", title=title)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def histogram(values: np.ndarray, xlabel: str, title: str, mark: float | None = None) -> bytes:
+    """Draw a histogram, with a vertical line at ``mark``."""
+    figure, axes = _figure()
+    axes.hist(values, bins=50, color=GREEN)
+    if mark is not None:
+        axes.axvline(mark, color=BROWN, linewidth=1.5, label=f"threshold {mark:g}")
+        axes.legend(frameon=False)
+    axes.set(xlabel=xlabel, ylabel="samples", title=title)
+    return _png(figure)
+
+
+def _figure() -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _png(figure: Any) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()

@@ -1,0 +1,44 @@
+"""Which stages of a dataset must run again: the pure decision of ``freshness`` on what this home holds."""
+
+from resources.freshness import current_inputs, stale_stages, why_stale
+from resources.graph import CHAIN, STAGES
+from resources.home import Home
+from resources.landing import LandingZone
+from resources.options import Options
+from resources.warehouse import Meta
+
+
+class Staleness:
+    """Staleness of one dataset in a home; records are read once."""
+
+    def __init__(self, home: Home, dataset: str) -> None:
+        self.store, self.dataset = home.store(), dataset
+        zone = LandingZone(home.landing)
+        card = zone.card(dataset)
+        self.options = Options.build(card.chain, where=f"card of {dataset}")
+        self.listing = zone.fingerprint(dataset).fingerprint
+        self._metas: dict[str, Meta | None] = {}
+
+    def stages(self, up_to: tuple[str, ...] = CHAIN) -> dict[str, str]:
+        """Return the chain's stages that must run, each with its reason, in the graph's order."""
+        return stale_stages(self._meta, lambda name: self.options.pick(STAGES[name].options), self.listing, up_to)
+
+    def manifest(self, asset: str, recipe: str) -> str | None:
+        """Say why a recipe's partition of ``asset`` must be made again, or None. Assumes a fresh chain."""
+        table = self.store.get(asset, self.dataset, recipe)
+        stage = STAGES[asset]
+
+        def lookup(name: str) -> Meta | None:
+            if not STAGES[name].per_recipe:
+                return self._meta(name)
+            found = self.store.get(name, self.dataset, recipe)
+            return found.meta if found else None
+
+        inputs = current_inputs(asset, lookup, self.listing)
+        return why_stale(asset, table.meta if table else None, self.options.pick(stage.options), inputs)
+
+    def _meta(self, name: str) -> Meta | None:
+        if name not in self._metas:
+            table = self.store.get(name, self.dataset)
+            self._metas[name] = table.meta if table else None
+        return self._metas[name]

@@ -1,0 +1,96 @@
+"""What to do about what was found in the landing zone: pure functions, no Dagster, no files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from resources.landing import Listing
+
+MOST_A_TICK = 10
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the last tick saw; kept in the sensor's cursor.
+
+    Attributes
+    ----------
+    seen : mapping of str to str
+        Fingerprint of each dataset at the last tick.
+    asked : mapping of str to str
+        Fingerprint that a run was last requested for.
+    recipes_registered : bool
+        Whether the default recipes were registered once; a user who deletes one keeps it deleted.
+    """
+
+    seen: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
+    recipes_registered: bool = False
+
+    @classmethod
+    def loads(cls, cursor: str | None) -> "Memory":
+        """Read a cursor; none at all is an empty memory."""
+        return cls(**json.loads(cursor)) if cursor else cls()
+
+    def dumps(self) -> str:
+        """Write as a cursor."""
+        return json.dumps(
+            {"seen": dict(self.seen), "asked": dict(self.asked), "recipes_registered": self.recipes_registered},
+            sort_keys=True,
+        )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Datasets to materialize now (name, fingerprint), those that wait, and what to remember."""
+
+    ready: tuple[tuple[str, str], ...]
+    waiting: tuple[str, ...]
+    memory: Memory
+
+
+def decide(
+    found: Mapping[str, Listing | None], memory: Memory, stored: Mapping[str, str], most: int = MOST_A_TICK
+) -> Decision:
+    """Decide which landed datasets to take.
+
+    A dataset is taken when its listing has not changed for one tick, or at once when it holds ``_SUCCESS``, unless
+    what is stored was made from this very listing or a run for it was requested before.
+
+    Parameters
+    ----------
+    found : mapping of str to Listing or None
+        Present listings; None where the store could not be read, which is not emptiness: such a dataset keeps
+        what is remembered of it and nothing happens to it.
+    memory : Memory
+        What the last tick left.
+    stored : mapping of str to str
+        Fingerprint that each stored raw_dataset was made from.
+    most : int
+        At most so many requests a tick; the rest follow at the next.
+    """
+    seen, asked = {}, {n: f for n, f in memory.asked.items() if n in found}
+    ready: list[tuple[str, str]] = []
+    waiting: list[str] = []
+    for name, listing in sorted(found.items()):
+        if listing is None:
+            if name in memory.seen:
+                seen[name] = memory.seen[name]
+            continue
+        mark = listing.fingerprint
+        seen[name] = mark
+        if listing.n_files == 0 or mark in (stored.get(name), asked.get(name)):
+            continue
+        settled = listing.has_success or memory.seen.get(name) == mark
+        if settled and len(ready) < most:
+            ready.append((name, mark))
+            asked[name] = mark
+        else:
+            waiting.append(name)
+    return Decision(tuple(ready), tuple(waiting), Memory(seen, asked, memory.recipes_registered))
+
+
+def refresh_plan(stale: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the stages to run again for each dataset that has stale ones."""
+    return {name: list(stages) for name, stages in sorted(stale.items()) if stages}

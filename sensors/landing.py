@@ -1,0 +1,65 @@
+"""The landing sensor: notices datasets that landed or changed, and materializes their raw_dataset.
+
+It starts nothing else. What lies below raw_dataset follows by the eager rules, or it would run twice.
+"""
+
+import dagster as dg
+
+from assets.jobs import land
+from assets.partitions import datasets, recipes
+from espalier.errors import EspalierError
+from resources.configured import HomeResource
+from resources.graph import DEFAULT_RECIPES
+from resources.landing import LandingZone, Listing
+from sensors.decide import Memory, decide
+
+SECONDS = 15
+
+
+@dg.sensor(
+    name="landing_sensor",
+    job=land,
+    minimum_interval_seconds=SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Takes a dataset when its files have settled: unchanged for one tick, or marked by _SUCCESS.",
+)
+def landing_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
+    """Look at the landing zone once."""
+    opened = home.open()
+    zone = LandingZone(opened.landing)
+    try:
+        names = zone.names()
+    except (EspalierError, OSError) as error:
+        return dg.SkipReason(f"The landing zone cannot be read: {error}")
+    for file, problem in zone.problems().items():
+        context.log.warning(f"{file}: {problem}")
+    decision = decide(
+        {name: _listing(context, zone, name) for name in names},
+        Memory.loads(context.cursor),
+        {n: t.meta.inputs["listing"] for n in names if (t := opened.store().get("raw_dataset", n))},
+    )
+    added = [datasets.build_add_request([name for name, _ in decision.ready])] if decision.ready else []
+    memory = decision.memory
+    if not memory.recipes_registered:
+        added.append(recipes.build_add_request(list(DEFAULT_RECIPES)))
+        memory = Memory(memory.seen, memory.asked, recipes_registered=True)
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"{n}:{mark}", partition_key=n) for n, mark in decision.ready],
+        dynamic_partitions_requests=added,
+        cursor=memory.dumps(),
+        skip_reason=None if decision.ready else _words(names, decision.waiting),
+    )
+
+
+def _listing(context: dg.SensorEvaluationContext, zone: LandingZone, name: str) -> Listing | None:
+    try:
+        return zone.fingerprint(name)
+    except (EspalierError, OSError) as error:
+        context.log.warning(f"{name}: its files cannot be listed now: {error}")
+        return None
+
+
+def _words(names: list[str], waiting: tuple[str, ...]) -> str:
+    if waiting:
+        return f"Waiting for files to settle: {', '.join(waiting)}."
+    return f"Nothing new among {len(names)} datasets." if names else "Nothing has landed yet."
