@@ -1,0 +1,66 @@
+"""The near-duplicate grid of an image: area means of 9 x 9 cells a colour channel, in fixed point.
+
+Here lives the one step of near duplicates that touches pixels; it runs while the scan has the image decoded.
+Not here: decoding (``resources.images``), the feature made of the grid and the search (``espalier.near``).
+
+The means are exact: a pixel on the border of two cells counts in both by its share. All sums are sums of whole
+numbers below 2^24 (float32) or 2^53 (float64), so the result does not depend on BLAS, its threads or the strip size.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+CELLS = 9
+"""Cells a side; the feature has their 8 differences a row and a column."""
+
+GRID_SIDE = 64
+"""Shorter side, in pixels, that a reduced decode must keep: 7 pixels a cell."""
+
+GRID_LENGTH = CELLS * CELLS * 3
+
+_STRIP_BYTES = 8 << 20  # a strip of the image as float32; bounds the memory for large pictures
+_EXACT_SIDE = 65_000  # 65,000 * 255 < 2^24: column sums stay whole numbers in float32
+
+
+def area_grid(rgb: np.ndarray) -> np.ndarray:
+    """Area means of a 9 x 9 grid a channel.
+
+    Parameters
+    ----------
+    rgb : ndarray of shape (h, w, 3), uint8
+        Any size from 1 x 1; cells of small images share pixels.
+
+    Returns
+    -------
+    ndarray of shape (243,), uint16
+        Row by row, cell by cell, R G B; 65535 is full intensity (257 units a grey level), rounded half up.
+        ``grid.reshape(9, 9, 3)`` is the small image.
+
+    Raises
+    ------
+    ValueError
+        When it is no (h, w, 3) uint8 array with at least one pixel.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
+        raise ValueError(f"expected a (h, w, 3) uint8 image, got {rgb.dtype} of shape {rgb.shape}")
+    height, width, _ = rgb.shape
+    down, across = _shares(height), _shares(width)
+    exact: type[np.floating] = np.float32 if height <= _EXACT_SIDE else np.float64
+    strip = max(1, _STRIP_BYTES // (width * 12))
+    rows = np.zeros((CELLS, width * 3), dtype=np.float64)
+    for start in range(0, height, strip):
+        part = rgb[start : start + strip].reshape(-1, width * 3).astype(exact)
+        rows += down[:, start : start + strip].astype(exact) @ part
+    cells = np.matmul(across.astype(np.float64), rows.reshape(CELLS, width, 3))
+    area = height * width  # each cell's weights sum to this
+    return ((cells.astype(np.int64) * 514 + area) // (2 * area)).astype(np.uint16).reshape(GRID_LENGTH)
+
+
+@lru_cache(maxsize=256)
+def _shares(length: int) -> np.ndarray:
+    """Ninths of each pixel that lie in each cell, shape (9, length), float32 whole numbers from 0 to 9."""
+    pixel = np.arange(length, dtype=np.int64) * CELLS
+    cell = np.arange(CELLS, dtype=np.int64)[:, None] * length
+    overlap = np.minimum(pixel + CELLS, cell + length) - np.maximum(pixel, cell)
+    return np.maximum(overlap, 0).astype(np.float32)
