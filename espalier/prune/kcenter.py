@@ -3,7 +3,8 @@
 Whence: Gonzalez 1985, the farthest-first traversal (coverage radius at most twice the optimum); as a core-set:
 Sener and Savarese 2018 (arXiv 1708.00489). The picks are those of the plain algorithm, found lazily and in
 blocks: a distance can only shrink as more are picked, so an old one is an upper bound, and only the samples
-whose bound reaches the top are brought up to date, by one matrix product for many.
+whose bound reaches the top are brought up to date, many by one matrix product. Vectors are rounded to whole
+4000ths, so that every product is exact in float32: the picks depend on no thread, block or processor.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from espalier.prune.base import Features, Method, Selection
 if TYPE_CHECKING:
     from espalier.recipe import Scope
 
-BLOCK = 1024  # candidates brought up to date together: 512 to 4,096 are within a tenth of each other
+BLOCK = 1024  # candidates brought up to date together
+SCALE = 4000.0  # products of unit vectors times this stay under 2**24, where float32 counts exactly
 _TOGETHER = 128
 _PICKS_AT_ONCE = 8192
-_PICKED, _LEFT_OUT = -1.0, -2.0
-_SAME = 1e-6  # float32 rounding of a dot product of unit vectors
+_PICKED, _LEFT_OUT = -1, -2
+_FARTHEST = int(4 * SCALE**2)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def farthest_first(vectors: np.ndarray, target: int) -> tuple[np.ndarray, np.nda
     Parameters
     ----------
     vectors : ndarray of shape (n, d), float32
-        Unit rows.
+        Unit rows (the caller's promise: a longer row would make products inexact).
     target : int
         How many to pick, at most n.
 
@@ -79,64 +81,79 @@ def farthest_first(vectors: np.ndarray, target: int) -> tuple[np.ndarray, np.nda
     -------
     picks : ndarray of shape (target,), int64
         Rows in the order of picking.
-    gain : ndarray of shape (target,), float32
-        Cosine distance of each pick to those before it; 2 for the first.
-    rest : ndarray of shape (n,), float32
+    gain : ndarray of shape (target,), float64
+        Cosine distance of each pick to those before it, to about 1e-4; 2 for the first.
+    rest : ndarray of shape (n,), float64
         Cosine distance of each row to the nearest pick, or a bound above it for rows never looked at again.
     """
-    n = len(vectors)
-    picks, gain = np.empty(target, np.int64), np.full(target, 2.0, np.float32)
-    bound = np.full(n, 2.0, np.float32)
+    n, dim = vectors.shape
+    picks, gain = np.empty(target, np.int64), np.full(target, 2.0)
     if target == 0:
-        return picks, gain, bound
-    picks[0] = np.argmax(vectors @ vectors.mean(axis=0, dtype=np.float64).astype(np.float32))
-    bound = _distance(vectors, vectors[picks[0]])
+        return picks, gain, np.full(n, 2.0)
+    picked = np.empty((target, dim), np.float32)
+    picks[0] = _nearest_to_mean(vectors)
+    picked[0] = _whole(vectors[picks[0]])
+    bound = np.full(n, _FARTHEST, np.int32)  # squared distances in units of 1 / SCALE**2
+    seen = np.zeros(n, np.int64)  # bound[i] is exact for the first seen[i] picks
     bound[picks[0]] = _PICKED
-    seen = np.ones(n, np.int64)  # bound[i] is exact for the first seen[i] picks
+    _refresh(bound, seen, np.arange(n), vectors, picked[:1])
     done = 1
     while done < target:
         rows, outside, outside_row = _top(bound, BLOCK)
-        _refresh(bound, seen, rows, vectors, picks[:done])
-        block, near = vectors[rows], bound[rows]
+        _refresh(bound, seen, rows, vectors, picked[:done])
+        block, near = _whole(vectors[rows]), bound[rows]
+        norms = _squares(block)
         while done < target:
             best = int(np.argmax(near))
             if near[best] < outside or (near[best] == outside and rows[best] > outside_row):
                 break
-            picks[done], gain[done] = rows[best], near[best]
+            picks[done], gain[done], picked[done] = rows[best], near[best] / (2 * SCALE**2), block[best]
             done += 1
-            np.minimum(near, _distance(block, block[best]), out=near)
+            np.minimum(near, norms + norms[best] - 2 * (block @ block[best]).astype(np.int32), out=near)
             near[best] = _PICKED
         bound[rows], seen[rows] = near, done
-    return picks, gain, np.maximum(bound, 0)
+    return picks, gain, np.maximum(bound, 0) / (2 * SCALE**2)
 
 
-def _distance(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return cosine distances; what is nought but for rounding is nought, so that copies tie."""
-    distance = 1 - vectors @ others.T
-    distance[distance < _SAME] = 0
-    return distance
+def _nearest_to_mean(vectors: np.ndarray) -> int:
+    """Return the row of the greatest product with the mean, in double precision, row by row."""
+    mean = np.mean(vectors, axis=0, dtype=np.float64)
+    blocks = (vectors[start : start + BLOCK].astype(np.float64) for start in range(0, len(vectors), BLOCK))
+    return int(np.argmax(np.concatenate([np.einsum("ij,j->i", block, mean) for block in blocks])))
 
 
-def _top(bound: np.ndarray, size: int) -> tuple[np.ndarray, float, int]:
+def _whole(vectors: np.ndarray) -> np.ndarray:
+    """Return the vectors in whole units of 1 / SCALE, as float32."""
+    return np.rint(vectors * np.float32(SCALE))
+
+
+def _squares(whole: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->i", whole, whole).astype(np.int32)
+
+
+def _top(bound: np.ndarray, size: int) -> tuple[np.ndarray, int, int]:
     """Return the rows of the greatest bounds, ascending, and the greatest bound left out with its row."""
     if len(bound) <= size:
-        return np.arange(len(bound)), -np.inf, len(bound)
+        return np.arange(len(bound)), _LEFT_OUT, len(bound)
     edge = np.partition(bound, len(bound) - size)[len(bound) - size]
     inside = bound > edge
     ties = np.flatnonzero(bound == edge)
     inside[ties[: size - int(inside.sum())]] = True
     left = np.where(inside, _LEFT_OUT, bound)
     row = int(np.argmax(left))
-    return np.flatnonzero(inside), float(left[row]), row
+    return np.flatnonzero(inside), int(left[row]), row
 
 
-def _refresh(bound: np.ndarray, seen: np.ndarray, rows: np.ndarray, vectors: np.ndarray, picks: np.ndarray) -> None:
-    """Bring the bounds of ``rows`` up to date with ``picks``, in place; those equally far behind together."""
-    behind = rows[(seen[rows] < len(picks)) & (bound[rows] >= 0)]
+def _refresh(bound: np.ndarray, seen: np.ndarray, rows: np.ndarray, vectors: np.ndarray, picked: np.ndarray) -> None:
+    """Bring the bounds of ``rows`` up to date with ``picked``, in place; those equally far behind together."""
+    behind = rows[(seen[rows] < len(picked)) & (bound[rows] >= 0)]
     behind = behind[np.argsort(seen[behind], kind="stable")]
     for start in range(0, len(behind), _TOGETHER):
         some = behind[start : start + _TOGETHER]
-        for first in range(int(seen[some].min()), len(picks), _PICKS_AT_ONCE):
-            new = vectors[picks[first : first + _PICKS_AT_ONCE]]
-            bound[some] = np.minimum(bound[some], _distance(vectors[some], new).min(axis=1))
-        seen[some] = len(picks)
+        whole = _whole(vectors[some])
+        norms = _squares(whole)
+        for first in range(int(seen[some].min()), len(picked), _PICKS_AT_ONCE):
+            new = picked[first : first + _PICKS_AT_ONCE]
+            apart = (_squares(new) - 2 * (whole @ new.T).astype(np.int32)).min(axis=1)
+            bound[some] = np.minimum(bound[some], norms + apart)
+        seen[some] = len(picked)

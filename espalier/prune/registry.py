@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from espalier.errors import UsageError
+from espalier.prune.balanced import Balanced
 from espalier.prune.base import Method
+from espalier.prune.centroid import Centroid
 from espalier.prune.cluster_random import ClusterRandom
 from espalier.prune.density import Density
 from espalier.prune.entropy import Entropy
 from espalier.prune.kcenter import KCenter
 from espalier.prune.prototypes import Prototypes
+from espalier.prune.query_clust import QueryClust
 from espalier.prune.random import Random
 from espalier.prune.stratified import Stratified
 
 METHODS: dict[str, type[Method]] = {
-    m.name: m for m in (Random, ClusterRandom, Entropy, Density, Prototypes, Stratified, KCenter)
+    m.name: m
+    for m in (
+        Random,
+        ClusterRandom,
+        Centroid,
+        QueryClust,
+        Entropy,
+        Density,
+        Prototypes,
+        Stratified,
+        KCenter,
+        Balanced,
+    )
 }
 
 

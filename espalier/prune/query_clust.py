@@ -1,0 +1,108 @@
+"""``query_clust``: one cluster a label, begun at a representative of the label; every cluster keeps its share.
+
+Whence: Datumaro's ``query_clust``. Differs: every label that occurs has a representative (the original loses
+label 0 and fails on classes without items); the representative is the sample nearest to the mean of its
+label, not whichever comes first; distances to the centre are cosines, so that ``pick=nearest`` means
+something; the counts are exact and the draw is seeded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from espalier.errors import UsageError
+from espalier.hashing import as_vectors
+from espalier.prune.base import Features, Labels, Method, Selection
+from espalier.prune.ranking import keep_first
+from espalier.quota import largest_remainder
+
+if TYPE_CHECKING:
+    from espalier.recipe import Scope
+
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class QueryClust(Method):
+    """Cluster around one representative a label, then keep ``target * size / n`` of each cluster.
+
+    Parameters
+    ----------
+    hash : {"img", "txt"}
+        What is clustered: the images, or the hashes of their texts (caption, or label names).
+    pick : {"random", "nearest"}
+        Inside a cluster: drawn, or nearest to the centre first.
+    """
+
+    name: ClassVar[str] = "query_clust"
+    summary: ClassVar[str] = "one cluster a label, begun at its representative; each keeps its share"
+    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "space"})
+
+    hash: Literal["img", "txt"] = "img"
+    pick: Literal["random", "nearest"] = "random"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The labels, and the embeddings or the text hashes."""
+        return frozenset({"labels", "vectors" if self.hash == "img" else "text_hashes"})
+
+    def draws(self, scope: Scope) -> bool:
+        """Refuse what has no effect: texts are clustered by their hashes in any space."""
+        if self.hash == "txt" and scope.space == "hash":
+            raise UsageError(
+                "space=hash has no effect with hash=txt, which always clusters hashes.", "Leave space out."
+            )
+        return self.pick == "random"
+
+    def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
+        """Find the representatives, cluster from there, share the target by size, keep the first of each."""
+        from espalier.cluster import fit_kmeans  # loads faiss
+
+        self.check(features, target)
+        assert features.labels is not None
+        if self.hash == "txt":
+            assert features.text_hashes is not None
+            vectors = as_vectors(features.text_hashes, 8 * features.text_hashes.shape[1])
+        else:
+            assert features.vectors is not None
+            vectors = features.vectors
+        start = np.unique(representatives(vectors, features.labels))
+        found = fit_kmeans(vectors, len(start), rng=rng, init=vectors[start])
+        size = np.bincount(found.assignment, minlength=found.k)
+        near = self.pick == "nearest"
+        return keep_first(
+            -found.distance.astype(np.float64) if near else rng.random(features.n),
+            found.assignment,
+            largest_remainder(size, target, upper=size),
+            group_word="query cluster",
+            order_word="nearest" if near else "drawn",
+        )
+
+
+def representatives(vectors: np.ndarray, labels: Labels) -> np.ndarray:
+    """Return for each label that occurs the row nearest to the mean of its samples, ties to the lower row.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d), float32
+        Unit rows.
+    labels : Labels
+
+    Returns
+    -------
+    ndarray of shape (n_labels_that_occur,), int64
+    """
+    sample = np.repeat(np.arange(len(vectors)), np.diff(labels.indptr))
+    order = np.lexsort((sample, labels.codes))
+    sample, code = sample[order], labels.codes[order]
+    first = np.flatnonzero(np.diff(code, prepend=-1))
+    rows = np.empty(len(first), np.int64)
+    for place, members in enumerate(np.split(sample, first[1:])):
+        parts = [members[start : start + BLOCK] for start in range(0, len(members), BLOCK)]
+        mean = sum(vectors[part].sum(axis=0, dtype=np.float64) for part in parts)
+        likeness = np.concatenate([np.einsum("ij,j->i", vectors[p].astype(np.float64), mean) for p in parts])
+        rows[place] = members[np.argmax(likeness)]
+    return rows
