@@ -15,7 +15,7 @@ Result = tuple[bool, Mapping[str, Any]]
 
 def _value(staged: Table, sql: str, **tables: Table) -> Any:
     with session(staged=staged, **tables) as db:
-        row = db.sql(sql).fetchone()
+        row = db.execute(sql).fetchone()
     assert row is not None
     return row[0]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from espalier.prune import Clusters, Features, Labels
 from resources.warehouse import Table
@@ -86,3 +87,13 @@ def _clusters(clusters: Table, complexity: Table) -> Clusters:
         complexity=complexity.column("complexity"),
         centroids=clusters.matrix("centroid", table="centroids"),
     )
+
+
+def marked(ids: pa.Array, wanted: tuple[str, ...]) -> np.ndarray:
+    """Return which of ``ids`` are in ``wanted``: (n,) bool."""
+    return pc.is_in(ids, pa.array(wanted, pa.string())).to_numpy(zero_copy_only=False)
+
+
+def take_or_null(ids: pa.Array, rows: np.ndarray) -> pa.Array:
+    """Return the ids of ``rows``, null where the row is negative."""
+    return ids.take(pa.array(rows, mask=rows < 0))

@@ -7,6 +7,7 @@ check fails is thrown away: what stood in its place stays.
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,13 +57,15 @@ class Work:
 class Outcome:
     """What a step returns: rows to store, metadata to show, folders to publish with them.
 
-    ``inputs`` names the versions of what was read where that is not a table (the landed files).
+    ``inputs`` names the versions of what was read where that is not a table (the landed files); ``cleanup`` is
+    what may go once the rows are stored.
     """
 
     draft: Draft
     metadata: Mapping[str, Any] = field(default_factory=dict)
     folders: tuple[StagedFolder, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
+    cleanup: tuple[Any, ...] = ()
 
 
 CheckFunction = Callable[[Table, Mapping[str, Table], Work], tuple[bool, Mapping[str, Any]]]
@@ -100,17 +103,9 @@ def stage_asset(
             kinds=kinds,
             owners=OWNERS,
             automation_condition=dg.AutomationCondition.eager() if stage.reads else None,
-            check_specs=[
-                dg.AssetCheckSpec(
-                    c.name,
-                    asset=name,
-                    description=c.description,
-                    blocking=c.blocking,
-                    partitions_def=partitions,
-                )
-                for c in checks
-            ],
+            check_specs=[_check_spec(name, c, partitions) for c in checks],
             io_manager_key="warehouse",
+            dagster_type=dg.Any,
         )
         def asset(
             context: dg.AssetExecutionContext,
@@ -119,7 +114,7 @@ def stage_asset(
             progress: ProgressResource,
             compute: ComputeResource,
             **tables: Table,
-        ) -> dg.MaterializeResult:
+        ):  # noqa: ANN202 - Dagster would read an annotation as the type of one output
             try:
                 work = _work(context, stage.options, config, home, progress, compute)
                 return _run(name, step, checks, work, tables)
@@ -129,6 +124,19 @@ def stage_asset(
         return asset
 
     return decorate
+
+
+def _check_spec(asset: str, check: Check, partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:
+    """Declare a check a partition: without that, the page shows one dataset's verdict for all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(
+            check.name,
+            asset=asset,
+            description=check.description,
+            blocking=check.blocking,
+            partitions_def=partitions,
+        )
 
 
 def _run(
@@ -156,7 +164,7 @@ def _run(
         passed, why = check.run(staged.table, tables, work)
         severity = dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
         results.append(dg.AssetCheckResult(passed=passed, check_name=check.name, metadata=dict(why), severity=severity))
-    pieces: list[Any] = [*outcome.folders, staged]
+    pieces: list[Any] = [*outcome.folders, staged, *outcome.cleanup]
     if any(c.blocking and not r.passed for c, r in zip(checks, results, strict=True)):
         for piece in pieces:
             piece.discard()
@@ -188,7 +196,7 @@ def _work(
     dataset, recipe = split_key(context.partition_key)
     opened = home.open()
     card = home.landing().card(dataset)
-    options = Options.build(card.chain, where=f"card of {dataset}")
+    options = Options.of_card(card)
     given = {f: getattr(config, f) for f in fields if getattr(config, f) is not None}
     if given:
         options = Options.build({**dataclasses.asdict(options), **given}, where="run config")

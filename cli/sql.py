@@ -24,9 +24,9 @@ def command(query: str, as_json: bool, limit: int) -> None:
         _print_rows(result)
         return
     names = result.columns
-    rows = [list(row) for row in result.fetchmany(limit)]
-    table("", names, rows)
-    if result.fetchone() is not None:
+    rows = [list(row) for row in result.limit(limit + 1).fetchall()]
+    table("", names, rows[:limit])
+    if len(rows) > limit:
         click.echo(f"Only the first {limit} rows are shown; add a limit, or --json for all.", err=True)
 
 

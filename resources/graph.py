@@ -37,7 +37,13 @@ STAGES = {
     s.name: s
     for s in (
         Stage("raw_dataset", "1", (), ("max_pixels",), does="reading files"),
-        Stage("dedup_set", "1", ("raw_dataset",), ("near_threshold", "flips", "protect"), does="duplicates"),
+        Stage(
+            "dedup_set",
+            "1",
+            ("raw_dataset",),
+            ("near_threshold", "flips", "protect", "keep", "drop", "seed"),
+            does="duplicates",
+        ),
         Stage(
             "embeddings",
             "1",
@@ -49,7 +55,7 @@ STAGES = {
             "semantic_dedup_set",
             "1",
             ("raw_dataset", "embeddings"),
-            ("eps", "rule", "rank", "semantic_k", "seed", "protect"),
+            ("eps", "rule", "rank", "semantic_k", "protect", "keep", "drop", "seed"),
             does="semantic duplicates",
         ),
         Stage(
@@ -71,6 +77,7 @@ STAGES = {
                 "clusters",
                 "cluster_complexity",
             ),
+            ("keep",),
             per_recipe=True,
             does="pruning",
         ),

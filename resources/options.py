@@ -4,9 +4,11 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from espalier.errors import UsageError
+from resources.cards import Card
 
 
 def _option(default: Any, text: str, low: float | None = None, high: float | None = None) -> Any:
@@ -18,21 +20,27 @@ class Options:
     """What a dataset's chain is made with; a card's ``options`` override these defaults."""
 
     max_pixels: int = _option(178_956_970, "refuse images with more pixels (decompression bombs)", 1)
-    near_threshold: float = _option(0.7, "similarity above which two images are near duplicates", 0, 1)
+    near_threshold: float = _option(0.0, "similarity above which two images are copies, 0 = automatic", 0, 1)
     flips: bool = _option(False, "also match mirrored copies")
     protect: tuple[str, ...] = _option(("test", "val"), "subsets that never lose a sample to a duplicate")
     encoder: str | Mapping = _option("builtin", "builtin, a model's path, or a mapping with its options")
     device: str = _option("CPU", "OpenVINO device")
     precision: Literal["f32", "bf16", "f16"] = _option("f32", "inference precision; f32 repeats everywhere")
     eps: float = _option(0.05, "SemDeDup: drop above cosine 1 - eps", 0, 2)
-    rule: Literal["keep_one", "paper"] = _option(
-        "keep_one", "SemDeDup: compare with kept samples, or with all"
-    )
+    rule: Literal["keep_one", "paper"] = _option("keep_one", "SemDeDup: compare with kept samples, or with all")
     rank: Literal["hard", "easy", "random"] = _option("hard", "SemDeDup: which of a group comes first")
     semantic_k: int = _option(0, "SemDeDup: number of fine clusters, 0 = automatic", 0)
     k: int = _option(0, "number of clusters, 0 = automatic", 0)
     n_neighbors: int = _option(20, "nearest centroids that d_inter averages", 1)
     seed: int = _option(0, "seed of every random draw outside the recipes")
+    keep: tuple[str, ...] = _option((), "samples that a human keeps")
+    drop: tuple[str, ...] = _option((), "samples that a human drops")
+
+    @classmethod
+    def of_card(cls, card: Card) -> "Options":
+        """Return the options that a card sets, with its human verdicts."""
+        given = {**card.chain, "keep": card.keep, "drop": card.drop}
+        return cls.build(given, where=f"card of {card.name}")
 
     @classmethod
     def build(cls, given: Mapping[str, Any], where: str = "options") -> "Options":
@@ -53,8 +61,11 @@ class Options:
         return cls(**values)
 
     def pick(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Return the named options as plain JSON values."""
-        return {n: _plain(getattr(self, n)) for n in names}
+        """Return the named options as plain JSON values; an encoder's file counts with its size and time."""
+        picked = {n: _plain(getattr(self, n)) for n in names}
+        if "encoder" in picked:
+            picked["encoder_files"] = _file_marks(self.encoder)
+        return picked
 
 
 def parse_pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -71,9 +82,7 @@ def parse_pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _checked(where: str, name: str, value: Any, kind: Any, limits: Mapping[str, Any]) -> Any:
-    wrong = UsageError(
-        f"{where}: {name} is {value!r}.", f"It takes {_words(kind, limits)}: {limits['help']}."
-    )
+    wrong = UsageError(f"{where}: {name} is {value!r}.", f"It takes {_words(kind, limits)}: {limits['help']}.")
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise wrong
@@ -103,6 +112,13 @@ def _words(kind: Any, limits: Mapping[str, Any]) -> str:
     if limits["low"] is not None:
         text += f" from {limits['low']:g}" + (f" to {limits['high']:g}" if limits["high"] is not None else "")
     return text
+
+
+def _file_marks(encoder: str | Mapping) -> list[str]:
+    """Tell the state of a local model's files, so that a replaced model is noticed; empty for other encoders."""
+    path = Path(encoder if isinstance(encoder, str) else str(encoder.get("path", "builtin"))).expanduser()
+    files = [path, path.with_suffix(".bin")] if path.is_file() else sorted(path.glob("*"))
+    return [f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files if f.is_file()]
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ class Staleness:
         self.store, self.dataset = home.store(), dataset
         zone = LandingZone(home.landing)
         card = zone.card(dataset)
-        self.options = Options.build(card.chain, where=f"card of {dataset}")
+        self.options = Options.of_card(card)
         self.listing = zone.fingerprint(dataset).fingerprint
         self._metas: dict[str, Meta | None] = {}
 

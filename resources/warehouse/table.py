@@ -62,7 +62,7 @@ class Table:
     def matrix(self, column: str, table: str = "data", where: str = "true") -> np.ndarray:
         """Return an array column as (n_rows, width), filled block by block (no second copy in memory)."""
         with self.connect() as db:
-            found = db.sql(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()
+            found = db.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()
         out, start = None, 0
         for batch in self.batches([column], table, where):
             block = array_block(batch.column(0))

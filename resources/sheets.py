@@ -1,0 +1,85 @@
+"""Contact sheets: pictures of samples side by side in one PNG, each with a line of words under it."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from resources.blobs import BlobError
+from resources.images import UnreadableImage, decode_rgb
+
+TILE = 112
+LINE = 14
+GAP = 6
+BACKGROUND, INK, FAINT = (250, 249, 246), (50, 50, 46), (150, 148, 140)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture: where its bytes are, and up to two lines under it."""
+
+    uri: str
+    title: str
+    note: str = ""
+    marked: bool = False
+
+
+def contact_sheet(rows: Sequence[Sequence[Cell]], read: Callable[[str], bytes]) -> bytes:
+    """Draw rows of pictures; a marked one has a frame. What cannot be read is a grey tile that says so.
+
+    Parameters
+    ----------
+    rows : sequence of sequences of Cell
+        One line of pictures each.
+    read : callable
+        Gives the bytes behind a uri.
+
+    Returns
+    -------
+    bytes
+        A PNG.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    columns = max((len(row) for row in rows), default=1)
+    height = TILE + 2 * LINE + GAP
+    sheet = Image.new("RGB", (GAP + columns * (TILE + GAP), GAP + len(rows) * (height + GAP)), BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(10)
+    for r, row in enumerate(rows):
+        for c, cell in enumerate(row):
+            x, y = GAP + c * (TILE + GAP), GAP + r * (height + GAP)
+            sheet.paste(_tile(cell, read), (x, y))
+            if cell.marked:
+                draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=(61, 122, 74), width=2)
+            draw.text((x, y + TILE + 1), _fit(cell.title, font), fill=INK, font=font)
+            draw.text((x, y + TILE + 1 + LINE), _fit(cell.note, font), fill=FAINT, font=font)
+    out = io.BytesIO()
+    sheet.save(out, format="PNG")
+    return out.getvalue()
+
+
+def _tile(cell: Cell, read: Callable[[str], bytes]) -> Any:
+    from PIL import Image
+
+    tile = Image.new("RGB", (TILE, TILE), (226, 225, 219))
+    try:
+        picture = Image.fromarray(np.asarray(decode_rgb(read(cell.uri), at_least=TILE)))
+    except (UnreadableImage, BlobError, OSError):
+        return tile
+    scale = TILE / max(picture.size)
+    shape = tuple(max(1, round(side * scale)) for side in picture.size)
+    picture = picture.resize(shape, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR)
+    tile.paste(picture, ((TILE - shape[0]) // 2, (TILE - shape[1]) // 2))
+    return tile
+
+
+def _fit(text: str, font: Any) -> str:
+    """Cut a text on the left, so that the telling end of a path stays."""
+    if font.getlength(text) <= TILE:
+        return text
+    while text and font.getlength("…" + text) > TILE:
+        text = text[1:]
+    return "…" + text

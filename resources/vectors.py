@@ -1,0 +1,126 @@
+"""The vector store of a dataset while it is embedded: resumable Parquet parts, and what is reused from elsewhere.
+
+Vectors are keyed by (sha256 of the content, encoder id). A part is written whole and then renamed, so a killed run
+loses at most the part it was writing; the next run embeds only what no part and no stored table holds. Vectors of
+another encoder id are never looked at.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resources.warehouse import Table, Warehouse
+from resources.warehouse.table import array_column
+
+PART_ROWS = 8192
+MERGED = """
+SELECT n.sample_id, n.sha256, v.vector, v.hash FROM needed n
+JOIN (SELECT DISTINCT ON (sha256) sha256, vector, hash FROM vectors) v USING (sha256) ORDER BY n.sample_id
+"""
+
+
+@dataclass
+class VectorStore:
+    """Parts of one dataset and stored tables of all datasets, for one encoder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the parts are.
+    encoder_id : str
+        Names the parts; those of other encoders are left alone until the folder is removed.
+    dim, hash_bytes : int
+        Widths of a vector and of a packed hash.
+    tables : list of Table
+        Stored ``embeddings`` made with the same encoder.
+    """
+
+    folder: Path
+    encoder_id: str
+    dim: int
+    hash_bytes: int
+    tables: list[Table] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self.folder.glob("*.tmp"):
+            path.unlink(missing_ok=True)
+
+    @classmethod
+    def open(cls, store: Warehouse, dataset: str, encoder_id: str, dim: int, hash_bytes: int) -> "VectorStore":
+        """Find everything in the warehouse that was embedded by this encoder."""
+        tables = [t for name in store.datasets("embeddings") if (t := store.get("embeddings", name))]
+        same = [t for t in tables if t.meta.stats["encoder_id"] == encoder_id]
+        return cls(store.parts("embeddings", dataset), encoder_id, dim, hash_bytes, same)
+
+    def missing(self, needed: pa.Table) -> pa.Table:
+        """Return the rows of ``needed`` (sample_id, sha256, uri) to embed: each content once, first id first."""
+        with self._connect(needed) as db:
+            return db.sql(
+                """SELECT sample_id, sha256, uri FROM
+                   (SELECT DISTINCT ON (sha256) * FROM needed ORDER BY sha256, sample_id)
+                   ANTI JOIN vectors USING (sha256) ORDER BY sample_id"""
+            ).to_arrow_table()
+
+    def add(self, sha256: pa.Array, vectors: np.ndarray, hashes: np.ndarray) -> None:
+        """Write one part: (n,) digests, (n, dim) float32 unit vectors, (n, hash_bytes) uint8."""
+        number = len(list(self.folder.glob(f"{self.encoder_id}-*.parquet")))
+        path = self.folder / f"{self.encoder_id}-{number:06d}.parquet"
+        rows = pa.table({"sha256": sha256, "vector": array_column(vectors), "hash": array_column(hashes)})
+        temporary = path.with_suffix(".tmp")
+        pq.write_table(rows, temporary, compression="none", use_dictionary=False, write_statistics=False)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    def merged(self, needed: pa.Table) -> Iterator[pa.RecordBatch]:
+        """Stream (sample_id, sha256, vector, hash) for every needed row that has a vector, in order of sample_id."""
+        with self._connect(needed) as db:
+            yield from db.sql(MERGED).to_arrow_reader(PART_ROWS)
+
+    def schema(self) -> pa.Schema:
+        """Return the schema of ``merged``."""
+        return pa.schema(
+            [
+                ("sample_id", pa.string()),
+                ("sha256", pa.string()),
+                ("vector", pa.list_(pa.float32(), self.dim)),
+                ("hash", pa.list_(pa.uint8(), self.hash_bytes)),
+            ]
+        )
+
+    def commit(self) -> None:
+        """Remove the parts: their vectors are in the stored table now."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Keep the parts: the next run goes on from them."""
+
+    def _connect(self, needed: pa.Table) -> duckdb.DuckDBPyConnection:
+        """Open a database with the views ``needed`` and ``vectors``."""
+        db = duckdb.connect()
+        db.register("needed", needed)
+        columns = f"sha256, vector::FLOAT[{self.dim}] AS vector, hash::UTINYINT[{self.hash_bytes}] AS hash"
+        selects = []
+        for number, table in enumerate(self.tables):
+            db.execute(f"ATTACH {_quote(table.path)} AS t{number} (READ_ONLY)")
+            selects.append(f"SELECT {columns} FROM t{number}.data")
+        parts = sorted(self.folder.glob(f"{self.encoder_id}-*.parquet"))
+        if parts:
+            listed = ", ".join(_quote(p) for p in parts)
+            selects.append(f"SELECT {columns} FROM read_parquet([{listed}])")
+        empty = f"SELECT NULL::VARCHAR AS sha256, NULL::FLOAT[{self.dim}] AS vector, NULL::UTINYINT[{self.hash_bytes}]"
+        selects = selects or [f"{empty} AS hash WHERE false"]
+        db.execute(f"CREATE VIEW vectors AS {' UNION ALL '.join(selects)}")
+        return db
+
+
+def _quote(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
