@@ -1,0 +1,25 @@
+"""SemDeDup: semantic duplicates inside fine clusters of embeddings (Abbas et al. 2023, arXiv 2303.09540).
+
+The costly part, finding similar pairs, is done once (``similar_pairs``); ``resolve`` turns them into verdicts for any
+``eps`` that they cover, and ``eps_for_share`` finds the ``eps`` that keeps a wanted share.
+Differs from the paper's code: ``keep_one`` is the default rule, unit norm is checked, pairs across cluster borders
+can be found, every similar pair inside a cluster is found whatever the cluster's size. The clusters are an argument.
+"""
+
+from __future__ import annotations
+
+from espalier.semdedup.ranking import RANKS, rank_positions
+from espalier.semdedup.resolve import RULES, SemanticDuplicates, resolve
+from espalier.semdedup.search import SimilarPairs, similar_pairs
+from espalier.semdedup.share import eps_for_share
+
+__all__ = [
+    "RANKS",
+    "RULES",
+    "SemanticDuplicates",
+    "SimilarPairs",
+    "eps_for_share",
+    "rank_positions",
+    "resolve",
+    "similar_pairs",
+]
