@@ -10,7 +10,7 @@ import dataclasses
 import re
 import types
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -20,7 +20,8 @@ from espalier.prune.base import Method
 
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)", re.ASCII)
 _COUNT = re.compile(r"n\d{1,12}", re.ASCII)
-_WORD = re.compile(r"[A-Za-z0-9_.-]+(?:\+[A-Za-z0-9_.-]+)*", re.ASCII)
+_DIGITS = 30  # of a ratio: more than a count could tell apart
+_WORD = re.compile(r"(?!.*\.\.)[A-Za-z0-9_.-]+(?:\+[A-Za-z0-9_.-]+)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Amount:
                 raise UsageError("A recipe must keep at least one sample, not n0.", "Write n1 or more.")
             return cls(count=int(text[1:]))
         number = text.removesuffix("%").strip()
-        if not _NUMBER.fullmatch(number):
+        if not _NUMBER.fullmatch(number) or len(number) > _DIGITS:
             raise UsageError(
                 f"{text!r} is not a ratio.", "Write the share to keep as 0.28 or 28%, or a count as n50000."
             )
@@ -56,9 +57,7 @@ class Amount:
                 f"Write {number}% to keep that share, or n{number.split('.')[0]} to keep that many samples.",
             )
         if not 0 < share <= 1:
-            raise UsageError(
-                f"The ratio {text!r} is out of range.", "It is the share to keep: above 0, up to 1."
-            )
+            raise UsageError(f"The ratio {text!r} is out of range.", "It is the share to keep: above 0, up to 1.")
         return cls(share=share)
 
     def target(self, n: int) -> int:
@@ -76,7 +75,8 @@ class Amount:
     def __str__(self) -> str:
         if self.share is None:
             return f"n{self.count}"
-        return _decimal(Decimal(self.share.numerator) / Decimal(self.share.denominator))
+        with localcontext(prec=2 * _DIGITS):
+            return _decimal(Decimal(self.share.numerator) / Decimal(self.share.denominator))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,10 @@ class Scope:
 
     def __post_init__(self) -> None:
         if self.min_per_class < 0:
-            raise UsageError("min_per_class must be 0 or more.", "It counts samples.")
+            raise UsageError(
+                f"min_per_class={self.min_per_class} is out of range.",
+                "min_per_class must be at least 0. It counts samples.",
+            )
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,9 @@ class Recipe:
     method: Method
     amount: Amount
     scope: Scope = Scope()
+
+    def __post_init__(self) -> None:
+        self.method.check_scope(self.scope)
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
@@ -152,7 +158,8 @@ class Recipe:
     def params(self) -> dict[str, Any]:
         """Return the parameters that differ from their defaults, sorted by name."""
         changed = {}
-        for part in (self.method, self.scope):
+        parts: tuple[Any, ...] = (self.method, self.scope)
+        for part in parts:
             for name, field in fields_of(type(part)).items():
                 value = getattr(part, name)
                 if value != field.default:
@@ -234,4 +241,6 @@ def _write(value: Any) -> str:
 
 
 def _decimal(number: Decimal) -> str:
-    return format(number.normalize(), "f")
+    """Write a number in plain digits, without rounding it to the context's 28."""
+    text = format(number, "f")
+    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text

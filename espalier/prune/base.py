@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from espalier.errors import EspalierError
+from espalier.errors import EspalierError, UsageError
 
 if TYPE_CHECKING:
     from espalier.recipe import Scope
@@ -160,7 +160,6 @@ class Rule(IntEnum):
     BARRED = 3  #: dropped by a human verdict
     CLASS = 4  #: kept, its label would have fallen below min_per_class
     DISPLACED = 5  #: dropped to make room for PINNED and CLASS
-    FILLED = 6  #: kept in the place of a sample that left its group
 
 
 @dataclass(frozen=True)
@@ -225,9 +224,17 @@ class Method(ABC):
     def needs(self) -> frozenset[str]:
         """Fields of Features that this method, with these parameters, reads."""
 
-    def draws(self, scope: Scope) -> bool:
-        """Whether the result depends on the seed; a seed for a method that draws nothing is refused."""
-        return "seed" in self.accepts or scope.space == "hash"
+    def draws(self, scope: Scope) -> bool:  # noqa: ARG002
+        """Whether the result depends on the seed."""
+        return "seed" in self.accepts
+
+    def check_scope(self, scope: Scope) -> None:
+        """Refuse a shared parameter that would have no effect with this method's own parameters."""
+        if scope.seed != 0 and not self.draws(scope):
+            raise UsageError(
+                f"seed={scope.seed} has no effect: {self.name} draws nothing with these parameters.",
+                "Leave seed out.",
+            )
 
     @abstractmethod
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:

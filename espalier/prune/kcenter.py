@@ -63,7 +63,7 @@ class KCenter(Method):
             group=np.zeros(features.n, np.int32),
             rank=rank,
             quota=np.array([target], np.int64),
-            order_word="farthest",
+            order_word="picked",
         )
 
 

@@ -49,13 +49,17 @@ class QueryClust(Method):
         """The labels, and the embeddings or the text hashes."""
         return frozenset({"labels", "vectors" if self.hash == "img" else "text_hashes"})
 
-    def draws(self, scope: Scope) -> bool:
-        """Refuse what has no effect: texts are clustered by their hashes in any space."""
+    def draws(self, scope: Scope) -> bool:  # noqa: ARG002
+        """Draw only with ``pick=random``: the clusters begin at the representatives."""
+        return self.pick == "random"
+
+    def check_scope(self, scope: Scope) -> None:
+        """Refuse ``space=hash`` where it has no effect: texts are clustered by their hashes in any space."""
+        super().check_scope(scope)
         if self.hash == "txt" and scope.space == "hash":
             raise UsageError(
                 "space=hash has no effect with hash=txt, which always clusters hashes.", "Leave space out."
             )
-        return self.pick == "random"
 
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
         """Find the representatives, cluster from there, share the target by size, keep the first of each."""

@@ -1,0 +1,168 @@
+"""``select``: a recipe applied to a dataset: the shared scope round any method.
+
+The scope's parameters mean the same for all methods, so they are dealt with here, once: which subsets are
+pruned, how many of each label stay, what space is clustered, where the random draws come from, and what a
+human has decided. The methods see only the samples that they may choose from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from espalier.errors import EspalierError, UsageError
+from espalier.hashing import as_vectors
+from espalier.prune.base import Clusters, Features, Rule, Selection
+from espalier.prune.guard import check_room, make_room, protect_labels
+from espalier.recipe import Recipe
+from espalier.rng import generator
+
+
+def needs(recipe: Recipe) -> frozenset[str]:
+    """Return the fields of Features that the recipe reads, and "subsets" when it needs their names.
+
+    With ``space=hash`` the clusters are read for their number only, and the hashes instead of the vectors.
+    """
+    fields = set(recipe.method.needs)
+    if recipe.scope.space == "hash":
+        fields = (fields - {"vectors", "complexity", "centroids"}) | {"hashes"}
+    if recipe.scope.min_per_class:
+        fields.add("labels")
+    if recipe.scope.subsets:
+        fields.add("subsets")
+    return frozenset(fields)
+
+
+def select(
+    recipe: Recipe,
+    features: Features,
+    subset_names: np.ndarray | None = None,
+    *,
+    forced_keep: np.ndarray | None = None,
+    forced_drop: np.ndarray | None = None,
+) -> Selection:
+    """Apply a recipe.
+
+    With ``subsets`` in the recipe, only samples of these reach pruning: the target is ``ceil(ratio * n)`` with
+    n their number, and every other sample is kept besides. Verdicts count towards the target; a sample
+    dropped by verdict still counts in n, so that the number kept does not depend on verdicts.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    features : Features
+        One row a sample, in order of sample_id; at least the fields named by :func:`needs`.
+    subset_names : ndarray of shape (n,), str
+        The subset of each sample; needed when the recipe names subsets.
+    forced_keep, forced_drop : ndarray of shape (n,), bool
+        Human verdicts. A verdict to drop holds in every subset, also in those kept whole.
+
+    Returns
+    -------
+    Selection
+        For all n samples.
+
+    Raises
+    ------
+    UsageError
+        For a subset that does not exist, or an amount greater than what reaches pruning.
+    EspalierError
+        When an input is missing, or when verdicts or ``min_per_class`` cannot be met at this amount.
+    """
+    n = features.n
+    keep = np.zeros(n, bool) if forced_keep is None else forced_keep.astype(bool)
+    drop = np.zeros(n, bool) if forced_drop is None else forced_drop.astype(bool)
+    inside = _inside(recipe, n, subset_names)
+    target = recipe.amount.target(int(inside.sum()))
+    _check_verdicts(keep, drop, inside, target)
+
+    pool = np.flatnonzero(inside & ~drop)
+    seen = features if len(pool) == n else features.take(pool)
+    _check_inputs(recipe, seen)
+    if recipe.scope.space == "hash":
+        seen = _in_hash_space(recipe, seen)
+    rng = generator(recipe.scope.seed, recipe.method.name, "select")
+    chosen = recipe.method(seen, target=target, rng=rng)
+    assert chosen.kept.sum() == target, f"{recipe.method.name} kept {chosen.kept.sum()}, not {target}"
+
+    pinned = held = keep[pool]
+    least = recipe.scope.min_per_class
+    if least:
+        assert seen.labels is not None
+        held = protect_labels(chosen, seen.labels, least, pinned)
+    check_room(held, pinned, least, target)
+    if held.any():
+        chosen = make_room(chosen, pinned, held)
+    return chosen if len(pool) == n else _spread(chosen, pool, drop)
+
+
+def _inside(recipe: Recipe, n: int, subset_names: np.ndarray | None) -> np.ndarray:
+    """Return which samples reach pruning: (n,) bool."""
+    wanted = recipe.scope.subsets
+    if not wanted:
+        return np.ones(n, bool)
+    if subset_names is None:
+        raise EspalierError("The recipe names subsets, but this dataset has none.", "Leave subsets out.")
+    inside = np.isin(subset_names, wanted)
+    known = np.unique(subset_names)
+    unknown = sorted(set(wanted) - set(known.tolist()))
+    if unknown:
+        names = ", ".join(name or "(no name)" for name in known.tolist())
+        raise UsageError(f"There is no subset {unknown[0]!r} in this dataset.", f"Its subsets are: {names}.")
+    return inside
+
+
+def _check_verdicts(keep: np.ndarray, drop: np.ndarray, inside: np.ndarray, target: int) -> None:
+    if (keep & drop).any():
+        row = int(np.argmax(keep & drop))
+        raise EspalierError(f"Row {row} is to be kept and dropped by verdict.", "Take one verdict back.")
+    free = int((inside & ~drop).sum())
+    if target > free:
+        raise EspalierError(
+            f"The recipe keeps {target}, but verdicts to drop leave {free} samples.",
+            f"Keep at most n{free}, or take some verdicts back.",
+        )
+
+
+def _check_inputs(recipe: Recipe, features: Features) -> None:
+    if recipe.scope.space == "hash" and features.hashes is None:
+        raise EspalierError("space=hash needs hashes, which this dataset lacks.", "Materialize embeddings first.")
+    if recipe.scope.min_per_class and not features.has("labels"):
+        raise EspalierError("min_per_class needs labels, which this dataset lacks.", "Leave min_per_class out.")
+
+
+def _in_hash_space(recipe: Recipe, features: Features) -> Features:
+    """Put unit vectors made of the hash bits in place of the embeddings, and cluster them anew if need be."""
+    assert features.hashes is not None
+    vectors = as_vectors(features.hashes, 8 * features.hashes.shape[1])
+    features = dataclasses.replace(features, vectors=vectors)
+    if not recipe.method.needs & {"clusters", "complexity", "centroids"}:
+        return features
+    if features.clusters is None:
+        raise EspalierError(
+            f"{recipe.method.name} needs clusters, which this dataset lacks.", "Materialize clusters first."
+        )
+    from espalier.cluster import fit_kmeans  # loads faiss
+    from espalier.complexity import cluster_complexity
+
+    k = max(1, int(np.count_nonzero(features.clusters.size)))
+    found = fit_kmeans(vectors, k, rng=generator(recipe.scope.seed, recipe.method.name, "hash clusters"))
+    clusters = Clusters(
+        found.assignment,
+        found.distance,
+        np.bincount(found.assignment, minlength=found.k),
+        cluster_complexity(found.centroids, found.assignment, found.distance).complexity,
+        found.centroids,
+    )
+    return dataclasses.replace(features, clusters=clusters)
+
+
+def _spread(chosen: Selection, pool: np.ndarray, drop: np.ndarray) -> Selection:
+    """Put the rows that the method did not see back in: kept whole, or dropped by verdict."""
+    n = len(drop)
+    kept, rule = ~drop, np.where(drop, Rule.BARRED, Rule.WHOLE).astype(np.uint8)
+    score, group, rank = np.full(n, np.nan), np.full(n, -1, np.int32), np.zeros(n, np.int64)
+    kept[pool], score[pool], group[pool], rank[pool] = chosen.kept, chosen.score, chosen.group, chosen.rank
+    rule[pool] = Rule.METHOD if chosen.rule is None else chosen.rule
+    return dataclasses.replace(chosen, kept=kept, score=score, group=group, rank=rank, rule=rule)
