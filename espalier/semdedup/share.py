@@ -79,8 +79,9 @@ def eps_for_share(
 
     low, high = 0, len(candidates) - 1
     if kept(high) > target + 0.5:
+        least = f"{kept(high) / n:.4g}"
         raise EspalierError(
-            f"No eps up to {1 - similar.floor:.4g} keeps a share of {target_share:g}; that one keeps {kept(high) / n:.4g}.",
+            f"No eps up to {1 - similar.floor:.4g} keeps a share of {target_share:g}; that one keeps {least}.",
             "Search for similar pairs with a lower floor (a greater eps) first.",
         )
     while high - low > 1:
