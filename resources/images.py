@@ -31,6 +31,15 @@ FORMATS = (
 
 _EXIF_ORIENTATION = 274
 _TURNED = (5, 6, 7, 8)
+_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _MAGIC = (
     (b"\xff\xd8", "JPEG"),
     (b"\x89PNG", "PNG"),
@@ -129,13 +138,19 @@ def decode_rgb(data: bytes, at_least: int | None = None, *, max_pixels: int | No
     UnreadableImage
         When the bytes are no image that can be read to its end.
     """
+    return np.ascontiguousarray(decode_image(data, at_least, max_pixels=max_pixels))
+
+
+def decode_image(data: bytes, at_least: int | None = None, *, max_pixels: int | None = None) -> Image.Image:
+    """Decode as ``decode_rgb`` does, to a Pillow image of mode RGB that can be resized without a copy."""
     with _open(data, max_pixels) as image:
         orientation = 1 if image.format == "TIFF" else _orientation(image)
         if at_least and image.format in ("JPEG", "MPO"):
             image.draft(None, (at_least, at_least))
         image.load()
-        upright = np.asarray(_to_rgb(image))
-        return np.ascontiguousarray(_turn(upright, orientation))
+        upright = _to_rgb(image)
+        turn = _TRANSPOSES.get(orientation)
+        return upright if turn is None else upright.transpose(turn)
 
 
 @cache
@@ -208,14 +223,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _turn(rgb: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn pixels as the EXIF orientation says."""
-    if orientation >= 5:
-        rgb = rgb.transpose(1, 0, 2)
-    flip_rows, flip_columns = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
-    return rgb[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
