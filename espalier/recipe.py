@@ -160,7 +160,8 @@ class Recipe:
         changed = {}
         parts: tuple[Any, ...] = (self.method, self.scope)
         for part in parts:
-            for name, field in fields_of(type(part)).items():
+            kind: Any = type(part)
+            for name, field in fields_of(kind).items():
                 value = getattr(part, name)
                 if value != field.default:
                     changed[name] = value
@@ -180,7 +181,7 @@ class Parameter:
 
 
 @cache
-def fields_of(kind: type) -> dict[str, Parameter]:
+def fields_of(kind: Any) -> dict[str, Parameter]:
     """Return the parameters of a method's (or the Scope's) dataclass by name."""
     hints = get_type_hints(kind)
     return {f.name: Parameter(hints[f.name], f.default) for f in dataclasses.fields(kind)}

@@ -35,8 +35,8 @@ def reasons(selection: Selection, recipe: Recipe) -> np.ndarray:
     n = len(selection.kept)
     rule = np.zeros(n, np.uint8) if selection.rule is None else selection.rule
     out = np.empty(n, _TEXT)
-    for kind, text in _WITHOUT_RANK.items():
-        out[rule == kind] = text
+    for known, text in _WITHOUT_RANK.items():
+        out[rule == known] = text
     rows = np.flatnonzero((rule != Rule.WHOLE) & (rule != Rule.PINNED) & (rule != Rule.BARRED))
     place, group = _places(selection, rows), selection.group[rows]
     kept_tail, dropped_tail = _tails(selection)

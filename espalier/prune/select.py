@@ -15,6 +15,7 @@ from espalier.errors import EspalierError, UsageError
 from espalier.hashing import as_vectors
 from espalier.prune.base import Clusters, Features, Rule, Selection
 from espalier.prune.guard import check_room, make_room, protect_labels
+from espalier.prune.ranking import keep_first
 from espalier.recipe import Recipe
 from espalier.rng import generator
 
@@ -78,6 +79,9 @@ def select(
     _check_verdicts(keep, drop, inside, target)
 
     pool = np.flatnonzero(inside & ~drop)
+    if len(pool) == 0:
+        nothing = np.empty(0)
+        return _spread(keep_first(nothing, nothing.astype(np.int32), np.zeros(1, np.int64)), pool, drop)
     seen = features if len(pool) == n else features.take(pool)
     _check_inputs(recipe, seen)
     if recipe.scope.space == "hash":
