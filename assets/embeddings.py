@@ -48,7 +48,7 @@ def embeddings(work: Work, raw_dataset: Table, dedup_set: Table) -> Outcome:
             sort="",
             side={"errors": failed},
             stats={
-                "encoder": encoder.describe()["name"],
+                "encoder": encoder.describe()["model"],
                 "encoder_id": encoder.id,
                 "dim": encoder.dim,
                 "n_embedded": len(todo) - len(errors),

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from espalier.prune import Clusters, Features, Labels
+from resources.formats.base import subset_role
 from resources.warehouse import Table
 from resources.warehouse.session import session
 from resources.warehouse.table import array_block
@@ -97,3 +98,17 @@ def marked(ids: pa.Array, wanted: tuple[str, ...]) -> np.ndarray:
 def take_or_null(ids: pa.Array, rows: np.ndarray) -> pa.Array:
     """Return the ids of ``rows``, null where the row is negative."""
     return ids.take(pa.array(rows, mask=rows < 0))
+
+
+def protected_rows(raw_dataset: Table, rows: Table, protect: tuple[str, ...]) -> np.ndarray:
+    """Return which samples of ``rows`` belong to a protected subset, whatever its spelling: (n,) bool."""
+    codes, names = subsets_of(raw_dataset, rows)
+    return np.array([subset_role(name) in protect for name in names], bool)[codes]
+
+
+def subsets_of(raw_dataset: Table, rows: Table) -> tuple[np.ndarray, list[str]]:
+    """Return the subset of each sample of ``rows`` as a code, (n,) int32, and the subsets' names."""
+    with session(raw=raw_dataset, rows=rows) as db:
+        found = db.sql("SELECT raw.subset FROM rows JOIN raw USING (sample_id) ORDER BY sample_id").to_arrow_table()
+    coded = found["subset"].combine_chunks().dictionary_encode()
+    return coded.indices.to_numpy(), coded.dictionary.to_pylist()

@@ -8,14 +8,14 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pyarrow as pa
-from espalier.prune.reasons import reasons
-from espalier.prune.select import needs, select
 
 from assets.checks import count_exact, ids_unique, whole
-from assets.loading import features_for
+from assets.loading import features_for, marked, subsets_of
 from assets.stage import Outcome, Work, stage_asset
 from espalier.errors import UsageError
-from espalier.prune.base import Selection
+from espalier.prune.base import Rule, Selection
+from espalier.prune.reasons import reasons
+from espalier.prune.select import needs, select
 from espalier.recipe import Recipe
 from resources import plots
 from resources.graph import STAGES
@@ -57,8 +57,11 @@ def pruned_manifest(work: Work, **tables: Table) -> Outcome:
     """
     recipe = parse_key(work.recipe)
     features = features_for(needs(recipe), tables)
-    subsets = _subsets(tables)
-    selection = select(recipe, features, subsets)
+    codes, names = subsets_of(tables["raw_dataset"], tables["clusters"])
+    ids = tables["clusters"].arrow(["sample_id"])["sample_id"].combine_chunks()
+    selection = select(
+        recipe, features, np.array(names, dtype=object)[codes], forced_keep=marked(ids, work.options.keep)
+    )
     picked = _picked(tables["clusters"], selection, reasons(selection, recipe))
     with session(**tables) as db:
         db.register("picked", picked)
@@ -88,12 +91,6 @@ def parse_key(key: str) -> Recipe:
     return recipe
 
 
-def _subsets(tables: Mapping[str, Table]) -> np.ndarray:
-    with session(raw=tables["raw_dataset"], rows=tables["clusters"]) as db:
-        found = db.sql("SELECT raw.subset FROM rows JOIN raw USING (sample_id) ORDER BY sample_id").to_arrow_table()
-    return found["subset"].to_numpy()
-
-
 def _picked(clusters: Table, selection: Selection, words: np.ndarray) -> pa.Table:
     rows = clusters.arrow(["sample_id", "cluster", "distance"])
     for name, values in (
@@ -102,7 +99,9 @@ def _picked(clusters: Table, selection: Selection, words: np.ndarray) -> pa.Tabl
         ("rank", selection.rank),
         ("reason", words),
     ):
-        rows = rows.append_column(name, pa.array(values, pa.string()) if name == "reason" else pa.array(values))
+        rows = rows.append_column(
+            name, pa.array(values.tolist(), pa.string()) if name == "reason" else pa.array(values)
+        )
     return rows
 
 
@@ -111,7 +110,8 @@ def _stats(
 ) -> dict[str, Any]:
     counts = {c["values"]: c["counts"] for c in rows["fate"].value_counts().to_pylist()}
     embeddings = tables["embeddings"].meta
-    n_total = len(selection.kept)
+    whole = 0 if selection.rule is None else int((selection.rule == Rule.WHOLE).sum())
+    n_total = len(selection.kept) - whole
     return {
         "dataset": work.dataset,
         "recipe": work.recipe,
@@ -122,7 +122,8 @@ def _stats(
         "n_semantic": counts.get("semantic duplicate", 0),
         "n_duplicates": sum(n for fate, n in counts.items() if fate.endswith("duplicate")),
         "n_total": n_total,
-        "n_asked": recipe.amount.target(n_total),
+        "n_whole": whole,
+        "n_asked": recipe.amount.target(n_total) + whole,
         "n_kept": counts.get("kept", 0),
         "method": recipe.method.name,
         "params": json.dumps({k: v for k, v in recipe.params().items()}, sort_keys=True),

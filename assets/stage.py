@@ -107,14 +107,14 @@ def stage_asset(
             io_manager_key="warehouse",
             dagster_type=dg.Any,
         )
-        def asset(
+        def asset(  # noqa: ANN202 - Dagster would take an annotation for the type of one output
             context: dg.AssetExecutionContext,
             config: config_class,  # type: ignore[valid-type]
             home: HomeResource,
             progress: ProgressResource,
             compute: ComputeResource,
             **tables: Table,
-        ):  # noqa: ANN202 - Dagster would read an annotation as the type of one output
+        ):
             try:
                 work = _work(context, stage.options, config, home, progress, compute)
                 return _run(name, step, checks, work, tables)

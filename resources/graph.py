@@ -55,7 +55,7 @@ STAGES = {
             "semantic_dedup_set",
             "1",
             ("raw_dataset", "embeddings"),
-            ("eps", "rule", "rank", "semantic_k", "protect", "keep", "drop", "seed"),
+            ("eps", "rule", "rank", "semantic_k", "n_probe", "protect", "keep", "drop", "seed"),
             does="semantic duplicates",
         ),
         Stage(

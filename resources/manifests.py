@@ -78,10 +78,10 @@ def _write_kept(path: Path, rows: pa.Table) -> str:
     digest = hashlib.sha256()
     with path.open("wb") as file:
         for batch in rows.select(["sample_id", "kept"]).to_batches(max_chunksize=ROW_GROUP):
-            ids = batch.column(0).filter(batch.column(1)).cast(pa.large_string())
+            ids = batch.column(0).filter(batch.column(1)).cast(pa.string())
             if len(ids):
-                offsets = pa.array([0, len(ids)], pa.int64())
-                text = pc.binary_join(pa.LargeListArray.from_arrays(offsets, ids), "\n")[0].as_py() + "\n"
+                lines = pa.ListArray.from_arrays(pa.array([0, len(ids)], pa.int32()), ids)
+                text = pc.binary_join(lines, "\n")[0].as_py() + "\n"
                 file.write(text.encode())
                 digest.update(text.encode())
     return digest.hexdigest()

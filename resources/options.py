@@ -30,6 +30,7 @@ class Options:
     rule: Literal["keep_one", "paper"] = _option("keep_one", "SemDeDup: compare with kept samples, or with all")
     rank: Literal["hard", "easy", "random"] = _option("hard", "SemDeDup: which of a group comes first")
     semantic_k: int = _option(0, "SemDeDup: number of fine clusters, 0 = automatic", 0)
+    n_probe: int = _option(2, "SemDeDup: clusters that a sample is compared with, its own included", 1)
     k: int = _option(0, "number of clusters, 0 = automatic", 0)
     n_neighbors: int = _option(20, "nearest centroids that d_inter averages", 1)
     seed: int = _option(0, "seed of every random draw outside the recipes")
