@@ -16,7 +16,8 @@ from espalier.cluster.rows import as_unit_rows, cosine_distance, exact_dots, own
 from espalier.errors import EspalierError
 
 NEAR_TIE = 1e-5  # float32 products of unit rows err by about 1e-7 (1e-6 seen at d = 4096)
-TILE_ROWS, TILE_CENTROIDS = 2048, 8192  # a tile of cosines is at most 64 MiB
+TILE_CELLS, TILE_CENTROIDS = 4 * 2**20, 8192  # a tile of cosines is at most 16 MiB
+MOST_ROWS = 16384
 PAIRS = 4096  # near-tied pairs compared at a time
 
 
@@ -40,7 +41,7 @@ class Nearest:
 
 
 def assign(
-    vectors: np.ndarray, centroids: np.ndarray, *, block_rows: int = TILE_ROWS
+    vectors: np.ndarray, centroids: np.ndarray, *, block_rows: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Assign each row to its nearest centroid.
 
@@ -50,8 +51,8 @@ def assign(
         Unit rows (checked). A memory-mapped array is read in blocks.
     centroids : ndarray of shape (k, d), float32
         Unit rows (checked).
-    block_rows : int, default 2048
-        Rows handled at a time. It changes memory and speed, never the result.
+    block_rows : int or None, default None
+        Rows handled at a time; by default what fits 16 MiB. It changes memory and speed, never the result.
 
     Returns
     -------
@@ -67,9 +68,7 @@ def assign(
     """
     rows, centres = as_unit_rows(vectors), as_unit_rows(centroids, "centroids")
     if not len(centres) or rows.shape[1] != centres.shape[1]:
-        raise EspalierError(
-            f"Cannot assign vectors of shape {rows.shape} to centroids of shape {centres.shape}."
-        )
+        raise EspalierError(f"Cannot assign vectors of shape {rows.shape} to centroids of shape {centres.shape}.")
     index = nearest(rows, centres, block_rows=block_rows).index
     return index, cosine_distance(own_cosine(rows, centres, index))
 
@@ -79,26 +78,30 @@ def nearest(
     centroids: np.ndarray,
     rows: np.ndarray | None = None,
     *,
-    block_rows: int = TILE_ROWS,
+    block_rows: int | None = None,
 ) -> Nearest:
     """Find the nearest and second nearest of ``centroids`` (k >= 1) for ``vectors[rows]`` (all when None)."""
     n = len(vectors) if rows is None else len(rows)
     found = Nearest(np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.float32))
-    tile = np.empty((min(n, block_rows), min(len(centroids), TILE_CENTROIDS)), np.float32)
-    for start in range(0, n, block_rows):
-        part = slice(start, min(start + block_rows, n))
+    width = min(len(centroids), TILE_CENTROIDS)
+    step = min(n, block_rows or MOST_ROWS, block_rows or max(1, TILE_CELLS // width))
+    tile = np.empty((step, width), np.float32)
+    for start in range(0, n, max(step, 1)):
+        part = slice(start, min(start + step, n))
         block = vectors[part] if rows is None else vectors[rows[part]]
-        index, best, second = _best_two(block, centroids, tile)
-        _settle_near_ties(block, centroids, index, best, second)
+        index, best, second = best_two(block, centroids, tile)
+        settle_near_ties(block, centroids, index, best, second)
         found.index[part], found.cosine[part], found.second[part] = index, best, second
     return found
 
 
-def _best_two(
-    block: np.ndarray, centroids: np.ndarray, tile: np.ndarray
+def best_two(
+    block: np.ndarray, centroids: np.ndarray, tile: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find best index, best cosine and second cosine of each row of the block, by BLAS, over tiles."""
     m = len(block)
+    if tile is None:
+        tile = np.empty((m, min(len(centroids), TILE_CENTROIDS)), np.float32)
     each = np.arange(m)
     index = np.zeros(m, np.int32)
     best = np.full(m, -np.inf, np.float32)
@@ -116,12 +119,12 @@ def _best_two(
     return index, best, second
 
 
-def _settle_near_ties(
+def settle_near_ties(
     block: np.ndarray, centroids: np.ndarray, index: np.ndarray, best: np.ndarray, second: np.ndarray
 ) -> None:
     """Choose by exact cosine, then by index, where float32 cannot tell best from second (in place)."""
     tied = np.flatnonzero(best - second < NEAR_TIE)
-    step = max(1, (TILE_ROWS * TILE_CENTROIDS) // (4 * len(centroids)))
+    step = max(1, TILE_CELLS // len(centroids))
     for start in range(0, len(tied), step):
         part = tied[start : start + step]
         cosine = block[part] @ centroids.T

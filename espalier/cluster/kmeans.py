@@ -13,12 +13,11 @@ from espalier.cluster.assign import nearest
 from espalier.cluster.lloyd import Lloyd
 from espalier.cluster.repair import fill_empty
 from espalier.cluster.rows import as_unit_rows, cosine_distance, own_cosine
-from espalier.cluster.seeding import fixed_point, kmeans_plusplus
+from espalier.cluster.starts import drawn_start, grouped_start, sample_rows
 from espalier.cluster.types import KMeansResult
 from espalier.errors import EspalierError
 
-SEED_ROWS_PER_CLUSTER = 50
-SEED_ROWS = 25_000
+HUGE = 1000  # more clusters than this are started group by group
 
 
 def fit_kmeans(
@@ -28,7 +27,7 @@ def fit_kmeans(
     rng: np.random.Generator,
     init: str | np.ndarray = "kmeans++",
     max_iter: int = 25,
-    tol: float = 1e-4,
+    tol: float = 1e-5,
     train_rows: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> KMeansResult:
@@ -51,7 +50,7 @@ def fit_kmeans(
         How to start. An array of unit rows is a warm start.
     max_iter : int, default 25
         Most rounds over the training rows; 0 with an array only assigns.
-    tol : float, default 1e-4
+    tol : float, default 1e-5
         Stop when a round gained less mean cosine than this.
     train_rows : int or None, default None
         Let only so many rows, drawn at random, move the centroids. All rows are assigned.
@@ -69,9 +68,8 @@ def fit_kmeans(
     """
     rows = as_unit_rows(vectors)
     _check(rows, k, init, max_iter, train_rows)
-    trained = _sample(rows, train_rows, rng)
-    start = _start(trained, min(k, len(trained)), init, rng)
-    state = Lloyd(trained, start)
+    trained = sample_rows(rows, train_rows, rng)
+    state = _start(trained, min(k, len(trained)), init, rng)
     n_iter, converged = state.run(max_iter, tol, progress)
     centroids, assignment, n_repaired = _finish(rows, state)
     cosine = own_cosine(rows, centroids, assignment)
@@ -98,30 +96,20 @@ def _check(rows: np.ndarray, k: int, init: str | np.ndarray, max_iter: int, trai
         )
     if isinstance(init, str):
         if init not in ("kmeans++", "random"):
-            raise EspalierError(
-                f"Unknown start {init!r}.", "Use 'kmeans++', 'random' or an array of centroids."
-            )
+            raise EspalierError(f"Unknown start {init!r}.", "Use 'kmeans++', 'random' or an array of centroids.")
     elif np.shape(init) != (k, rows.shape[1]):
-        raise EspalierError(
-            f"The starting centroids have shape {np.shape(init)}, expected {(k, rows.shape[1])}."
-        )
+        raise EspalierError(f"The starting centroids have shape {np.shape(init)}, expected {(k, rows.shape[1])}.")
 
 
-def _sample(rows: np.ndarray, count: int | None, rng: np.random.Generator) -> np.ndarray:
-    """Return ``count`` rows drawn without repetition, in row order; all of them (no copy) when None or too many."""
-    if count is None or count >= len(rows):
-        return rows
-    return rows[np.sort(rng.choice(len(rows), count, replace=False))]
-
-
-def _start(rows: np.ndarray, k: int, init: str | np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Choose the starting centroids, shape (at most k, d) float32."""
+def _start(rows: np.ndarray, k: int, init: str | np.ndarray, rng: np.random.Generator) -> Lloyd:
+    """Place the starting centroids and assign the rows to them."""
     if not isinstance(init, str):
-        return as_unit_rows(init, "init").copy()
+        return Lloyd(rows, as_unit_rows(init, "init").copy())
     if init == "random":
-        return _sample(rows, k, rng).copy()
-    sample = _sample(rows, max(SEED_ROWS, SEED_ROWS_PER_CLUSTER * k), rng)
-    return sample[kmeans_plusplus(fixed_point(sample), k, rng)]
+        return Lloyd(rows, sample_rows(rows, k, rng).copy())
+    if k > HUGE:
+        return grouped_start(rows, k, rng)
+    return Lloyd(rows, drawn_start(rows, k, rng))
 
 
 def _finish(rows: np.ndarray, state: Lloyd) -> tuple[np.ndarray, np.ndarray, int]:

@@ -17,7 +17,8 @@ from espalier.cluster.assign import NEAR_TIE, Nearest, nearest
 from espalier.cluster.repair import fill_empty
 from espalier.cluster.sums import ClusterSums
 
-OUTRIGHT = 0.1  # share of the centroids compared with every row each round
+OUTRIGHT = 0.1  # at most this share of the centroids is compared with every row each round
+CALM = 0.02  # and only those that moved by more: smaller steps cost less as looser bounds
 BLOCK = 4096
 
 
@@ -30,22 +31,21 @@ class Lloyd:
         Unit rows.
     centroids : ndarray of shape (k, d), float32
         Starting unit centroids.
+    found : Nearest or None, default None
+        The nearest of them for each row, if known already.
     """
 
-    def __init__(self, vectors: np.ndarray, centroids: np.ndarray) -> None:
+    def __init__(self, vectors: np.ndarray, centroids: np.ndarray, found: Nearest | None = None) -> None:
         self.vectors = vectors
         self.centroids = centroids
         self.n_repaired = 0
-        found = nearest(vectors, centroids)
+        found = found or nearest(vectors, centroids)
         self.assignment, self.own, self.other = found.index, found.cosine, found.second
         self.sums = ClusterSums(*centroids.shape)
         self._add_all()
 
-    def run(
-        self, max_iter: int, tol: float, progress: Callable[[int], None] | None = None
-    ) -> tuple[int, bool]:
-        """Make rounds until nothing changes, the mean cosine gains less than ``tol``, or ``max_iter`` is
-        reached.
+    def run(self, max_iter: int, tol: float, progress: Callable[[int], None] | None = None) -> tuple[int, bool]:
+        """Make rounds until nothing changes, the mean cosine gains less than ``tol``, or ``max_iter`` ends it.
 
         Returns
         -------
@@ -56,8 +56,8 @@ class Lloyd:
         for n_iter in range(1, max_iter + 1):
             self.repair()
             norms = self.sums.norms()
-            gained = float(norms.sum()) / len(self.vectors) - before
-            before += gained
+            mean_cosine = float(norms.sum()) / len(self.vectors)
+            gained, before = mean_cosine - before, mean_cosine
             moved = self._move(norms)
             n_changed = self._reassign(moved)
             if progress is not None:
@@ -65,6 +65,12 @@ class Lloyd:
             if n_changed == 0 or gained < tol:
                 return n_iter, True
         return max_iter, False
+
+    def jump(self, centroids: np.ndarray) -> None:
+        """Put the centroids somewhere else and assign again."""
+        step = centroids - self.centroids
+        self.centroids = centroids
+        self._reassign(np.sqrt(np.einsum("ij,ij->i", step, step)))
 
     def repair(self) -> None:
         """Give every empty cluster the row that lies farthest from its own centroid."""
@@ -93,9 +99,7 @@ class Lloyd:
         self._bring_own_up_to_date(moved)
         self._bring_bound_up_to_date(moved)
         open_rows = np.flatnonzero(self.own - self.other < 2 * NEAR_TIE)
-        found = nearest(
-            self.vectors, self.centroids, None if len(open_rows) == len(self.vectors) else open_rows
-        )
+        found = nearest(self.vectors, self.centroids, None if len(open_rows) == len(self.vectors) else open_rows)
         return self._accept(open_rows, found)
 
     def _accept(self, rows: np.ndarray, found: Nearest) -> int:
@@ -112,12 +116,12 @@ class Lloyd:
 
     def _bring_bound_up_to_date(self, moved: np.ndarray) -> None:
         """Raise ``other`` so that it bounds the cosine to every centroid but the own one."""
-        n_outright = int(OUTRIGHT * len(moved))
-        restless = np.argsort(-moved, kind="stable")[:n_outright]
+        restless = np.argsort(-moved, kind="stable")[: int(OUTRIGHT * len(moved))]
+        restless = restless[moved[restless] > CALM]
         calm = moved.copy()
         calm[restless] = 0
         self.other += calm.max()
-        if n_outright and moved[restless[0]] > 0:
+        if len(restless):
             found = nearest(self.vectors, self.centroids[restless])
             is_own = restless[found.index] == self.assignment
             np.maximum(self.other, np.where(is_own, found.second, found.cosine), out=self.other)

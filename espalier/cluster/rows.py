@@ -16,8 +16,7 @@ UNIT_TOLERANCE = 1e-3  # float16 storage rounds a norm by up to 5e-4
 
 
 def as_unit_rows(vectors: np.ndarray, what: str = "vectors") -> np.ndarray:
-    """Return ``vectors`` as a C-contiguous float32 matrix after checking that its rows are finite and of
-    unit norm.
+    """Return ``vectors`` as C-contiguous float32 after checking that its rows are finite and of unit norm.
 
     Parameters
     ----------

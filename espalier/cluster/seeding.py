@@ -12,6 +12,9 @@ import math
 
 import numpy as np
 
+TABLE_ROWS = 2048
+BELOW_ONE = 1.0 - 2.0**-52  # keeps a draw times a total below that total after rounding
+
 
 def fixed_point(vectors: np.ndarray) -> np.ndarray:
     """Round unit rows to integers held in float32, scaled so that all dot products are exact (below 2**24).
@@ -26,11 +29,11 @@ def fixed_point(vectors: np.ndarray) -> np.ndarray:
 
 
 def kmeans_plusplus(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw ``k`` starting rows, each with probability proportional to its squared distance to those drawn
-    before.
+    """Draw ``k`` starting rows that lie far from each other.
 
-    Of 2 + log(k) candidates a step the one that lowers the summed squared distance most is taken, the first
-    drawn where they are equal.
+    Each is drawn with probability proportional to its squared distance to the nearest row drawn before. Of
+    2 + log(k) candidates a step the one that lowers the summed squared distance most is taken, the first drawn
+    where they are equal.
 
     Parameters
     ----------
@@ -48,20 +51,28 @@ def kmeans_plusplus(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.nd
     """
     half_norm = 0.5 * np.einsum("ij,ij->i", rows, rows).astype(np.float64)
     n_candidates = 2 + int(math.log(k))
-    first = int(rng.integers(len(rows)))
-    chosen = [first]
-    gap = _half_squared_distances(rows, half_norm, np.array([first]))[0]
-    while len(chosen) < k:
-        total = np.cumsum(gap)
+    draws = rng.random((k, n_candidates)) * BELOW_ONE
+    table = _table(rows, half_norm, n_candidates * k)
+    chosen = [int(draws[0, 0] * len(rows))]
+    gap = _half_squared_distances(rows, half_norm, np.array(chosen))[0]
+    for draw in draws[1:]:
+        total = gap.cumsum()
         if total[-1] <= 0:
             break
-        draws = np.minimum(rng.random(n_candidates) * total[-1], np.nextafter(total[-1], 0.0))
-        candidates = np.searchsorted(total, draws, side="right")
-        offered = np.minimum(_half_squared_distances(rows, half_norm, candidates), gap)
+        candidates = total.searchsorted(draw * total[-1], side="right")
+        apart = _half_squared_distances(rows, half_norm, candidates) if table is None else table[candidates]
+        offered = np.minimum(apart, gap)
         best = int(offered.sum(axis=1).argmin())
         chosen.append(int(candidates[best]))
         gap = offered[best]
     return np.array(chosen, dtype=np.int64)
+
+
+def _table(rows: np.ndarray, half_norm: np.ndarray, n_lookups: int) -> np.ndarray | None:
+    """Compute all distances at once when most would be needed anyway and they fit 32 MiB, else None."""
+    if len(rows) > min(n_lookups, TABLE_ROWS):
+        return None
+    return _half_squared_distances(rows, half_norm, np.arange(len(rows)))
 
 
 def _half_squared_distances(rows: np.ndarray, half_norm: np.ndarray, seeds: np.ndarray) -> np.ndarray:
