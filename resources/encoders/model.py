@@ -61,12 +61,18 @@ def read_model(path: Path) -> "openvino.Model":
         raise EspalierError(f"{path} is no model file.", f"Known endings: {', '.join(MODEL_SUFFIXES)}.")
     if path.suffix == ".xml" and not path.with_suffix(".bin").is_file():
         raise EspalierError(f"{path} has no weights beside it.", f"Put {path.with_suffix('.bin').name} there.")
+    with path.open("rb") as stream:
+        head = stream.read(4096)
+    # Only what looks right is given to OpenVINO, which tries every format it knows and logs each failure.
+    looks_right = {".xml": b"<net" in head, ".onnx": head[:1] == b"\x08", ".tflite": head[4:8] == b"TFL3"}
     try:
-        return openvino.Core().read_model(path)
+        if looks_right[path.suffix]:
+            return openvino.Core().read_model(path)
+        why = f"it is no {path.suffix} file inside"
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         why = lines[-1][:200] if lines else "unknown reason"
-        raise EspalierError(f"{path} is not a model that OpenVINO can read: {why}", "Export it again.") from None
+    raise EspalierError(f"{path} is not a model that OpenVINO can read: {why}.", "Export it again.")
 
 
 def digest(path: Path) -> str:
