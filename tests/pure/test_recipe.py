@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from espalier.errors import EspalierError, UsageError
@@ -37,11 +37,11 @@ def test_a_recipe_has_one_canonical_form(text: str, written: str) -> None:
 
 
 def values(name: str, kind: object) -> st.SearchStrategy[str]:
-    ranges = {"temperature": (0.01, 100), "cls_bal_ratio": (0, 1)}
+    ranges = {"temperature": ("0.01", "100"), "cls_bal_ratio": ("0", "1")}
     if kind is int:
         return st.integers(1, 10**6).map(str)
     if kind is float:
-        low, high = ranges.get(name, (0.01, 0.99))
+        low, high = ranges.get(name, ("0.01", "0.99"))
         return st.decimals(low, high, places=4).map(lambda d: format(d, "f"))
     if kind is bool:
         return st.sampled_from(["true", "false"])
@@ -76,11 +76,12 @@ def test_what_is_written_reads_back_as_the_same_recipe(text: str) -> None:
     try:
         recipe = Recipe.parse(text)
     except UsageError as refused:  # parameters that exclude each other
-        assert "no effect" in str(refused)
-        return
+        assume("no effect" not in str(refused))
+        raise
     assert Recipe.parse(str(recipe)) == recipe
     assert str(Recipe.parse(str(recipe))) == str(recipe)
-    assert not set(str(recipe)) & set("|,/\\ '\"") and ".." not in str(recipe)
+    assert not set(str(recipe)) & set("|,/\\ '\"")
+    assert ".." not in str(recipe)
 
 
 def test_every_parameter_of_every_method_can_be_described() -> None:
@@ -113,7 +114,7 @@ def test_a_bare_eighty_is_refused_with_both_readings() -> None:
 
 @pytest.mark.parametrize("amount", ["0", "0%", "n0", "1.5", "101%", "-0.5", "1e-3", "nan", "", "half", "n1.5", "٠.٥"])
 def test_an_amount_out_of_range_is_refused(amount: str) -> None:
-    with pytest.raises(UsageError, match="ratio|at least one|n0"):
+    with pytest.raises(UsageError, match=r"ratio|at least one"):
         Recipe.parse(f"random@{amount}")
 
 
@@ -141,7 +142,7 @@ def test_a_parameter_that_the_method_ignores_is_refused() -> None:
         Recipe.parse("density@0.5:seed=3")
     assert Recipe.parse("density@0.5:keep=random:seed=3").scope.seed == 3
     assert Recipe.parse("density@0.5:space=hash:seed=3").scope.seed == 3
-    with pytest.raises(UsageError, match="temperature=0.2 has no effect with by=size"):
+    with pytest.raises(UsageError, match=r"temperature=0\.2 has no effect with by=size"):
         Recipe.parse("density@0.5:by=size:temperature=0.2")
     with pytest.raises(UsageError, match="space=hash has no effect with hash=txt"):
         Recipe.parse("query_clust@0.5:hash=txt:space=hash")
