@@ -1,4 +1,4 @@
-"""Reads the bytes behind a uri of ``raw_dataset``: a file, an object, a member of an archive.
+"""Reads the bytes behind a uri of ``raw_dataset``: a file, an object, a member of an archive, a cell of a table.
 
 Forms of a uri:
 
@@ -8,12 +8,17 @@ Forms of a uri:
     anything that fsspec opens;
 ``tar:PATH#OFFSET+SIZE``
     bytes of an uncompressed tar member, read in place (PATH is an absolute path or a URL);
+``parquet:PATH#ROW&COLUMN``, ``arrow:PATH#ROW&COLUMN``
+    a binary cell (``resources.cells``); COLUMN is percent-encoded, ``image.bytes`` is a field of a struct;
+``data:image/png;base64,...``
+    the bytes themselves, for the few formats that keep pictures as numbers and have no file to point to.
 
 What does not belong here: decoding (``resources.images``) and listing (``resources.listing``). All of it may
 be called from many threads. A path is absolute and holds no ``..``: a uri cannot climb out of where its
 reader was.
 """
 
+import base64
 import hashlib
 import os
 import re
@@ -23,12 +28,17 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote, unquote
+
+import pyarrow as pa
 
 from espalier.errors import EspalierError
+from resources.cells import NoCell, read_cell
 from resources.listing import filesystem, is_url
 
 MAX_BYTES = 256 << 20
 _CHUNK = 4 << 20
+_CELL = re.compile(r"(parquet|arrow):(.+)#(\d+)&([^#&]+)", re.DOTALL)
 _TAR = re.compile(r"tar:(.+)#(\d+)\+(\d+)", re.DOTALL)
 
 
@@ -90,11 +100,16 @@ def read_blob(uri: str, *, limit: int = MAX_BYTES, digest: bool = True) -> Blob:
         As :func:`read_bytes`; also when a file changes while it is read.
     """
     try:
+        if uri.startswith("data:"):
+            return _blob(_inline(uri), 0, digest)
+        cell = _CELL.fullmatch(uri)
+        if cell:
+            return _read_cell(cell, digest)
         path, offset, size = _located(uri)
         read = _read_remote if is_url(path) else _read_file
         return read(path, offset, size, limit, digest)
     except FileNotFoundError as error:
-        raise BlobError("the file is gone") from error
+        raise BlobError("there is no such file") from error
     except PermissionError as error:
         raise BlobError("permission denied") from error
     except IsADirectoryError as error:
@@ -109,7 +124,10 @@ def stat_blob(uri: str) -> tuple[int | None, int]:
     BlobError
         When there is nothing behind the uri.
     """
-    path, _, size = _located(uri)
+    if uri.startswith("data:"):
+        return len(_inline(uri)), 0
+    cell = _CELL.fullmatch(uri)
+    path, _, size = (_inside(cell[2]), 0, None) if cell else _located(uri)
     try:
         if is_url(path):
             info = _remote_info(path)
@@ -118,7 +136,9 @@ def stat_blob(uri: str) -> tuple[int | None, int]:
             found = os.stat(path)  # noqa: PTH116
             whole, mtime = found.st_size, found.st_mtime_ns
     except OSError as error:
-        raise BlobError("the file is gone" if isinstance(error, FileNotFoundError) else str(error)) from error
+        raise BlobError("there is no such file" if isinstance(error, FileNotFoundError) else str(error)) from error
+    if cell:
+        return None, mtime
     return (whole if size is None else size), mtime
 
 
@@ -126,6 +146,32 @@ def _located(uri: str) -> tuple[str, int, int | None]:
     """Return the file or object behind ``uri``, the first byte in it, and how many (None: to its end)."""
     member = _TAR.fullmatch(uri)
     return (_inside(member[1]), int(member[2]), int(member[3])) if member else (_inside(uri), 0, None)
+
+
+def _inline(uri: str) -> bytes:
+    try:
+        return base64.b64decode(uri.split(",", 1)[1], validate=True)
+    except (IndexError, ValueError) as error:
+        raise BlobError("the uri holds no base64") from error
+
+
+def _read_cell(cell: re.Match[str], digest: bool) -> Blob:
+    path = _inside(cell[2])
+    _, mtime = stat_blob(cell[0])
+    try:
+        data = read_cell(cell[1], path, int(cell[3]), unquote(cell[4]))
+    except (NoCell, pa.ArrowException) as error:
+        raise BlobError(str(error)) from error
+    return _blob(data, mtime, digest)
+
+
+def _blob(data: bytes, mtime_ns: int, digest: bool) -> Blob:
+    return Blob(data, hashlib.sha256(data).hexdigest() if digest else "", len(data), mtime_ns)
+
+
+def cell_uri(kind: str, path: str, row: int, column: str) -> str:
+    """Write the uri of a cell; ``kind`` is parquet or arrow."""
+    return f"{kind}:{path}#{row}&{quote(column, safe='.')}"
 
 
 def _inside(path: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from espalier.errors import EspalierError
-from resources.listing import is_url, local_path
+from resources.listing import is_pattern, local_path
 
 _HEADER = "# A landing card of Espalier. uri: where the data lies; nothing of it was copied.\n"
 
@@ -184,14 +184,9 @@ def _uri(file: Path, uri: str | None, folder: Path | None) -> str:
         if not inside.is_relative_to(file.parent):
             raise EspalierError(f"{file}: uri {uri} leaves the landing zone.", "Write the absolute path.")
         local = inside
-    if not is_glob(str(local)) and not local.exists():
+    if not is_pattern(str(local)) and not local.exists():
         raise EspalierError(f"{file}: uri names {local}, and there is nothing.", "Mend the path, or forget the card.")
     return os.path.normpath(local)
-
-
-def is_glob(uri: str) -> bool:
-    """Tell whether ``uri`` is a pattern (``*``, ``?``, ``{00..99}``) and not one place."""
-    return (is_url(uri) or not Path(uri).exists()) and any(sign in uri for sign in "*?{")
 
 
 def _is_text(value: Any) -> bool:

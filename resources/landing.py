@@ -21,7 +21,8 @@ from typing import Any
 from espalier.errors import EspalierError, UsageError
 from espalier.names import check_dataset_name, slugify
 from resources.cards import Card, read_card, write_card
-from resources.listing import Entry, has_success, is_url, local_path, unreadable, walk
+from resources.formats.detect import check_format
+from resources.listing import Entry, expand, has_success, is_pattern, is_url, local_path, unreadable, walk
 
 __all__ = ["Card", "LandingZone", "Listing"]
 
@@ -120,11 +121,14 @@ class LandingZone:
         Raises
         ------
         UsageError
-            When the name is no slug, or belongs to a dataset that lies elsewhere.
+            When the name is no slug, the format is unknown, or the name belongs to a dataset that lies
+            elsewhere.
         EspalierError
             When there is nothing at ``path``, or the card cannot be written.
         """
         uri = _absolute(str(path))
+        if format is not None:
+            check_format(format)
         name = check_dataset_name(name) if name is not None else slugify(_stem(uri))
         with self._locked():
             taken = self._taken(name)
@@ -274,6 +278,11 @@ def _line(entry: Entry) -> bytes:
 
 
 def _absolute(path: str) -> str:
+    if is_pattern(path):
+        parts = [part if is_url(part) else os.path.abspath(part) for part in path.split("::")]  # noqa: PTH100
+        pattern = "::".join(parts)
+        next(walk(expand(pattern)[0]), None)
+        return pattern
     local = local_path(path)
     if local is None:
         next(walk(path), None)

@@ -12,7 +12,7 @@ is not emptiness.
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ import fsspec
 from espalier.errors import EspalierError
 
 SUCCESS = "_SUCCESS"
+MAX_PLACES = 1_000_000
+_BRACE = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _STAMPS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 
@@ -84,13 +86,67 @@ def filesystem(uri: str) -> tuple[Any, str]:
         raise EspalierError(f"{uri}: {error}.", "Use a local path or a URL that fsspec knows.") from error
 
 
+def is_pattern(uri: str) -> bool:
+    """Tell whether ``uri`` stands for several places (``*``, ``?``, ``{00..99}``, ``a::b``) and not for one."""
+    if not any(sign in uri for sign in ("*", "?", "{", "::")):
+        return False
+    return is_url(uri) or not Path(uri).exists()
+
+
+def expand(uri: str) -> list[str]:
+    """Return the places that ``uri`` stands for: itself, or all that its pattern names.
+
+    Patterns are those of WebDataset: ``::`` between several, ``{000..099}`` and ``{a,b}``, and glob signs.
+    Numbers and choices keep their order; what a glob sign finds is in byte order.
+
+    Raises
+    ------
+    EspalierError
+        When a glob finds nothing, or a pattern stands for more than a million places.
+    """
+    if not is_pattern(uri):
+        return [uri]
+    places: list[str] = []
+    for part in uri.split("::"):
+        for place in _braces(part):
+            places += _globbed(place) if any(sign in place for sign in "*?") else [place]
+    return places
+
+
+def _braces(pattern: str) -> list[str]:
+    found = _BRACE.search(pattern)
+    if found is None:
+        return [pattern]
+    first, last, choices = found.groups()
+    if choices is not None:
+        middle = choices.split(",")
+    else:
+        width = len(first) if first.startswith("0") else 0
+        middle = [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]
+    rest = _braces(pattern[found.end() :])
+    if len(middle) * len(rest) > MAX_PLACES:
+        raise EspalierError(f"{pattern} stands for more than {MAX_PLACES} places.", "Split it up.")
+    return [pattern[: found.start()] + one + end for one in middle for end in rest]
+
+
+def _globbed(pattern: str) -> list[str]:
+    system, path = filesystem(pattern)
+    try:
+        found = sorted(system.glob(path), key=os.fsencode)
+    except Exception as error:
+        raise unreadable(pattern, error) from error
+    if not found:
+        raise EspalierError(f"Nothing matches {pattern}.", "Check the pattern.")
+    return [system.unstrip_protocol(name) for name in found] if is_url(pattern) else found
+
+
 def walk(uri: str, *, stat: bool = False) -> Iterator[Entry]:
     """Yield every file below ``uri``, or the file itself, in byte order of the names in each folder.
 
     Parameters
     ----------
     uri : str
-        An absolute local path or an fsspec URL.
+        An absolute local path, an fsspec URL or a pattern; the paths of a pattern's entries are whole uris.
     stat : bool
         Also give sizes and stamps (one system call a file more on local disks).
 
@@ -99,8 +155,13 @@ def walk(uri: str, *, stat: bool = False) -> Iterator[Entry]:
     EspalierError
         When the location does not exist or cannot be listed.
     """
+    if is_pattern(uri):
+        for place in expand(uri):
+            for entry in walk(place, stat=stat):
+                yield replace(entry, path=entry.uri)
+        return
     path = local_path(uri)
-    return _walk_local(path, stat) if path is not None else _walk_remote(uri)
+    yield from _walk_local(path, stat) if path is not None else _walk_remote(uri)
 
 
 def _walk_local(root: Path, stat: bool) -> Iterator[Entry]:
@@ -221,6 +282,8 @@ def folders(uri: str) -> list[str]:
 
 def has_success(uri: str) -> bool:
     """Tell whether the location says that it is complete, by a file ``_SUCCESS`` at its top."""
+    if is_pattern(uri):
+        return False
     path = local_path(uri)
     if path is not None:
         return (path / SUCCESS).is_file()

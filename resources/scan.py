@@ -185,6 +185,8 @@ def _inspect_all(samples: list[Sample], previous: Previous | None) -> list[_Fact
 def _inspect(sample: Sample, previous: Previous | None) -> _Facts:
     if sample.error is not None:
         return _Facts(error=sample.error)
+    if not sample.uri:
+        return _text_facts(sample.caption)
     try:
         known = previous(sample.uri, *stat_blob(sample.uri)) if previous is not None else None
         if known is not None:
@@ -205,6 +207,14 @@ def _inspect(sample: Sample, previous: Previous | None) -> _Facts:
     except MemoryError:
         return _Facts(**common, error="not enough memory to decode it")
     return _Facts(**common, width=info.width, height=info.height, orientation=info.orientation, grid=grid)
+
+
+def _text_facts(text: str | None) -> _Facts:
+    """Return the facts of a sample that is a text and no picture."""
+    if not text:
+        return _Facts(error="there is neither a picture nor a text")
+    data = text.encode()
+    return _Facts(sha256=hashlib.sha256(data).hexdigest(), n_bytes=len(data), mtime_ns=0)
 
 
 def _remembered(row: Mapping[str, Any]) -> _Facts:

@@ -4,7 +4,7 @@ What belongs here: the sample, the protocol, the rules that all readers share (w
 which folder names are subsets). What does not: any one format, and pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -79,6 +79,13 @@ def batched(samples: Iterator[Sample], size: int) -> Iterator[list[Sample]]:
             batch = []
     if batch:
         yield batch
+
+
+def sorted_labels(labels: Iterable[str]) -> list[str]:
+    """Return class names in order: numbers by their value, then the others by their bytes."""
+    return sorted(
+        labels, key=lambda label: (not label.isdecimal(), int(label) if label.isdecimal() else 0, label.encode())
+    )
 
 
 def nothing_in(where: str, expected: str, found: str = "") -> EspalierError:

@@ -7,6 +7,8 @@ A first-level folder is a subset when it has a subset's name (train, training, v
 ...) and either all first-level folders have such names or it holds folders and no picture of its own; so a
 class that is called ``train`` beside ``car`` stays a class. The option ``subsets`` names them instead.
 
+A folder that stands alone at its level and is called ``images``, ``data`` or the like is no class.
+
 A file whose extension is no picture's is passed over and counted (``ignored``, by extension); one that has a
 picture's extension is a sample whatever it holds, and the scan records what is wrong with it. Dot files and
 ``_SUCCESS`` do not count. See ``resources.listing`` for links.
@@ -22,6 +24,9 @@ from resources.formats.base import IMAGE_EXTENSIONS, SUBSET_NAMES, Sample, batch
 from resources.listing import Entry, folders, walk
 
 OPTIONS = {"subsets": "names of the first-level folders that are subsets ([] when all of them are classes)"}
+
+
+_CONTAINERS = frozenset("images image imgs img jpegimages pictures photos data".split())
 
 
 class ImageFolder:
@@ -41,6 +46,7 @@ class ImageFolder:
         self.ignored: Counter[str] = Counter()
         self._labels: set[str] | None = None
         self._subsets: frozenset[str] | None = None
+        self._lone: dict[str, bool] = {}
         named = card.options.get("subsets")
         if named is not None:
             if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
@@ -59,7 +65,7 @@ class ImageFolder:
         if self._labels is None:
             subsets = self._found_subsets()
             images = (entry for entry in walk(self.uri) if is_image(entry))
-            self._labels = {label for entry in images for label in _split(entry.path, subsets)[1]}
+            self._labels = {label for entry in images for label in self._placed(entry.path, subsets)[1]}
         return sorted(self._labels, key=str.encode)
 
     def _samples(self) -> Iterator[Sample]:
@@ -71,7 +77,7 @@ class ImageFolder:
                 self.ignored[_extension(entry.path)] += 1
                 continue
             empty = False
-            subset, labels = _split(entry.path, subsets)
+            subset, labels = self._placed(entry.path, subsets)
             seen.update(labels)
             yield Sample(entry.path, subset, entry.uri, labels, error=entry.error)
         if empty:
@@ -83,6 +89,20 @@ class ImageFolder:
         if self._subsets is None:
             self._subsets = find_subsets(self.uri)
         return self._subsets
+
+    def _placed(self, path: str, subsets: frozenset[str]) -> tuple[str, tuple[str, ...]]:
+        """Return the subset and the labels that a path says."""
+        within = path.split("/")[:-1]
+        subset = within.pop(0) if within and within[0] in subsets else ""
+        if within and within[0].lower() in _CONTAINERS and self._stands_alone(subset):
+            return subset, ()
+        return subset, tuple(within[:1])
+
+    def _stands_alone(self, subset: str) -> bool:
+        """Tell whether there is one folder only at the level of the classes."""
+        if subset not in self._lone:
+            self._lone[subset] = len(folders(f"{self.uri}/{subset}" if subset else self.uri)) == 1
+        return self._lone[subset]
 
 
 def find_subsets(uri: str) -> frozenset[str]:
@@ -110,10 +130,3 @@ def _extension(path: str) -> str:
 def is_image(entry: Entry) -> bool:
     """Tell whether the entry's extension is a picture's."""
     return _extension(entry.path) in IMAGE_EXTENSIONS
-
-
-def _split(path: str, subsets: frozenset[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the subset and the labels that a path says."""
-    folders = path.split("/")[:-1]
-    subset = folders.pop(0) if folders and folders[0] in subsets else ""
-    return subset, tuple(folders[:1])

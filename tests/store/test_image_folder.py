@@ -74,6 +74,13 @@ def test_subsets_beside_another_folder_stay_subsets_when_they_hold_classes(tmp_p
     assert samples["unlabeled/1.jpg"].labels == ("unlabeled",)
 
 
+def test_a_lone_folder_called_images_is_no_class(tmp_path):
+    make(tmp_path, "images/1.jpg", "images/2.jpg", "truth.json")
+    assert read(tmp_path)[0].categories() == []
+    make(tmp_path, "cat/1.jpg")
+    assert read(tmp_path)[0].categories() == ["cat", "images"]
+
+
 def test_other_files_are_counted_and_hidden_ones_are_not_seen(tmp_path):
     make(
         tmp_path,

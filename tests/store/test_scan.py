@@ -124,7 +124,7 @@ def test_an_unchanged_file_is_not_read_again(folder, monkeypatch):
 def test_a_file_that_vanishes_is_a_row(tmp_path):
     picture(tmp_path / "a.png")
     table = rows(Listed([Sample("a", "", str(tmp_path / "a.png")), Sample("b", "", str(tmp_path / "b.png"))]))
-    assert table["error"].to_pylist() == [None, "the file is gone"]
+    assert table["error"].to_pylist() == [None, "there is no such file"]
 
 
 def test_a_file_that_changes_while_it_is_read_is_a_row(tmp_path, monkeypatch):

@@ -1,0 +1,201 @@
+"""Reads the formats that Datumaro imports: COCO, VOC, YOLO, CVAT, Open Images and some eighty more.
+
+Datumaro parses the annotations and holds them in memory; the pictures stay where they are and are not opened
+here. A sample's labels are the classes of all its annotations (labels, boxes, masks, polygons, points), its
+caption joins the captions by newlines. The id is the item's own; when two subsets share an id, as YOLO's
+often do, all ids of the dataset get their subset before them (``train/1``). Items come sorted by subset and
+id, whatever order the importer has.
+
+A picture outside the dataset's folder is refused. The few formats that keep pictures as numbers (CIFAR,
+MNIST) get their pixels as PNG in a ``data:`` uri. What does not belong here: finding out the format
+(``resources.formats.detect``), and writing (``resources.formats.export``).
+"""
+
+import base64
+import io
+import os
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from espalier.errors import EspalierError, UsageError
+from resources.cards import Card
+from resources.formats.base import Sample, batched, nothing_in
+from resources.listing import local_path
+
+PICKLED = frozenset({"cifar", "brats_numpy"})
+MAX_INLINE = 64 << 10
+
+
+class DatumaroReader:
+    """Streams the items of a dataset that Datumaro imports.
+
+    Parameters
+    ----------
+    card : Card
+        ``uri`` is the local folder; the options are passed to Datumaro's importer.
+    format_name : str
+        Datumaro's name of the format.
+
+    Raises
+    ------
+    UsageError
+        For a format that is a pickle when the card does not trust it.
+    EspalierError
+        When Datumaro is not installed, or the data is not local.
+    """
+
+    def __init__(self, card: Card, format_name: str) -> None:
+        if format_name in PICKLED and not card.trust:
+            raise UsageError(
+                f"{card.name}: the format {format_name} is a pickle, which can run code when it is loaded.",
+                "If you trust where it comes from, write trust: true in its card.",
+            )
+        if local_path(card.uri) is None:
+            raise EspalierError(
+                f"{card.uri}: Datumaro reads the format {format_name} from local folders only.", "Copy it to a disk."
+            )
+        self.format, self.uri, self._options = format_name, card.uri, card.options
+        self._loaded: Any = None
+
+    def batches(self, size: int) -> Iterator[list[Sample]]:
+        """Yield lists of at most ``size`` samples, by subset and id."""
+        return batched(self._samples(), size)
+
+    def categories(self) -> list[str]:
+        """Return the classes in the dataset's order."""
+        from datumaro.components.annotation import AnnotationType
+
+        found = self.dataset().categories().get(AnnotationType.label)
+        return [item.name for item in found] if found is not None else []
+
+    def dataset(self) -> Any:
+        """Import the dataset once and return the ``datumaro.Dataset``, with all its annotations."""
+        if self._loaded is None:
+            self._loaded = _imported(self.uri, self.format, self._options)
+        return self._loaded
+
+    def _samples(self) -> Iterator[Sample]:
+        names = self.categories()
+        items = sorted(self.dataset(), key=lambda item: (item.subset.encode(), item.id.encode()))
+        if not items:
+            raise nothing_in(self.uri, f"item of the format {self.format}")
+        shared = max(Counter(item.id for item in items).values()) > 1
+        real = os.path.realpath(self.uri)
+        for item in items:
+            subset = "" if item.subset == "default" else item.subset
+            uri, error = _picture(item.media, real)
+            yield Sample(
+                f"{item.subset}/{item.id}" if shared else item.id,
+                subset,
+                uri,
+                _labels(item.annotations, names),
+                _caption(item.annotations),
+                None,
+                error,
+            )
+
+
+@cache
+def environment() -> Any:
+    """Return Datumaro's environment.
+
+    Raises
+    ------
+    EspalierError
+        When Datumaro is not installed.
+    """
+    try:
+        from datumaro import Environment
+    except ImportError as error:
+        raise EspalierError(
+            f"This format needs the package datumaro ({error}).", "Install it: pip install 'datumaro>=1.13,<1.14'."
+        ) from error
+    return Environment()
+
+
+def importers() -> list[str]:
+    """Return the names of the formats that Datumaro imports, sorted; empty when it is not installed."""
+    try:
+        return sorted(environment().importers)
+    except EspalierError:
+        return []
+
+
+def detect(uri: str) -> list[str]:
+    """Return the formats that Datumaro takes a local folder for, sorted.
+
+    Raises
+    ------
+    EspalierError
+        When Datumaro is not installed, or fails on the folder.
+    """
+    try:
+        return list(environment().detect_dataset(uri))
+    except EspalierError:
+        raise
+    except Exception as error:
+        raise EspalierError(f"{uri}: its format cannot be found out ({error}).", "Name it with --format.") from error
+
+
+def _imported(uri: str, format_name: str, options: dict[str, Any]) -> Any:
+    environment()
+    from datumaro import Dataset
+
+    try:
+        dataset = Dataset.import_from(uri, format_name, **options)
+        len(dataset)  # importers are lazy: what they refuse shows here
+    except Exception as error:
+        cause = error.__cause__ or error
+        reason = f"{type(cause).__name__}: {cause}".split("\n", 1)[0][:300]
+        raise EspalierError(
+            f"{uri} cannot be read as {format_name} ({reason}).", "Mend it, or name another format with --format."
+        ) from error
+    return dataset
+
+
+def _labels(annotations: Any, names: list[str]) -> tuple[str, ...]:
+    found = {annotation.label for annotation in annotations if getattr(annotation, "label", None) is not None}
+    return tuple(names[label] if 0 <= label < len(names) else str(label) for label in sorted(found))
+
+
+def _caption(annotations: Any) -> str | None:
+    captions = [annotation.caption for annotation in annotations if hasattr(annotation, "caption")]
+    return "\n".join(captions) or None
+
+
+def _picture(media: Any, real: str) -> tuple[str, str | None]:
+    """Return the uri of an item's picture and why it must not be read."""
+    from datumaro.components.media import Image, ImageFromBytes, ImageFromNumpy, VideoFrame
+
+    if media is None:
+        return "", "the dataset names no picture for it"
+    if not isinstance(media, Image) or isinstance(media, VideoFrame):
+        return "", f"its medium is a {type(media).__name__}, not a picture"
+    path = getattr(media, "path", None)
+    if path:
+        path = os.path.abspath(path)  # noqa: PTH100
+        inside = (os.path.realpath(path) + "/").startswith(real.rstrip("/") + "/")
+        return (path, None) if inside else ("", "the picture's path leaves the folder of the dataset")
+    if isinstance(media, ImageFromBytes):
+        return _inline(media.bytes)
+    if isinstance(media, ImageFromNumpy):
+        return _inline(_png(media.data))
+    return "", "the picture is kept in a way that cannot be read again"
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(np.squeeze(np.clip(pixels, 0, 255).astype(np.uint8))).save(out, "PNG")
+    return out.getvalue()
+
+
+def _inline(data: bytes | None) -> tuple[str, str | None]:
+    if data is None or len(data) > MAX_INLINE:
+        return "", f"the picture is no file of its own and more than {MAX_INLINE >> 10} KiB; unpack the dataset"
+    return "data:;base64," + base64.b64encode(data).decode(), None

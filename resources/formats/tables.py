@@ -1,0 +1,267 @@
+"""Reads Parquet and Arrow tables: img2dataset's, Hugging Face's, LAION's and DataComp's.
+
+A row is a sample. Its picture is a cell of bytes (``jpg``, or ``image`` with the fields ``bytes`` and
+``path``), or a path, or, for img2dataset's ``files`` output, the file ``<shard>/<key>.<ext>`` beside
+``<shard>.parquet``; a table with texts only is a set of texts. The key column is the id; without one it is
+the table's path and the row's number. A row whose ``status`` is not success keeps it as its error. Only the
+small columns are read here, in batches.
+
+Which column means what: ``resources.formats.columns``. The bytes: ``resources.cells``.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from espalier.errors import EspalierError
+from resources.blobs import cell_uri
+from resources.cards import Card
+from resources.cells import open_arrow
+from resources.formats.base import (
+    IMAGE_EXTENSIONS,
+    SUBSET_NAMES,
+    Sample,
+    batched,
+    check_options,
+    nothing_in,
+    sorted_labels,
+)
+from resources.formats.columns import OPTIONS, Columns, choose
+from resources.formats.webdataset import shard_subset
+from resources.listing import Entry, filesystem, is_url, local_path, walk
+
+_ROWS = 4096
+
+
+class ParquetTables:
+    """Streams the rows of Parquet files.
+
+    Parameters
+    ----------
+    card : Card
+        ``uri`` is a folder, a file or a pattern; the options name columns (``resources.formats.columns``).
+    """
+
+    format = "parquet"
+
+    def __init__(self, card: Card) -> None:
+        check_options(self.format, card.options, OPTIONS)
+        self.uri, self._options = card.uri, card.options
+        self._labels: dict[str, None] | None = None
+        self._names: tuple[str, ...] = ()
+
+    def batches(self, size: int) -> Iterator[list[Sample]]:
+        """Yield lists of at most ``size`` samples, file by file, in the order of rows."""
+        return batched(self._samples(), size)
+
+    def categories(self) -> list[str]:
+        """Return the class names that the table gives, or else those of a full pass, sorted."""
+        if self._labels is None:
+            for _ in self._samples():
+                pass
+        return list(self._names) or sorted_labels(self._labels or ())
+
+    def _samples(self) -> Iterator[Sample]:
+        labels: dict[str, None] = {}
+        empty = True
+        for entry in walk(self.uri):
+            if entry.path.endswith(".parquet"):
+                for sample in self._rows(entry):
+                    empty = False
+                    labels.update(dict.fromkeys(sample.labels))
+                    yield sample
+        if empty:
+            raise nothing_in(self.uri, "row of a .parquet")
+        self._labels = labels
+
+    def _rows(self, entry: Entry) -> Iterator[Sample]:
+        try:
+            with _open(entry.uri) as file:
+                yield from self._table(entry, file)
+        except (OSError, pa.ArrowException) as error:
+            if isinstance(error, pa.ArrowInvalid):
+                raise EspalierError(f"{entry.uri} is not a Parquet file: {error}.", "Mend or remove it.") from error
+            raise EspalierError(f"{entry.uri} cannot be read: {error}.", "Check it and try again.") from error
+
+    def _table(self, entry: Entry, file: pq.ParquetFile) -> Iterator[Sample]:
+        schema = file.schema_arrow
+        folder = entry.uri.rsplit("/", 1)[0]
+        columns = choose(_kinds(schema), self._options, entry.uri, folder, class_names(schema))
+        self._names = self._names or columns.names
+        files = _Files(entry.uri, columns)
+        stem, subset, row_number = entry.path.removesuffix(".parquet"), table_subset(entry.path), 0
+        for batch in file.iter_batches(_ROWS, columns=columns.wanted()):
+            for row in batch.to_pylist():
+                uri = cell_uri("parquet", entry.uri, row_number, columns.image) if columns.image else ""
+                sample = columns.sample(row, f"{stem}/{row_number:09}", subset, uri)
+                yield files.placed(sample) if files.found else sample
+                row_number += 1
+
+
+class SavedDataset:
+    """Streams a folder that Hugging Face ``datasets`` wrote with ``save_to_disk``, one dataset or one a split.
+
+    Parameters
+    ----------
+    card : Card
+        ``uri`` is the local folder with ``dataset_info.json`` or ``dataset_dict.json``.
+    """
+
+    format = "hf_disk"
+
+    def __init__(self, card: Card) -> None:
+        check_options(self.format, card.options, OPTIONS)
+        self.uri, self._options = card.uri, card.options
+        path = local_path(card.uri)
+        if path is None:
+            raise EspalierError(f"{card.uri}: a saved dataset is mapped into memory.", "Copy it to a local disk.")
+        self._root = path
+        self._names: tuple[str, ...] = ()
+        self._labels: dict[str, None] | None = None
+
+    def batches(self, size: int) -> Iterator[list[Sample]]:
+        """Yield lists of at most ``size`` samples, split by split, in the order of rows."""
+        return batched(self._samples(), size)
+
+    def categories(self) -> list[str]:
+        """Return the class names of the features, or those of a full pass, sorted."""
+        if self._labels is None:
+            for _ in self._samples():
+                pass
+        return list(self._names) or sorted_labels(self._labels or ())
+
+    def _samples(self) -> Iterator[Sample]:
+        labels: dict[str, None] = {}
+        empty = True
+        for split in self._splits():
+            for file in self._files(self._root / split):
+                for sample in self._rows(file, split):
+                    empty = False
+                    labels.update(dict.fromkeys(sample.labels))
+                    yield sample
+        if empty:
+            raise nothing_in(self.uri, "row")
+        self._labels = labels
+
+    def _splits(self) -> list[str]:
+        path = self._root / "dataset_dict.json"
+        return [_plain(name, path) for name in _json(path).get("splits", [])] if path.is_file() else [""]
+
+    def _files(self, folder: Path) -> list[Path]:
+        state = _json(folder / "state.json")
+        if state.get("_indices_data_files"):
+            raise EspalierError(f"{folder} keeps its order in a file apart.", "Save it after flatten_indices().")
+        return [folder / _plain(item["filename"], folder) for item in state.get("_data_files", [])]
+
+    def _rows(self, file: Path, split: str) -> Iterator[Sample]:
+        try:
+            table = open_arrow(str(file))
+        except OSError as error:
+            raise EspalierError(f"{file} cannot be read: {error}.", "Check it and try again.") from error
+        columns = choose(_kinds(table.schema), self._options, str(file), str(file.parent), class_names(table.schema))
+        self._names = self._names or columns.names
+        stem = "/".join(filter(None, (split, file.stem)))
+        wanted, row_number = table.select([name.split(".")[0] for name in columns.wanted()]), 0
+        for start in range(0, table.num_rows, _ROWS):
+            rows = (
+                wanted.slice(start, _ROWS).to_pylist()
+                if wanted.num_columns
+                else [{}] * min(_ROWS, table.num_rows - start)
+            )
+            for row in rows:
+                uri = cell_uri("arrow", str(file), row_number, columns.image) if columns.image else ""
+                yield columns.sample(row, f"{stem}/{row_number:09}", split, uri)
+                row_number += 1
+
+
+class _Files:
+    """The pictures of img2dataset's ``files`` output: ``<shard>/<key>.<ext>`` beside ``<shard>.parquet``."""
+
+    def __init__(self, uri: str, columns: Columns) -> None:
+        folder = uri.removesuffix(".parquet")
+        self.found = False
+        if columns.image or columns.path or not columns.key or is_url(uri) or not Path(folder).is_dir():
+            return
+        self._folder, self._extensions = folder, {}  # type: str, dict[str, str]
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                stem, extension = os.path.splitext(entry.name)  # noqa: PTH122
+                if extension.lower() in IMAGE_EXTENSIONS and entry.is_file(follow_symlinks=False):
+                    self._extensions[stem] = extension
+        self.found = True
+
+    def placed(self, sample: Sample) -> Sample:
+        """Return the sample with the file of its key."""
+        if sample.error is not None:
+            return sample
+        extension = self._extensions.get(sample.sample_id)
+        uri = f"{self._folder}/{sample.sample_id}{extension}" if extension else ""
+        error = None if extension else "the picture's file is not there"
+        return Sample(sample.sample_id, sample.subset, uri, sample.labels, sample.caption, sample.uid, error)
+
+
+def _open(uri: str) -> pq.ParquetFile:
+    if not is_url(uri):
+        return pq.ParquetFile(uri, pre_buffer=False, buffer_size=1 << 20)
+    system, path = filesystem(uri)
+    return pq.ParquetFile(system.open(path, "rb"))
+
+
+def _kinds(schema: pa.Schema) -> dict[str, bool]:
+    """Map each column to whether it holds bytes; a struct of bytes and path counts as its bytes."""
+    kinds = {}
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            inner = {part.name: part.type for part in field.type}
+            if "bytes" in inner and _is_bytes(inner["bytes"]):
+                kinds[field.name] = True
+        else:
+            kinds[field.name] = _is_bytes(field.type)
+    return kinds
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Return the class names that Hugging Face wrote into a table's metadata, by column."""
+    written = (schema.metadata or {}).get(b"huggingface")
+    if written is None:
+        return {}
+    try:
+        features = json.loads(written)["info"]["features"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    found = {}
+    for column, feature in features.items():
+        inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
+        if isinstance(inner, dict) and isinstance(inner.get("names"), list):
+            found[column] = [str(name) for name in inner["names"]]
+    return found
+
+
+def table_subset(path: str) -> str:
+    """Return the subset that a table's first folder or the start of its name says (``train-00000-of-00002``)."""
+    first = path.rsplit("/", 1)[-1].split("-", 1)[0].removesuffix(".parquet").lower()
+    return first if first in SUBSET_NAMES else shard_subset(path) if "/" in path else ""
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise EspalierError(f"{path} cannot be read: {error}.", "Save the dataset again.") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _plain(name: Any, where: Path) -> str:
+    """Return a file's name that a json gives, refusing one that leads elsewhere."""
+    if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
+        raise EspalierError(f"{where} names a file {name!r} outside its folder.", "Save the dataset again.")
+    return name
