@@ -1,0 +1,115 @@
+"""Encoders: quality by nearest neighbours, and speed against OpenVINO's own benchmark_app.
+
+    python benchmarks/bench_encoders.py --data cifar10 --quality
+    python benchmarks/bench_encoders.py --data cifar10 --quality --model model.xml
+    python benchmarks/bench_encoders.py --data photos --model model.xml [--precision bf16] [--batch 8]
+
+Quality: 10-nearest-neighbour accuracy from ``train/<class>/`` to ``test/<class>/`` and the mean cosine of images of
+different classes. Speed: images a second from files to vectors, over what ``benchmark_app -hint throughput`` reaches
+with the same model and precision at its best batch, in alternating rounds; bars 0.85 on photographs, 0.92 on
+32-pixel pictures.
+"""
+
+import argparse
+import re
+import statistics
+import subprocess
+import sys
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+from _measure import peak_mib, timed
+
+from resources.encoders import load_encoder
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+
+def read(uri: str) -> bytes:
+    return Path(uri).read_bytes()
+
+
+def encoded(encoder, paths: list[Path], threads: int | None) -> np.ndarray:
+    batches = encoder.encode_images(((row, str(path)) for row, path in enumerate(paths)), read, threads=threads)
+    return np.concatenate([batch.vectors for batch in batches])
+
+
+def quality(encoder, paths: list[Path], threads: int | None) -> None:
+    labels = np.array([path.parent.name for path in paths])
+    train = np.array([path.parts[-3] == "train" for path in paths])
+    vectors = encoded(encoder, paths, threads)
+    cosines = vectors[~train] @ vectors[train].T
+    nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :10]
+    classes, of = np.unique(labels, return_inverse=True)
+    votes = np.zeros((len(nearest), len(classes)))
+    near = np.take_along_axis(cosines, nearest, axis=1)
+    # A vote a neighbour; equal votes go to the greater sum of cosines.
+    np.add.at(votes, (np.arange(len(nearest))[:, None], of[train][nearest]), 1 + 1e-3 * near)
+    accuracy = (votes.argmax(axis=1) == of[~train]).mean()
+    pairs = np.random.Generator(np.random.PCG64(0)).integers(0, len(vectors), (50_000, 2))
+    pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
+    unrelated = np.einsum("ij,ij->i", vectors[pairs[:, 0]], vectors[pairs[:, 1]]).mean()
+    print(f"10-NN accuracy {accuracy:.3f}, mean cosine of unrelated images {unrelated:.3f} ({len(paths)} images)")
+
+
+def benchmark_app(model: str, precision: str, batch: int, shape: str, seconds: int) -> float:
+    """Return the images a second of OpenVINO's own measurement."""
+    command = [str(Path(sys.executable).with_name("benchmark_app")), "-m", model, "-hint", "throughput"]
+    command += ["-infer_precision", precision, "-t", str(seconds), "-shape", shape.replace("?", str(batch))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(re.search(r"Throughput:\s+([\d.]+)", done.stdout)[1])
+
+
+def speed(args: argparse.Namespace, paths: list[Path]) -> None:
+    spec = f"{args.model}{'&' if '#' in args.model else '#'}batch={args.batch}" if args.batch else args.model
+    encoder = load_encoder(spec, precision=args.precision)
+    described = encoder.describe()
+    print(f"ours: batch {described['batch']}, {described['preprocessing']}")
+    encoded(encoder, paths[:64], args.threads)
+    path, shape = args.model.partition("#")[0], args.shape
+    tried = {b: benchmark_app(path, args.precision, b, shape, args.seconds) for b in args.batches}
+    best = max(tried, key=tried.get)
+    print("benchmark_app:", ", ".join(f"batch {b}: {rate:.0f}/s" for b, rate in tried.items()))
+    rounds = []
+    many = list(islice(cycle(paths), args.images))
+    for _ in range(args.rounds):
+        theirs = benchmark_app(path, args.precision, best, shape, args.seconds)
+        _, seconds = timed(lambda: encoded(encoder, many, args.threads))
+        rounds.append((len(many) / seconds, theirs))
+        print(f"  ours {rounds[-1][0]:.1f}/s, benchmark_app {theirs:.1f}/s, ratio {rounds[-1][0] / theirs:.3f}")
+    ratio = statistics.median(a for a, _ in rounds) / statistics.median(b for _, b in rounds)
+    print(f"ratio of medians {ratio:.3f}; peak memory {peak_mib():.0f} MiB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="builtin")
+    parser.add_argument("--precision", default="f32")
+    parser.add_argument("--quality", action="store_true")
+    parser.add_argument("--threads", type=int, help="decode threads")
+    parser.add_argument("--batch", type=int, help="ours; by default the encoder's own")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="that benchmark_app tries")
+    parser.add_argument("--shape", default="[?,3,224,224]")
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=900)
+    args = parser.parse_args()
+    paths = sorted(path for path in args.data.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        parser.error(f"no images under {args.data}")
+    if args.quality:
+        quality(load_encoder(args.model, precision=args.precision), paths, args.threads)
+    elif args.model == "builtin":
+        encoder = load_encoder("builtin")
+        encoded(encoder, paths[:64], args.threads)
+        many = list(islice(cycle(paths), args.images))
+        _, seconds = timed(lambda: encoded(encoder, many, args.threads))
+        print(f"builtin {len(many) / seconds:.0f}/s; peak memory {peak_mib():.0f} MiB")
+    else:
+        speed(args, paths)
+
+
+if __name__ == "__main__":
+    main()
