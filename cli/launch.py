@@ -1,16 +1,20 @@
 """Launching Dagster runs from the command line: the same jobs as the UI's, in this process, on the same instance."""
 
+import functools
 import logging
 import os
 import shutil
 import sysconfig
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from espalier.errors import EspalierError
 from resources.home import Home
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -49,18 +53,25 @@ class Launcher:
     """
 
     def __init__(self, home: Home, *, bars: bool = True) -> None:
-        prepare(home)
-        logging.getLogger("alembic").setLevel(logging.ERROR)
+        self.home, self.bars = prepare(home), bars
+
+    @functools.cached_property
+    def instance(self) -> "dg.DagsterInstance":
+        """The home's instance, opened when the first run needs it."""
         import dagster as dg
 
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        return dg.DagsterInstance.from_config(str(self.home.dagster))
+
+    @functools.cached_property
+    def defs(self) -> "dg.Definitions":
+        """The graph, with progress bars in the place of log lines."""
         from cli.progress import BarProgress
         from definitions import build_defs
         from resources.configured import HomeResource, ProgressResource
 
-        self.home = home
-        self.instance = dg.DagsterInstance.from_config(str(home.dagster))
-        progress = BarProgress() if bars else ProgressResource()
-        self.defs = build_defs(home=HomeResource(path=str(home.root)), progress=progress)
+        progress = BarProgress() if self.bars else ProgressResource()
+        return build_defs(home=HomeResource(path=str(self.home.root)), progress=progress)
 
     def run(self, job: str, dataset: str, stages: list[str], recipe: str = "", config: Any = None) -> str:
         """Run ``stages`` of a job for a dataset (and recipe) as one Dagster run; return the run's id.
@@ -92,7 +103,8 @@ class Launcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.instance.dispose()
+        if "instance" in self.__dict__:
+            self.instance.dispose()
 
 
 def _what_failed(result: Any) -> tuple[str, str]:

@@ -37,19 +37,21 @@ def command(
     espalier prune photos -m density -r 30% --param keep=easy --param temperature=0.2
     espalier prune photos --recipe random@n5000:seed=7
     """  # noqa: D301
+    from cli.launch import Launcher, echo_kept
     from espalier.recipe import Recipe
+    from resources.home import Home
 
     parsed = Recipe.parse(recipe) if recipe else Recipe.build(method, ratio, _pairs(param))
-    summary = prune(dataset, parsed, name=name, format_name=format_name, option=option)
+    with Launcher(Home.find()) as launcher:
+        summary = prune(launcher, dataset, parsed, name=name, format_name=format_name, option=option)
     if as_json:
         print_json(summary)
     else:
-        from cli.launch import echo_kept
-
         echo_kept(summary)
 
 
 def prune(
+    launcher: Any,
     target: str,
     recipe: Any,
     *,
@@ -58,25 +60,18 @@ def prune(
     option: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Land ``target`` if it is a path, run what is missing or stale, and return the manifest's summary."""
-    from cli.launch import Launcher, prepare
     from resources.graph import MANIFEST
-    from resources.home import Home
     from resources.manifests import manifest_folder
     from resources.staleness import Staleness
 
-    home = prepare(Home.find())
+    home = launcher.home
     dataset = _dataset(home, target, name, format_name, option)
     ran: dict[str, list[str]] = {}
     stale = Staleness(home, dataset).stages()
-    launcher = None
     if stale:
-        launcher = Launcher(home)
         ran[launcher.run("chain", dataset, list(stale))] = list(stale)
     if Staleness(home, dataset).manifest(MANIFEST, str(recipe)):
-        launcher = launcher or Launcher(home)
         ran[launcher.run("manifests", dataset, [MANIFEST], recipe=str(recipe))] = [MANIFEST]
-    if launcher:
-        launcher.instance.dispose()
     meta = home.store().need(MANIFEST, dataset, str(recipe)).meta
     return {
         **meta.stats,
