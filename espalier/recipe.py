@@ -147,7 +147,8 @@ class Recipe:
         for name, text in (params or {}).items():
             if name not in own and name not in shared:
                 known = ", ".join(sorted([*own, *shared])) or "none"
-                raise UsageError(f"{method} has no parameter {name!r}.", f"It takes: {known}.")
+                hint = kind.instead.get(name, f"It takes: {known}.")
+                raise UsageError(f"{method} has no parameter {name!r}.", hint)
             values[name] = _read(name, text, (own | shared)[name].kind)
         return cls(
             kind(**{k: v for k, v in values.items() if k in own}),

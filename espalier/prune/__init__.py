@@ -9,6 +9,7 @@ from espalier.prune.cluster_random import ClusterRandom
 from espalier.prune.density import Density
 from espalier.prune.entropy import Entropy
 from espalier.prune.kcenter import KCenter
+from espalier.prune.ndr import Ndr
 from espalier.prune.prototypes import Prototypes
 from espalier.prune.query_clust import QueryClust
 from espalier.prune.random import Random
@@ -25,6 +26,7 @@ __all__ = [
     "KCenter",
     "Labels",
     "Method",
+    "Ndr",
     "Prototypes",
     "QueryClust",
     "Random",

@@ -213,11 +213,19 @@ class Method(ABC):
         Fields of Features that must be there: "vectors", "hashes", "clusters", "complexity", "labels", "centroids", ...
     accepts : frozenset of str
         Which of the shared parameters (Scope) make sense: "seed", "space", "min_per_class", "subsets".
+    instead : dict of str to str
+        Names that users of the original may try, and what to write instead.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class"})
+    instead: ClassVar[dict[str, str]] = {}
+
+    @property
+    def subsets(self) -> tuple[str, ...]:
+        """Subsets that the method's own parameters name, in the sense of the shared ``subsets``."""
+        return ()
 
     @property
     @abstractmethod

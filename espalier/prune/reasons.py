@@ -77,7 +77,7 @@ def _places(selection: Selection, rows: np.ndarray) -> np.ndarray:
     """Return each row's place in words: ``4th hardest``, ``drawn 4th``."""
     ranks, inverse = np.unique(selection.rank[rows], return_inverse=True)
     ordinal, word = ordinals(ranks), selection.order_word
-    before = word in ("drawn", "picked")
+    before = word in ("drawn", "picked", "placed")
     texts = _joined(f"{word} ", ordinal) if before else _joined(ordinal, f" {word}")
     return texts[inverse]
 

@@ -10,6 +10,7 @@ from espalier.prune.cluster_random import ClusterRandom
 from espalier.prune.density import Density
 from espalier.prune.entropy import Entropy
 from espalier.prune.kcenter import KCenter
+from espalier.prune.ndr import Ndr
 from espalier.prune.prototypes import Prototypes
 from espalier.prune.query_clust import QueryClust
 from espalier.prune.random import Random
@@ -23,6 +24,7 @@ METHODS: dict[str, type[Method]] = {
         Centroid,
         QueryClust,
         Entropy,
+        Ndr,
         Density,
         Prototypes,
         Stratified,

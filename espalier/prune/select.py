@@ -30,9 +30,14 @@ def needs(recipe: Recipe) -> frozenset[str]:
         fields = (fields - {"vectors", "complexity", "centroids"}) | {"hashes"}
     if recipe.scope.min_per_class:
         fields.add("labels")
-    if recipe.scope.subsets:
+    if pruned_subsets(recipe):
         fields.add("subsets")
     return frozenset(fields)
+
+
+def pruned_subsets(recipe: Recipe) -> tuple[str, ...]:
+    """Return the subsets that the recipe prunes, the others being kept whole; empty means all are pruned."""
+    return recipe.scope.subsets or recipe.method.subsets
 
 
 def select(
@@ -103,7 +108,7 @@ def select(
 
 def _inside(recipe: Recipe, n: int, subset_names: np.ndarray | None) -> np.ndarray:
     """Return which samples reach pruning: (n,) bool."""
-    wanted = recipe.scope.subsets
+    wanted = pruned_subsets(recipe)
     if not wanted:
         return np.ones(n, bool)
     if subset_names is None:

@@ -38,6 +38,10 @@ def test_a_recipe_has_one_canonical_form(text: str, written: str) -> None:
 
 def values(name: str, kind: object) -> st.SearchStrategy[str]:
     ranges = {"temperature": ("0.01", "100"), "cls_bal_ratio": ("0", "1")}
+    if name == "block_shape":
+        return st.sampled_from(["8x8", "1x1", "4x9"])
+    if name == "hash_dim":
+        return st.integers(1, 7).map(str)
     if kind is int:
         return st.integers(1, 10**6).map(str)
     if kind is float:
@@ -76,7 +80,7 @@ def test_what_is_written_reads_back_as_the_same_recipe(text: str) -> None:
     try:
         recipe = Recipe.parse(text)
     except UsageError as refused:  # parameters that exclude each other
-        assume("no effect" not in str(refused))
+        assume("no effect" not in str(refused) and "say the same" not in str(refused))
         raise
     assert Recipe.parse(str(recipe)) == recipe
     assert str(Recipe.parse(str(recipe))) == str(recipe)
