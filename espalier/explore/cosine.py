@@ -1,20 +1,27 @@
-"""Exact nearest rows by cosine: float32 products in blocks choose, float64 products decide.
+"""Nearest rows by cosine, exact: float32 products in blocks propose, float64 products decide.
 
-BLAS gives a product that depends, in its last bits, on the block it was computed in. So a row is only ever
-*excluded* on a product that is short of the k-th best by more than the worst rounding error; what remains
-is computed again in float64, in an order fixed by the row's length. The answer is the same for any block
-size and any number of threads, and equal distances end on the row.
+BLAS gives a product whose last bits depend on the block it was computed in and on the number of threads. So a
+row is only ever *excluded* when its product falls short of the k-th best by more than the worst rounding error;
+what remains is computed again row by row. The answer is the same for any block and any number of threads.
 
-Memory: one block of products (32 MiB), a copy of its part that is partitioned, and the candidates.
+Memory: a block of products (32 MiB), a copy of what is partitioned in it, and the candidates.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from espalier.cluster.rows import exact_dots
+from espalier.explore.best import Best, candidates
+
 _PRODUCTS = 8 << 20  # products a block, 32 MiB of float32
 _ROWS = 32768  # most rows a block
-_CHUNK = 4096  # pairs computed again at once
+_PAIRS = 4096  # pairs computed again at once
+
+
+def slack_of(dim: int) -> np.float32:
+    """Return more than twice the error of a float32 product of two unit rows of ``dim`` numbers."""
+    return np.float32(2.5 * (dim + 4) * 2.0**-24)
 
 
 def cosine_topk(
@@ -42,69 +49,20 @@ def cosine_topk(
     """
     total = len(vectors) if rows is None else len(rows)
     width = max(1, min(_ROWS, _PRODUCTS // max(1, len(queries))))
-    slack = np.float32(2.5 * (vectors.shape[1] + 4) * 2.0**-24)  # above twice a float32 product's error
-    best = _Best(len(queries), k)
+    slack = slack_of(vectors.shape[1])
+    best = Best(len(queries), k)
     for start in range(0, total, width):
-        if rows is None:
-            names, block = None, vectors[start : start + width]
-        else:
-            names = rows[start : start + width]
-            block = vectors[names]
-        products = queries @ block.T
-        asked, found = _candidates(products, best.floor - slack, k, slack)
-        found_rows = found + start if names is None else names[found]
-        best.add(asked, found_rows, exact_distances(queries, vectors, asked, found_rows))
-    return best.rows, best.distances
+        names = np.arange(start, min(start + width, total)) if rows is None else rows[start : start + width]
+        block = vectors[start : start + width] if rows is None else vectors[names]
+        query, column = candidates(queries @ block.T, 1 - best.worst - slack, k, slack)
+        best.add(query, names[column], pair_distances(queries, vectors, query, names[column]))
+    return best.rows, best.costs
 
 
-def exact_distances(queries: np.ndarray, vectors: np.ndarray, asked: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return 1 - queries[asked] . vectors[rows], pair by pair, in float64, as float32 in [0, 2]."""
+def pair_distances(queries: np.ndarray, vectors: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the cosine distances of ``queries[query[i]]`` and ``vectors[rows[i]]``: (m,) float32 in [0, 2]."""
     out = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        products = vectors[rows[part]].astype(np.float64) * queries[asked[part]]
-        out[part] = 1.0 - products.sum(axis=1)
+    for start in range(0, len(rows), _PAIRS):
+        part = slice(start, start + _PAIRS)
+        out[part] = 1.0 - exact_dots(queries[query[part]], vectors[rows[part]])
     return out.clip(0.0, 2.0, out=out)
-
-
-def _candidates(products: np.ndarray, floor: np.ndarray, k: int, slack: np.float32) -> tuple[np.ndarray, np.ndarray]:
-    """Return (query, column) of every product that may be among its query's k best."""
-    inside = products >= floor[:, None]
-    many = np.flatnonzero(inside.sum(axis=1) > 2 * k)
-    if len(many) and products.shape[1] > k:
-        kth = np.partition(products[many], products.shape[1] - k, axis=1)[:, products.shape[1] - k]
-        inside[many] = products[many] >= np.maximum(floor[many], kth - slack)[:, None]
-    flat = np.flatnonzero(inside)
-    return np.divmod(flat, products.shape[1])
-
-
-class _Best:
-    """The k best (distance, row) of each query so far."""
-
-    def __init__(self, n_queries: int, k: int) -> None:
-        self.k = k
-        self.rows = np.zeros((n_queries, 0), np.int64)
-        self.distances = np.zeros((n_queries, 0), np.float32)
-
-    @property
-    def floor(self) -> np.ndarray:
-        """Least similarity that can still enter, a query: -inf until k are known."""
-        if self.rows.shape[1] < self.k:
-            return np.full(len(self.rows), -np.inf, np.float32)
-        return np.float32(1.0) - self.distances[:, -1]
-
-    def add(self, asked: np.ndarray, rows: np.ndarray, distances: np.ndarray) -> None:
-        """Take in new (query, row, distance) triples; every query must hold as many in all."""
-        if not len(asked):
-            return
-        n, held = self.rows.shape
-        asked = np.concatenate([np.repeat(np.arange(n), held), asked])
-        rows = np.concatenate([self.rows.ravel(), rows])
-        distances = np.concatenate([self.distances.ravel(), distances])
-        order = np.lexsort((rows, distances, asked))
-        counts = np.bincount(asked, minlength=n)
-        place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-        keep = order[place < self.k]
-        width = min(self.k, int(counts.min()))
-        self.rows = rows[keep].reshape(n, width)
-        self.distances = distances[keep].reshape(n, width)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from espalier.cluster.rows import as_unit_rows, exact_dots
 from espalier.errors import EspalierError
 from espalier.rng import generator
 
@@ -67,7 +68,7 @@ def coverage(
     EspalierError
         When nothing is kept, or rows are not of unit length.
     """
-    check_unit(vectors)
+    vectors = as_unit_rows(vectors)
     mask = as_mask(kept, len(vectors))
     base, dropped = np.flatnonzero(mask), np.flatnonzero(~mask)
     if not len(base) and len(dropped):
@@ -77,7 +78,7 @@ def coverage(
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         near = _nearest(vectors, block, base)
-        distance[start : start + len(block)] = 1.0 - _dots(vectors[block], vectors[near])
+        distance[start : start + len(block)] = 1.0 - exact_dots(vectors[block], vectors[near])
         if progress:
             progress(len(block))
     distance = distance.clip(0.0, 2.0)
@@ -109,7 +110,7 @@ def redundancy(
     float
         In [-1, 1]; NaN when fewer than two samples are kept.
     """
-    check_unit(vectors)
+    vectors = as_unit_rows(vectors)
     base = np.flatnonzero(as_mask(kept, len(vectors)))
     if len(base) < 2:
         return float("nan")
@@ -119,7 +120,7 @@ def redundancy(
         for start in range(0, len(own), BLOCK):
             block = own[start : start + BLOCK]
             near = _nearest(vectors, base[block], base, own=block)
-            total += float(_dots(vectors[base[block]], vectors[near]).sum())
+            total += float(exact_dots(vectors[base[block]], vectors[near]).sum())
             if progress:
                 progress(len(block))
         return total / len(own)
@@ -138,18 +139,6 @@ def as_mask(kept: np.ndarray, n: int) -> np.ndarray:
     mask = np.zeros(n, bool)
     mask[kept.astype(np.int64)] = True
     return mask
-
-
-def check_unit(vectors: np.ndarray) -> None:
-    """Refuse anything but a float32 matrix whose rows have length 1 (to within 0.001)."""
-    if vectors.ndim != 2 or vectors.dtype != np.float32:
-        raise EspalierError(f"Vectors are {vectors.dtype} of shape {vectors.shape}.", "Give float32 of shape (n, dim).")
-    norms = np.einsum("ij,ij->i", vectors, vectors)
-    if not np.all(np.abs(norms - 1.0) < 2e-3):
-        bad = int(np.flatnonzero(~(np.abs(norms - 1.0) < 2e-3))[0])
-        raise EspalierError(
-            f"Row {bad} of the vectors has squared length {norms[bad]:.4g}, not 1.", "Normalise the rows."
-        )
 
 
 def _draw(rows: np.ndarray, most: int | None, seed: int, purpose: str) -> np.ndarray:
@@ -195,12 +184,3 @@ def _pairwise_best(vectors: np.ndarray, base: np.ndarray, progress: Callable[[in
         if progress:
             progress(len(left))
     return best
-
-
-def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the row-wise products in float64; the order of summation is fixed by the row's length."""
-    out = np.empty(len(a))
-    for start in range(0, len(a), 512):  # 512 rows at a time stay in cache
-        part = slice(start, start + 512)
-        out[part] = (a[part].astype(np.float64) * b[part]).sum(axis=1)
-    return out

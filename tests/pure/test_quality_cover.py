@@ -77,7 +77,7 @@ def test_progress_counts_every_dropped_sample_once():
     ("vectors", "kept"),
     [
         (unit(4) * 2, np.ones(4, bool)),
-        (unit(4).astype(np.float64), np.ones(4, bool)),
+        (unit(4)[0], np.ones(8, bool)),
         (np.full((4, 8), np.nan, np.float32), np.ones(4, bool)),
         (unit(4), np.zeros(4, bool)),
         (unit(4), np.ones(5, bool)),

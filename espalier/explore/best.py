@@ -1,0 +1,74 @@
+"""The k least costs so far, a query: what every search here ends on.
+
+A cost is a distance or a score made of distances; less is better, and equal costs end on the row. Nothing
+here computes a distance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def candidates(values: np.ndarray, floor: np.ndarray, k: int, slack: np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """Pick out what may be among the k greatest values of each row.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_queries, width), float32
+        Approximate: each within ``slack / 2`` of the truth.
+    floor : ndarray of shape (n_queries,), float32
+        What is below cannot enter, the slack already taken off.
+    k : int
+    slack : float32
+
+    Returns
+    -------
+    query, column : ndarray of shape (m,), int64
+        In order of query, then column; every value above a row's own k-th best less the slack.
+    """
+    inside = values >= floor[:, None]
+    many = np.flatnonzero(np.count_nonzero(inside, axis=1) > 2 * k)
+    if len(many) and values.shape[1] > k:
+        at = values.shape[1] - k
+        kth = np.partition(values[many], at, axis=1)[:, at]
+        inside[many] = values[many] >= np.maximum(floor[many], kth - slack)[:, None]
+    return np.divmod(np.flatnonzero(inside), values.shape[1])
+
+
+class Best:
+    """The k least (cost, row) of each query so far.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_queries, held), int64
+        Best first; ``held`` grows to k.
+    costs : ndarray of shape (n_queries, held), float32
+    """
+
+    def __init__(self, n_queries: int, k: int) -> None:
+        self.k = k
+        self.rows = np.zeros((n_queries, 0), np.int64)
+        self.costs = np.zeros((n_queries, 0), np.float32)
+
+    @property
+    def worst(self) -> np.ndarray:
+        """Greatest cost held, a query: (n_queries,) float32; infinite until k are held."""
+        if self.rows.shape[1] < self.k:
+            return np.full(len(self.rows), np.inf, np.float32)
+        return self.costs[:, -1]
+
+    def add(self, query: np.ndarray, rows: np.ndarray, costs: np.ndarray) -> None:
+        """Take in new (query, row, cost) triples; all queries get as many, or each at least k in all."""
+        if not len(query):
+            return
+        n, held = self.rows.shape
+        query = np.concatenate([np.repeat(np.arange(n), held), query])
+        rows = np.concatenate([self.rows.ravel(), rows])
+        costs = np.concatenate([self.costs.ravel(), costs])
+        order = np.lexsort((rows, costs, query))
+        counts = np.bincount(query, minlength=n)
+        place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+        keep = order[place < self.k]
+        width = min(self.k, int(counts.min()))
+        self.rows = rows[keep].reshape(n, width)
+        self.costs = costs[keep].reshape(n, width)
