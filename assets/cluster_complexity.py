@@ -14,7 +14,7 @@ from resources.warehouse import Draft, Table
 EXTREMES = 5
 
 
-@stage_asset("cluster_complexity", kinds={"numpy", "duckdb"}, group="structure")
+@stage_asset("cluster_complexity", kinds={"numpy", "duckdb"})
 def cluster_complexity(work: Work, raw_dataset: Table, clusters: Table) -> Outcome:
     """A row a cluster: size, d_intra, d_inter, complexity, label entropy, prototypical and hardest samples.
 

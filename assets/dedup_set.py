@@ -15,12 +15,10 @@ from resources.formats.base import subset_role
 from resources.sheets import Cell, contact_sheet
 from resources.warehouse import Draft, Table
 
-SHEET_GROUPS, SHEET_COPIES = 10, 6
+SHEET_GROUPS, SHEET_COPIES = 24, 7
 
 
-@stage_asset(
-    "dedup_set", kinds={"numpy", "duckdb"}, group="duplicates", checks=(ids_unique, ids_known, duplicates_point_to_kept)
-)
+@stage_asset("dedup_set", kinds={"numpy", "duckdb"}, checks=(ids_unique, ids_known, duplicates_point_to_kept))
 def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
     """Byte-exact copies and near duplicates: of each group the sample of best quality is kept.
 

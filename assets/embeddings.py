@@ -16,9 +16,7 @@ from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
 
 
-@stage_asset(
-    "embeddings", kinds={"openvino", "duckdb"}, group="embeddings", checks=(ids_unique, ids_known, vectors_unit)
-)
+@stage_asset("embeddings", kinds={"openvino", "duckdb"}, checks=(ids_unique, ids_known, vectors_unit))
 def embeddings(work: Work, raw_dataset: Table, dedup_set: Table) -> Outcome:
     """The survivors' unit vectors and their packed 512-bit SimHash, with the id of the encoder that made them.
 

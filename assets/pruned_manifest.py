@@ -49,7 +49,7 @@ ORDER BY sample_id
 """
 
 
-@stage_asset("pruned_manifest", kinds={"duckdb", "parquet"}, group="subsets", checks=(ids_unique, whole, count_exact))
+@stage_asset("pruned_manifest", kinds={"duckdb", "parquet"}, checks=(ids_unique, whole, count_exact))
 def pruned_manifest(work: Work, **tables: Table) -> Outcome:
     """Every sample under one recipe: kept or not, cluster, distance, score, and the reason in words.
 

@@ -15,7 +15,6 @@ from resources.warehouse import Draft
 @stage_asset(
     "raw_dataset",
     kinds={"python", "duckdb"},
-    group="landing",
     checks=(ids_unique, some_readable, few_unreadable),
 )
 def raw_dataset(work: Work) -> Outcome:

@@ -24,7 +24,6 @@ SHEET_PAIRS = 24
 @stage_asset(
     "semantic_dedup_set",
     kinds={"faiss", "duckdb"},
-    group="duplicates",
     checks=(ids_unique, ids_known, duplicates_point_to_kept),
 )
 def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Outcome:
@@ -115,19 +114,15 @@ def _pictures(raw_dataset: Table, rows: pa.Table) -> dict[str, dg.MetadataValue]
         ).fetchall()
     if not found:
         return {}
-    lines: list[list[Cell]] = []
-    for place, (sample, keeper, similarity, uri, kept_uri) in enumerate(found):
-        if place % 4 == 0:
-            lines.append([])
-        lines[-1] += [
-            Cell(kept_uri, keeper, "kept", marked=True),
-            Cell(uri, sample, f"dropped, cosine {similarity:.3f}"),
-        ]
+    pairs = [
+        [Cell(kept_uri, keeper, "kept", marked=True), Cell(uri, sample, f"dropped, cosine {similarity:.3f}")]
+        for sample, keeper, similarity, uri, kept_uri in found
+    ]
     similarity = rows["similarity"].drop_null().to_numpy()
     histogram = plots.histogram(np.asarray(similarity), "cosine", "semantic duplicates by cosine")
     return {
         "least similar pairs": dg.MetadataValue.md(
-            plots.markdown(contact_sheet(lines, read_bytes), "least similar pairs of semantic duplicates")
+            plots.markdown(contact_sheet(pairs, read_bytes), "least similar pairs of semantic duplicates")
         ),
         "similarities": dg.MetadataValue.md(plots.markdown(histogram, "cosines of semantic duplicates")),
     }

@@ -1,5 +1,7 @@
 """``espalier methods``: what can stand in a recipe."""
 
+from typing import Any
+
 import click
 
 from cli.common import json_option, print_json, table
@@ -17,7 +19,7 @@ def command(as_json: bool) -> None:
     from espalier.prune.registry import METHODS
     from espalier.recipe import Scope, describe, fields_of
 
-    listed = []
+    listed: list[dict[str, Any]] = []
     for name, kind in METHODS.items():
         shared = {k: v for k, v in fields_of(Scope).items() if k in kind.accepts}
         params = {k: {"takes": describe(p.kind), "default": p.default} for k, p in (fields_of(kind) | shared).items()}
@@ -27,8 +29,8 @@ def command(as_json: bool) -> None:
         return
     rows = []
     for m in listed:
-        params = "\n".join(f"{k}={_default(p['default'])}  ({p['takes']})" for k, p in m["params"].items())
-        rows.append([m["method"], m["summary"], params])
+        words = "\n".join(f"{k}={_default(p['default'])}  ({p['takes']})" for k, p in m["params"].items())
+        rows.append([m["method"], m["summary"], words])
     table("", ["method", "what it keeps", "parameters"], rows)
     click.echo("A recipe is METHOD@RATIO[:name=value]*, for example density@0.3:keep=easy. Details: docs/methods.md")
 

@@ -26,13 +26,15 @@ class Cell:
     marked: bool = False
 
 
-def contact_sheet(rows: Sequence[Sequence[Cell]], read: Callable[[str], bytes]) -> bytes:
-    """Draw rows of pictures; a marked one has a frame. What cannot be read is a grey tile that says so.
+def contact_sheet(groups: Sequence[Sequence[Cell]], read: Callable[[str], bytes], columns: int = 8) -> bytes:
+    """Draw groups of pictures, as many groups a line as fit; a marked picture has a frame.
+
+    What cannot be read is a grey tile.
 
     Parameters
     ----------
-    rows : sequence of sequences of Cell
-        One line of pictures each.
+    groups : sequence of sequences of Cell
+        Pictures that belong together, at most ``columns`` each.
     read : callable
         Gives the bytes behind a uri.
 
@@ -43,7 +45,12 @@ def contact_sheet(rows: Sequence[Sequence[Cell]], read: Callable[[str], bytes]) 
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    columns = max((len(row) for row in rows), default=1)
+    rows: list[list[Cell]] = [[]]
+    for group in groups:
+        if rows[-1] and len(rows[-1]) + len(group) > columns:
+            rows.append([])
+        rows[-1] += group
+    columns = max(1, *map(len, rows))
     height = TILE + 2 * LINE + GAP
     sheet = Image.new("RGB", (GAP + columns * (TILE + GAP), GAP + len(rows) * (height + GAP)), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
@@ -70,7 +77,7 @@ def _tile(cell: Cell, read: Callable[[str], bytes]) -> Any:
     except (UnreadableImage, BlobError, OSError):
         return tile
     scale = TILE / max(picture.size)
-    shape = tuple(max(1, round(side * scale)) for side in picture.size)
+    shape = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(shape, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR)
     tile.paste(picture, ((TILE - shape[0]) // 2, (TILE - shape[1]) // 2))
     return tile
