@@ -59,8 +59,8 @@ def test_the_grid_is_laid_out_as_a_small_image():
 def test_strips_do_not_change_the_result(monkeypatch):
     rgb = np.random.default_rng(2).integers(0, 256, (211, 190, 3), dtype=np.uint8)
     whole = area_grid(rgb)
-    for size in (1, 190 * 12 * 7):
-        monkeypatch.setattr(module, "_STRIP_BYTES", size)
+    for terms in (1, 190 * 27 * 7, 190 * 27 * 500):
+        monkeypatch.setattr(module, "_STRIP_TERMS", terms)
         np.testing.assert_array_equal(area_grid(rgb), whole)
 
 
