@@ -78,8 +78,10 @@ def _places(selection: Selection, rows: np.ndarray) -> np.ndarray:
     ranks, inverse = np.unique(selection.rank[rows], return_inverse=True)
     ordinal, word = ordinals(ranks), selection.order_word
     before = word in ("drawn", "picked", "placed")
-    texts = _joined(f"{word} ", ordinal) if before else _joined(ordinal, f" {word}")
-    return texts[inverse]
+    places = (_joined(f"{word} ", ordinal) if before else _joined(ordinal, f" {word}"))[inverse]
+    if word == "picked":  # nobody picked those, whatever their rank
+        places[~selection.kept[rows]] = "never the farthest from those kept"
+    return places
 
 
 def _tails(selection: Selection) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +93,7 @@ def _tails(selection: Selection) -> tuple[np.ndarray, np.ndarray]:
         where = f"{selection.group_word} {name}"
         if not selection.group_word:
             kept.append(f" of the {quota} kept")
-            dropped.append(f" of {members}, of which {quota or 'none'} are kept")
+            dropped.append(f"; {quota or 'none'} of {members} are kept")
         elif quota == members:
             kept.append(f" in {where}, which keeps all {members}")
             dropped.append(f" in {where}, which keeps all {members}")

@@ -53,8 +53,10 @@ def test_a_cluster_that_keeps_all_or_none_says_so(features: Features) -> None:
 def test_without_groups_the_place_is_among_all(features: Features) -> None:
     said = words("random@n4", features)
     assert sum(s.startswith("kept: drawn ") and s.endswith(" of the 4 kept") for s in said) == 4
-    assert "dropped: drawn 5th of 14, of which 4 are kept" in said
-    assert "kept: picked 1st of the 4 kept" in words("kcenter@n4", features)
+    assert "dropped: drawn 5th; 4 of 14 are kept" in said
+    picked = words("kcenter@n4", features)
+    assert "kept: picked 1st of the 4 kept" in picked
+    assert picked.count("dropped: never the farthest from those kept; 4 of 14 are kept") == 10
 
 
 def test_labels_are_called_by_their_names(features: Features) -> None:
