@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchmarks._measure import peak_mib, timed  # noqa: E402
+from benchmarks._measure import peak_mib, timed
 
 
 def listed(data: str, limit: int) -> list:
