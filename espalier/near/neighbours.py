@@ -1,4 +1,4 @@
-"""Pairs of features above a threshold, block by block: exact by BLAS, or by a faiss index whose recall is measured.
+"""Pairs of features above a threshold, block by block: exact by BLAS, or by an index whose recall is measured.
 
 The search walks the rows in their order and hands out, for each block of rows, all pairs with earlier rows. So the
 caller can decide block by block and forget the pairs, and memory stays bounded however many pairs there are.
@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from espalier.near.features import mirror_features
+from espalier.near.index import ROWS as INDEX_ROWS
+from espalier.near.index import CellIndex
 from espalier.pairs import Pairs
 
 EXACT_LIMIT = 60_000  # rows up to which the exact search is used: about 15 s on two cores
 ROWS, COLUMNS = 1024, 4096  # a tile of 16 MiB
 MOST_PAIRS = 4_000_000  # pairs held at once (80 MB), unless a single row has more
 RECALL_SAMPLE = 256
-PROBE_SHARE = 0.02  # of the index's cells are visited for each row
-TRAIN_PER_CELL = 40
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def pair_blocks(
     method : {"auto", "exact", "index"}
         ``auto`` is exact up to ``EXACT_LIMIT`` rows, or when the work is no more than that of so many rows.
     rng : numpy.random.Generator
-        Used by the index only (training rows, recall sample).
+        Used by the index only (centres, recall sample).
     report : SearchReport, optional
         Filled with what was done.
     progress : callable, optional
@@ -127,16 +126,23 @@ def _exact_blocks(
     rng: np.random.Generator,  # noqa: ARG001 (same signature as the index)
     report: SearchReport,
 ) -> Iterator[Block]:
-    n, start, size = len(features), first, ROWS
+    return _blocks(
+        lambda start, stop: _pairs_of(features, start, stop, floor, flips, report), first, len(features), ROWS
+    )
+
+
+def _blocks(find: Callable[[int, int], Pairs | None], first: int, n: int, rows: int) -> Iterator[Block]:
+    """Walk the rows in blocks, in smaller ones where ``find`` gives up because there are too many pairs."""
+    start, size = first, rows
     while start < n:
         stop = min(start + size, n)
-        pairs = _pairs_of(features, start, stop, floor, flips, report)
-        if pairs is None:  # too many at once: fewer rows a block
+        pairs = find(start, stop)
+        if pairs is None:
             size = (stop - start) // 2
             continue
         yield Block(start, stop, pairs)
         start = stop
-        if size < ROWS and len(pairs) < MOST_PAIRS // 4:
+        if size < rows and len(pairs) < MOST_PAIRS // 4:
             size *= 2
 
 
@@ -177,57 +183,19 @@ def _index_blocks(
     rng: np.random.Generator,
     report: SearchReport,
 ) -> Iterator[Block]:
-    index = _build_index(features, rng)
-    sample = np.sort(rng.choice(np.arange(first, len(features)), min(RECALL_SAMPLE, len(features) - first), False))
-    found_in_sample = true_in_sample = 0
-    for start in range(first, len(features), ROWS):
-        stop = min(start + ROWS, len(features))
-        pairs = _search(index, features[start:stop], floor, start)
-        if flips:
-            mirrored = _search(index, mirror_features(features[start:stop]), floor, start)
-            pairs = _greater(Pairs.concatenate([pairs, mirrored]))
-        probed = sample[(sample >= start) & (sample < stop)]
+    n = len(features)
+    sample = np.sort(rng.choice(np.arange(first, n), min(RECALL_SAMPLE, n - first), replace=False))
+    index = CellIndex(features, flips=flips, rng=rng)
+    found = true = 0
+    for block in _blocks(lambda start, stop: index.pairs_of(start, stop, floor, MOST_PAIRS), first, n, INDEX_ROWS):
+        report.comparisons = index.comparisons
+        probed = sample[(sample >= block.start) & (sample < block.stop)]
         if probed.size:
-            found_in_sample += int(np.isin(pairs.j, probed).sum())
-            true_in_sample += _count_earlier(features, probed, floor, flips)
-        yield Block(start, stop, pairs)
-    report.comparisons += _compared(index)
-    report.recall_pairs = true_in_sample
-    report.recall = found_in_sample / true_in_sample if true_in_sample else float("nan")
-
-
-def _build_index(features: np.ndarray, rng: np.random.Generator) -> Any:
-    """Build an inverted-file index by inner product: about sqrt(n) * 2 cells, trained on a seeded sample."""
-    import faiss
-
-    n, dim = features.shape
-    cells = max(1, int(2 * np.sqrt(n)))
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, cells, faiss.METRIC_INNER_PRODUCT)
-    index.nprobe = max(1, round(cells * PROBE_SHARE))
-    index.cp.seed = int(rng.integers(1, 2**31))
-    index.cp.spherical = True
-    index.cp.niter = 8
-    train = np.sort(rng.choice(n, min(n, cells * TRAIN_PER_CELL), replace=False))
-    index.cp.max_points_per_centroid = TRAIN_PER_CELL
-    index.cp.min_points_per_centroid = 1
-    index.train(features[train])
-    for start in range(0, n, 65_536):
-        index.add(features[start : start + 65_536])
-    _index_counters().reset()
-    return index
-
-
-def _search(index: Any, queries: np.ndarray, floor: float, start: int) -> Pairs:
-    limits, similarity, found = index.range_search(np.ascontiguousarray(queries), floor)
-    j = np.repeat(np.arange(start, start + len(queries)), np.diff(limits.astype(np.int64)))
-    return _ordered(found.astype(np.int64), j, similarity)
-
-
-def _greater(pairs: Pairs) -> Pairs:
-    """Pairs listed twice become one, with the greater similarity."""
-    ordered = pairs.take(np.lexsort((-pairs.similarity, pairs.i, pairs.j)))
-    new = (np.diff(ordered.i, prepend=-1) != 0) | (np.diff(ordered.j, prepend=-1) != 0)
-    return ordered.take(new)
+            found += int(np.isin(block.pairs.j, probed).sum())
+            true += _count_earlier(features, probed, floor, flips)
+        report.recall_pairs = true
+        report.recall = found / true if true else float("nan")
+        yield block
 
 
 def _count_earlier(features: np.ndarray, rows: np.ndarray, floor: float, flips: bool) -> int:
@@ -243,15 +211,3 @@ def _count_earlier(features: np.ndarray, rows: np.ndarray, floor: float, flips: 
         earlier = np.arange(left, left + len(columns))[None] < rows[:, None]
         count += int(((tile > floor) & earlier).sum())
     return count
-
-
-def _compared(index: Any) -> int:
-    """Inner products with stored rows since the index was built, as faiss counted them."""
-    return int(_index_counters().ndis) if index.ntotal else 0
-
-
-def _index_counters() -> Any:
-    import faiss
-
-    counters: Any = faiss.cvar
-    return counters.indexIVF_stats
