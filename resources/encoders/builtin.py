@@ -33,12 +33,13 @@ _TYPICAL_DEVIATION, _DEVIATION_WEIGHT = 0.12, 2.0
 
 
 def build() -> "openvino.Model":
-    """Build the graph: (16, 64, 64, 3) uint8 RGB in, (16, 512) float32 unit rows out."""
+    """Build the graph: (16, 64, 64, 4) uint8 RGBX in, (16, 512) float32 unit rows out."""
     import openvino
     from openvino import opset13 as op
 
-    pixels = op.parameter([BATCH, SIDE, SIDE, 3], np.uint8, name="pixels")
-    image = op.transpose(op.convert(pixels, "f32"), _ints(0, 3, 1, 2))
+    pixels = op.parameter([BATCH, SIDE, SIDE, 4], np.uint8, name="pixels")
+    rgb = op.slice(pixels, _ints(0), _ints(3), _ints(1), _ints(3))
+    image = op.transpose(op.convert(rgb, "f32"), _ints(0, 3, 1, 2))
     image = op.divide(image, _float(255.0))
     parts = [_flat(part) for part in (_blocks(_cells(op.sqrt(image))), *_colours(image))]
     features = op.concat(parts, 1)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from resources.images import decode_image
@@ -80,7 +81,8 @@ class Geometry:
 
         Returns
         -------
-        ndarray of shape (height, width, 3), uint8, RGB
+        ndarray of shape (height, width, 4), uint8
+            Red, green, blue and a fourth byte without meaning: Pillow's own memory, read-only, without a copy.
 
         Raises
         ------
@@ -91,4 +93,8 @@ class Geometry:
         size, box = (self.width, self.height), self.box(*image.size)
         if image.size != size or box != (0, 0, *size):
             image = image.resize(size, FILTERS[self.filter], box)
-        return np.asarray(image)
+        try:
+            memory = pa.array(image)
+        except ValueError:  # too large for one block of Pillow's memory
+            return np.asarray(image.convert("RGBA"))
+        return memory.values.to_numpy().reshape(self.height, self.width, 4)

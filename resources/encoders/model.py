@@ -27,7 +27,7 @@ MAX_BATCH = 64
 
 @dataclass(frozen=True)
 class ImageGraph:
-    """A graph that takes (batch, height, width, 3) uint8 RGB and gives (batch, dim) float32.
+    """A graph that takes (batch, height, width, 4) uint8 RGBX and gives (batch, dim) float32.
 
     Attributes
     ----------
@@ -237,18 +237,17 @@ def _values(options: Options) -> tuple[tuple[float, ...], tuple[float, ...], flo
 def _prepend(
     model: "openvino.Model", layout: str, color: str, mean: tuple[float, ...], std: tuple[float, ...], rescale: float
 ) -> "openvino.Model":
-    """Let the graph take uint8 RGB of layout NHWC."""
+    """Let the graph take uint8 RGBX of layout NHWC."""
     import openvino
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
     steps = PrePostProcessor(model)
-    steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-    steps.input().tensor().set_color_format(ColorFormat.RGB)
+    pixels = steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    pixels.set_color_format(ColorFormat.RGBX)
     steps.input().model().set_layout(openvino.Layout(layout))
-    order = slice(None, None, -1 if color == "BGR" else 1)
     todo = steps.input().preprocess().convert_element_type(openvino.Type.f32)
-    if color == "BGR":
-        todo = todo.convert_color(ColorFormat.BGR)
+    todo = todo.convert_color(ColorFormat.BGR if color == "BGR" else ColorFormat.RGB)
+    order = slice(None, None, -1 if color == "BGR" else 1)
     # (x * rescale - mean) / std, in two steps.
     todo.mean([value / rescale for value in mean][order]).scale([value / rescale for value in std][order])
     steps.output().tensor().set_element_type(openvino.Type.f32)

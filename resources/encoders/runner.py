@@ -1,13 +1,12 @@
-"""From files to vectors at the machine's speed: decode threads feed an asynchronous inference queue.
+"""From files to vectors at the machine's speed: decode threads feed inference requests that are always in flight.
 
 Here live the pipeline and its back-pressure. Not here: what an image becomes (``resources.encoders.geometry``) and
 what the graph computes. Every inference has the same fixed number of images, the last one filled up with zeros, and
-results are put back into the order of the items; so neither the number of threads nor the grouping of the items
-changes a bit of a vector.
+requests are filled and emptied in turn, in the order of the items; so neither the number of threads nor the grouping
+of the items changes a bit of a vector.
 """
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,8 +27,7 @@ BLOCK = 256
 """Items of an EncodedBatch."""
 
 _CHUNK = 8
-_OPEN_BLOCKS = 2
-_LOOK_EVERY_S = 0.5
+_ZERO = 1e-6
 _Decoded = list[np.ndarray | str]
 
 
@@ -52,38 +50,42 @@ def encode(
     Parameters
     ----------
     compiled : CompiledModel
-        Takes (b, height, width, 3) uint8 and gives (b, d) float32, b fixed.
+        Takes (b, height, width, 4) uint8 and gives (b, d) float32, b fixed.
     geometry : Geometry
-        Turns bytes into (height, width, 3) uint8; runs in the decode threads.
+        Turns bytes into (height, width, 4) uint8; runs in the decode threads.
 
     Yields
     ------
     EncodedBatch
-        One for each ``BLOCK`` consecutive items. At most a few blocks are in memory at a time.
+        One for each ``BLOCK`` consecutive items. At most two of them are in memory at a time.
     """
     threads = threads or cores()
-    infers = _Inference(compiled)
+    requests = _Requests(compiled)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    blocks: deque[_Block] = deque()
+    blocks = deque([_Block(requests.dim)])
     try:
         for rows, pictures in _decoded(pool, geometry, items, read, ahead=2 * threads + 2):
-            if not blocks or blocks[-1].full:
-                blocks.append(_Block(infers.dim))
             for row, picture in zip(rows, pictures, strict=True):
-                place = blocks[-1].place(row, picture)
-                if not isinstance(picture, str):
-                    infers.add(picture, blocks[-1], place)
-            while len(blocks) > _OPEN_BLOCKS or (blocks and blocks[0].finished.is_set()):
-                infers.wait_for(blocks[0])
+                _take(blocks[-1], row, picture, requests)
+            if len(blocks[-1].rows) == BLOCK:
+                blocks.append(_Block(requests.dim))
+            while len(blocks) > 1 and not blocks[0].missing:
                 yield _given(blocks.popleft(), progress)
-        if blocks:
-            blocks[-1].seal()
-        while blocks:
-            infers.wait_for(blocks[0])
-            yield _given(blocks.popleft(), progress)
+        requests.finish()
+        yield from (_given(block, progress) for block in blocks if block.rows)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        infers.close()
+        requests.close()
+
+
+def _take(block: "_Block", row: int, picture: np.ndarray | str, requests: "_Requests") -> None:
+    """Put an item into its block, and its picture into a request."""
+    block.rows.append(row)
+    unreadable = isinstance(picture, str)
+    block.reasons.append(str(picture) if unreadable else None)
+    if not isinstance(picture, str):
+        block.missing += 1
+        requests.add(picture, block, len(block.rows) - 1)
 
 
 def _given(block: "_Block", progress: Callable[[int], None] | None) -> EncodedBatch:
@@ -139,40 +141,7 @@ class _Block:
         self.rows: list[int] = []
         self.reasons: list[str | None] = []
         self.vectors = np.zeros((BLOCK, dim), dtype=np.float32)
-        self.finished = threading.Event()
-        self._sealed = False
-        self._open = 0
-        self._lock = threading.Lock()
-
-    @property
-    def full(self) -> bool:
-        return len(self.rows) == BLOCK
-
-    def place(self, row: int, picture: np.ndarray | str) -> int:
-        """Take an item in and return its place."""
-        unreadable = isinstance(picture, str)
-        with self._lock:
-            self.rows.append(row)
-            self.reasons.append(str(picture) if unreadable else None)
-            self._count(0 if unreadable else 1)
-            return len(self.rows) - 1
-
-    def put(self, place: int, vector: np.ndarray) -> None:
-        """Store a result; called from the inference threads."""
-        self.vectors[place] = vector
-        with self._lock:
-            self._count(-1)
-
-    def seal(self) -> None:
-        """Say that no more items come."""
-        with self._lock:
-            self._sealed = True
-            self._count(0)
-
-    def _count(self, change: int) -> None:
-        self._open += change
-        if not self._open and (self._sealed or self.full):
-            self.finished.set()
+        self.missing = 0
 
     def batch(self) -> EncodedBatch:
         """Bring the vectors to unit length and sort out those that have no direction."""
@@ -180,80 +149,74 @@ class _Block:
         exact = self.vectors[:n].astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             lengths = np.sqrt((exact * exact).sum(axis=1))
-        usable = np.isfinite(lengths) & (lengths > 1e-6)
+        readable = np.array([reason is None for reason in self.reasons], dtype=bool)
+        usable = readable & np.isfinite(lengths) & (lengths > _ZERO)
         errors = []
-        for place in np.flatnonzero(~usable | np.array([r is not None for r in self.reasons], dtype=bool)):
-            zero = "the encoder gave a zero vector" if lengths[place] <= 1e-6 else None
-            reason = self.reasons[place] or zero or "the encoder gave a vector that is not finite"
-            errors.append((self.rows[place], reason))
-            usable[place] = False
+        for place in np.flatnonzero(~usable):
+            what = "a zero vector" if lengths[place] <= _ZERO else "a vector that is not finite"
+            errors.append((self.rows[place], self.reasons[place] or f"the encoder gave {what}"))
         unit = (exact[usable] / lengths[usable, None]).astype(np.float32)
         return EncodedBatch(np.array(self.rows, dtype=np.int64)[usable], unit, errors)
 
 
-class _Inference:
-    """Fills fixed batches and runs them on all requests that the device wants to have in flight."""
+class _Requests:
+    """Inference requests that are filled, started and emptied in turn by one thread.
+
+    Twice as many as the device works on at a time, so that it always finds the next one. Emptying in turn needs no
+    callback into Python, which would take the interpreter from the decode threads once an image.
+    """
 
     def __init__(self, compiled: "openvino.CompiledModel") -> None:
-        import openvino
-
-        self._shape = tuple(compiled.input(0).get_shape())
-        self.dim = compiled.output(0).get_shape()[1]
-        self._queue = openvino.AsyncInferQueue(compiled)
-        self._queue.set_callback(self._done)
-        self._failure: Exception | None = None
-        self._begin()
-
-    def _begin(self) -> None:
-        self._pixels: np.ndarray | None = None
+        n = 2 * int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._idle = [compiled.create_infer_request() for _ in range(n)]
+        self._running: deque[tuple[openvino.InferRequest, list[tuple[_Block, int]]]] = deque()
         self._places: list[tuple[_Block, int]] = []
+        self._pixels = self._idle[-1].get_input_tensor(0).data
+        self._size = self._pixels.shape[0]
+        self.dim = int(compiled.output(0).get_shape()[1])
 
     def add(self, picture: np.ndarray, block: _Block, place: int) -> None:
         """Take a picture in; waits when all requests are busy."""
-        size = self._shape[0]
-        if size == 1:
-            self._pixels = picture[None]
-        else:
-            if self._pixels is None:
-                self._pixels = np.zeros(self._shape, dtype=np.uint8)
-            self._pixels[len(self._places)] = picture
+        if not self._places:
+            if not self._idle:
+                self._empty()
+            self._pixels = self._idle[-1].get_input_tensor(0).data
+        self._pixels[len(self._places)] = picture
         self._places.append((block, place))
-        if len(self._places) == size:
-            self.flush()
+        if len(self._places) == self._size:
+            self._start()
 
-    def flush(self) -> None:
-        """Start what has been taken in."""
-        if self._pixels is None:
-            return
-        pixels, places = self._pixels, self._places
-        self._begin()
-        try:
-            self._queue.start_async({0: pixels}, (pixels, places), share_inputs=True)
-        except RuntimeError as error:
-            self._failure = error
-        self._raise_failure()
-
-    def wait_for(self, block: _Block) -> None:
-        """Return when all vectors of a block are there."""
-        if any(waiting is block for waiting, _ in self._places):
-            self.flush()
-        while not block.finished.wait(_LOOK_EVERY_S):
-            self._raise_failure()
-        self._raise_failure()
+    def finish(self) -> None:
+        """Run what has been taken in to its end."""
+        if self._places:
+            self._pixels[len(self._places) :] = 0
+            self._start()
+        while self._running:
+            self._empty()
 
     def close(self) -> None:
-        """Let running inferences end; their memory is in use until then."""
-        self._queue.wait_all()
+        """Let running inferences end; they use memory that is about to go."""
+        for request, _ in self._running:
+            request.wait()
 
-    def _done(self, request: "openvino.InferRequest", started: tuple[np.ndarray, list[tuple[_Block, int]]]) -> None:
+    def _start(self) -> None:
+        request = self._idle.pop()
+        request.start_async()
+        self._running.append((request, self._places))
+        self._places = []
+
+    def _empty(self) -> None:
+        """Wait for the request that was started first and hand its vectors out."""
+        request, places = self._running.popleft()
         try:
-            vectors = request.get_output_tensor(0).data
-            for index, (block, place) in enumerate(started[1]):
-                block.put(place, vectors[index])
-        except Exception as error:
-            self._failure = error
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            why = str(self._failure).strip().splitlines()[-1]
-            raise EspalierError(f"The encoder failed while running: {why}", "Try another device or precision.")
+            request.wait()
+        except RuntimeError as error:
+            why = str(error).strip().splitlines()[-1]
+            raise EspalierError(
+                f"The encoder failed while running: {why}", "Try another device or precision."
+            ) from None
+        vectors = request.get_output_tensor(0).data
+        for index, (block, place) in enumerate(places):
+            block.vectors[place] = vectors[index]
+            block.missing -= 1
+        self._idle.append(request)
