@@ -6,9 +6,10 @@ caption joins the captions by newlines. The id is the item's own; when two subse
 often do, all ids of the dataset get their subset before them (``train/1``). Items come sorted by subset and
 id, whatever order the importer has.
 
-A picture outside the dataset's folder is refused. The few formats that keep pictures as numbers (CIFAR,
-MNIST) get their pixels as PNG in a ``data:`` uri. What does not belong here: finding out the format
-(``resources.formats.detect``), and writing (``resources.formats.export``).
+An item that its importer cannot read, or that has an annotation it cannot read, is an error row, not the end
+of the import. A picture outside the dataset's folder is refused. The few formats that keep pictures as
+numbers (CIFAR, MNIST) get their pixels as PNG in a ``data:`` uri. What does not belong here: finding out the
+format (``resources.formats.detect``), and writing.
 """
 
 import base64
@@ -60,6 +61,7 @@ class DatumaroReader:
             )
         self.format, self.uri, self._options = format_name, card.uri, card.options
         self._loaded: Any = None
+        self._faults: dict[tuple[str, str], str] = {}
 
     def batches(self, size: int) -> Iterator[list[Sample]]:
         """Yield lists of at most ``size`` samples, by subset and id."""
@@ -75,19 +77,21 @@ class DatumaroReader:
     def dataset(self) -> Any:
         """Import the dataset once and return the ``datumaro.Dataset``, with all its annotations."""
         if self._loaded is None:
-            self._loaded = _imported(self.uri, self.format, self._options)
+            self._loaded, self._faults = _imported(self.uri, self.format, self._options)
         return self._loaded
 
     def _samples(self) -> Iterator[Sample]:
         names = self.categories()
         items = sorted(self.dataset(), key=lambda item: (item.subset.encode(), item.id.encode()))
-        if not items:
+        if not items and not self._faults:
             raise nothing_in(self.uri, f"item of the format {self.format}")
-        shared = max(Counter(item.id for item in items).values()) > 1
+        faults = dict(self._faults)
+        shared = len(Counter(item.id for item in items)) < len(items)
         real = os.path.realpath(self.uri)
         for item in items:
             subset = "" if item.subset == "default" else item.subset
             uri, error = _picture(item.media, real)
+            error = faults.pop((item.id, item.subset), error)
             yield Sample(
                 f"{item.subset}/{item.id}" if shared else item.id,
                 subset,
@@ -97,6 +101,8 @@ class DatumaroReader:
                 None,
                 error,
             )
+        for (name, subset), reason in sorted(faults.items()):
+            yield Sample(f"{subset}/{name}" if shared else name, subset, "", error=reason)
 
 
 @cache
@@ -141,20 +147,40 @@ def detect(uri: str) -> list[str]:
         raise EspalierError(f"{uri}: its format cannot be found out ({error}).", "Name it with --format.") from error
 
 
-def _imported(uri: str, format_name: str, options: dict[str, Any]) -> Any:
+def _imported(uri: str, format_name: str, options: dict[str, Any]) -> tuple[Any, dict[tuple[str, str], str]]:
+    """Import a dataset whole; return it with what is wrong with single items, by id and subset."""
     environment()
     from datumaro import Dataset
+    from datumaro.components.contexts.importer import ImportErrorPolicy
+
+    faults: dict[tuple[str, str], str] = {}
+
+    class Recording(ImportErrorPolicy):
+        def _handle_item_error(self, error: Any) -> None:
+            faults[_name(error)] = f"the item cannot be imported: {_reason(error)}"
+
+        def _handle_annotation_error(self, error: Any) -> None:
+            faults[_name(error)] = f"an annotation cannot be imported: {_reason(error)}"
 
     try:
-        dataset = Dataset.import_from(uri, format_name, **options)
+        dataset = Dataset.import_from(uri, format_name, error_policy=Recording(), **options)
         len(dataset)  # importers are lazy: what they refuse shows here
     except Exception as error:
-        cause = error.__cause__ or error
-        reason = f"{type(cause).__name__}: {cause}".split("\n", 1)[0][:300]
         raise EspalierError(
-            f"{uri} cannot be read as {format_name} ({reason}).", "Mend it, or name another format with --format."
+            f"{uri} cannot be read as {format_name} ({_reason(error)}).",
+            "Mend it, or name another format with --format.",
         ) from error
-    return dataset
+    return dataset, faults
+
+
+def _name(error: Any) -> tuple[str, str]:
+    name, subset = error.item_id
+    return str(name), str(subset)
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}".split("\n", 1)[0][:300]
 
 
 def _labels(annotations: Any, names: list[str]) -> tuple[str, ...]:
@@ -163,8 +189,8 @@ def _labels(annotations: Any, names: list[str]) -> tuple[str, ...]:
 
 
 def _caption(annotations: Any) -> str | None:
-    captions = [annotation.caption for annotation in annotations if hasattr(annotation, "caption")]
-    return "\n".join(captions) or None
+    found = [(annotation.id, annotation.caption) for annotation in annotations if hasattr(annotation, "caption")]
+    return "\n".join(caption for _, caption in sorted(found)) or None
 
 
 def _picture(media: Any, real: str) -> tuple[str, str | None]:
