@@ -56,7 +56,14 @@ def hamming_topk(
     import faiss
 
     searched = hashes if rows is None else hashes[rows]
-    distances, found = faiss.knn_hamming(queries, searched, k, variant="hc")
+    # One query keeps one thread busy; the others would only be waited for, long on a busy machine. The setting is
+    # the calling thread's own.
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(min(threads, len(queries)))
+    try:
+        distances, found = faiss.knn_hamming(queries, searched, k, variant="hc")
+    finally:
+        faiss.omp_set_num_threads(threads)
     return found if rows is None else rows[found], distances.astype(np.float32)
 
 
