@@ -278,7 +278,9 @@ def _three_channels(image: np.ndarray) -> np.ndarray:
 def _block_means(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Area-weighted means of (..., h, w, c) over rows x columns blocks."""
     down, across = _weights(pixels.shape[-3], rows), _weights(pixels.shape[-2], columns)
-    return np.einsum("rh,...hwc,sw->...rsc", down, pixels, across, optimize=True)
+    # Not by BLAS: its threads wait for each other far longer than such small sums take.
+    tall = np.einsum("rh,...hwc->...rwc", down, pixels)
+    return np.einsum("sw,...rwc->...rsc", across, tall)
 
 
 def _weights(length: int, blocks: int) -> np.ndarray:

@@ -56,11 +56,12 @@ def test_the_grid_is_laid_out_as_a_small_image():
     assert cells.astype(int).sum() == 65535
 
 
-def test_strips_do_not_change_the_result(monkeypatch):
+def test_tiles_do_not_change_the_result(monkeypatch):
     rgb = np.random.default_rng(2).integers(0, 256, (211, 190, 3), dtype=np.uint8)
     whole = area_grid(rgb)
-    for terms in (1, 190 * 27 * 7, 190 * 27 * 500):
-        monkeypatch.setattr(module, "_STRIP_TERMS", terms)
+    for rows, columns in ((1, 1000), (50, 7), (1000, 1000)):
+        monkeypatch.setattr(module, "_ROWS", rows)
+        monkeypatch.setattr(module, "_COLUMNS", columns)
         np.testing.assert_array_equal(area_grid(rgb), whole)
 
 
