@@ -237,21 +237,30 @@ def _values(options: Options) -> tuple[tuple[float, ...], tuple[float, ...], flo
 def _prepend(
     model: "openvino.Model", layout: str, color: str, mean: tuple[float, ...], std: tuple[float, ...], rescale: float
 ) -> "openvino.Model":
-    """Let the graph take uint8 RGBX of layout NHWC."""
-    import openvino
-    from openvino.preprocess import ColorFormat, PrePostProcessor
+    """Let the graph take uint8 RGBX of layout NHWC.
 
-    steps = PrePostProcessor(model)
-    pixels = steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-    pixels.set_color_format(ColorFormat.RGBX)
-    steps.input().model().set_layout(openvino.Layout(layout))
-    todo = steps.input().preprocess().convert_element_type(openvino.Type.f32)
-    todo = todo.convert_color(ColorFormat.BGR if color == "BGR" else ColorFormat.RGB)
-    order = slice(None, None, -1 if color == "BGR" else 1)
-    # (x * rescale - mean) / std, in two steps.
-    todo.mean([value / rescale for value in mean][order]).scale([value / rescale for value in std][order])
-    steps.output().tensor().set_element_type(openvino.Type.f32)
-    return steps.build()
+    One matrix product drops the fourth byte, orders the colours and scales them; measured faster than a step each.
+    """
+    import openvino
+    from openvino import opset13 as op
+
+    old = model.input(0).get_node()
+    channels = [2, 1, 0] if color == "BGR" else [0, 1, 2]
+    scale, shift = rescale / np.array(std), -np.array(mean) / np.array(std)
+    weights = np.zeros((4, 3), dtype=np.float32)
+    weights[channels, range(3)] = scale[channels]
+    batch, *spatial = old.get_output_shape(0)
+    height, width = spatial[1:] if layout == "NCHW" else spatial[:2]
+    pixels = op.parameter([batch, height, width, 4], np.uint8, name="pixels")
+    ready = op.matmul(op.convert(pixels, "f32"), op.constant(weights), False, False)
+    ready = op.add(ready, op.constant(shift[channels].astype(np.float32)))
+    if layout == "NCHW":
+        ready = op.transpose(ready, op.constant(np.array([0, 3, 1, 2])))
+    ready = op.convert(ready, old.get_element_type())
+    for target in old.output(0).get_target_inputs():
+        target.replace_source_output(ready.output(0))
+    pixels.output(0).get_tensor().set_names({"pixels"})
+    return openvino.Model(model.get_results(), [pixels], "image")
 
 
 def _geometry(options: Options, height: int, width: int) -> Geometry:
