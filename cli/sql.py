@@ -19,12 +19,12 @@ def command(query: str, as_json: bool, limit: int) -> None:
     from resources.home import Home
     from resources.warehouse.views import query as run
 
-    result = run(Home.find().store(), query)
-    if as_json:
-        _print_rows(result)
-        return
-    names = result.columns
-    rows = [list(row) for row in result.limit(limit + 1).fetchall()]
+    with run(Home.find().store(), query) as result:
+        if as_json:
+            _print_rows(result)
+            return
+        names = result.columns
+        rows = [list(row) for row in result.limit(limit + 1).fetchall()]
     table("", names, rows[:limit])
     if len(rows) > limit:
         click.echo(f"Only the first {limit} rows are shown; add a limit, or --json for all.", err=True)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-from resources.warehouse.table import Table
+from resources.warehouse.table import Table, quoted
 
 
 @contextmanager
@@ -16,7 +16,6 @@ def session(**tables: Table) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     with duckdb.connect() as db:
         for name, table in tables.items():
-            path = str(table.path).replace("'", "''")
-            db.execute(f"ATTACH '{path}' AS in_{name} (READ_ONLY)")
+            db.execute(f"ATTACH {quoted(table.path)} AS in_{name} (READ_ONLY)")
             db.execute(f"CREATE VIEW {name} AS SELECT * FROM in_{name}.data")
         yield db

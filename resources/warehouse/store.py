@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from espalier.errors import EspalierError
 from espalier.names import check_dataset_name
+from resources.leftovers import beside, remove_leftovers, sync
 from resources.warehouse.draft import Draft, Meta, Rows
 from resources.warehouse.table import Table
 
@@ -28,7 +28,7 @@ class Staged:
     def commit(self) -> None:
         """Swap it in: readers see the old file or the new one, never half of one."""
         os.replace(self.table.path, self.target)  # noqa: PTH105
-        _sync_folder(self.target.parent)
+        sync(self.target.parent)
 
     def discard(self) -> None:
         """Throw it away; what stood in its place stays."""
@@ -63,9 +63,7 @@ class Warehouse:
         """Return the partition, or say how to make it."""
         table = self.get(asset, dataset, recipe)
         if table is None:
-            raise EspalierError(
-                f"{asset} of {dataset!r} has not been made yet.", f"Run: espalier prune {dataset}"
-            )
+            raise EspalierError(f"{asset} of {dataset!r} has not been made yet.", f"Run: espalier prune {dataset}")
         return table
 
     def datasets(self, asset: str = "raw_dataset") -> list[str]:
@@ -84,17 +82,17 @@ class Warehouse:
         """
         target = self.path(meta.asset, meta.dataset, meta.recipe)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(target)
-        path = target.parent / f".{target.stem}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
+        remove_leftovers(target.parent, target.stem)
+        path = beside(target, target.stem, ".tmp")
         try:
             _write(path, draft, meta)
         except duckdb.OutOfMemoryException as error:
-            path.unlink(missing_ok=True)
+            _unlink(path)
             raise EspalierError(
                 f"Storing {meta.asset} of {meta.dataset!r} ran out of memory.", "Free some and run again."
             ) from error
         except BaseException:
-            path.unlink(missing_ok=True)
+            _unlink(path)
             raise
         return Staged(Table(path), target)
 
@@ -142,8 +140,7 @@ def _write(path: Path, draft: Draft, meta: Meta) -> None:
         record = replace(meta, data_version=version, n_rows=n_rows, stats=dict(draft.stats))
         db.execute("CREATE TABLE _meta (record VARCHAR)")
         db.execute("INSERT INTO _meta VALUES (?)", [record.dumps()])
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(path)
 
 
 def _create(db: duckdb.DuckDBPyConnection, name: str, rows: Rows, sort: str) -> None:
@@ -159,9 +156,12 @@ def _contents(db: duckdb.DuckDBPyConnection, tables: list[str]) -> tuple[int, st
     """Count the main table's rows and digest all rows: xor and sum of 64-bit row hashes, order apart."""
     count, xor, total = 0, 0, 0
     for place, table in enumerate(tables, start=1):
-        found = db.execute(
-            f"SELECT count(*), bit_xor(hash({table})), sum(hash({table})) FROM {table}"
-        ).fetchone()
+        lists = db.execute(
+            "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND data_type LIKE '%[]'", [table]
+        ).fetchall()
+        # DuckDB hashes no list and an empty one alike.
+        row = f"hash({', '.join([table, *[f'{name} IS NULL' for (name,) in lists]])})"
+        found = db.execute(f"SELECT count(*), bit_xor({row}), sum({row}) FROM {table}").fetchone()
         assert found is not None
         count = found[0] if table == "data" else count
         xor ^= (int(found[1] or 0) * place) % 2**64
@@ -169,27 +169,7 @@ def _contents(db: duckdb.DuckDBPyConnection, tables: list[str]) -> tuple[int, st
     return count, f"{xor:016x}{total:016x}"
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Remove staged files of this partition whose writing process is gone."""
-    for path in target.parent.glob(f".{_glob_escape(target.stem)}.*.tmp*"):
-        pid = path.name[len(target.stem) + 2 :].split(".")[0]
-        if not (pid.isdigit() and _alive(int(pid))):
-            path.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _unlink(path: Path) -> None:
+    """Remove a half-written database and its log."""
+    path.unlink(missing_ok=True)
+    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)

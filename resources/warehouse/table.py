@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from espalier.errors import EspalierError
 from resources.warehouse.draft import Meta
 
 BLOCK_ROWS = 16384
@@ -36,8 +37,27 @@ class Table:
         return Meta.loads(row[0])
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """Open the file read-only."""
-        return duckdb.connect(str(self.path), read_only=True)
+        """Open the file read-only, as it is now.
+
+        It is attached, not connected to: DuckDB gives a second connection to a path the database that the first
+        one opened, even when another file stands there since.
+
+        Raises
+        ------
+        EspalierError
+            When it is no readable database.
+        """
+        db = duckdb.connect()
+        try:
+            db.execute(f"ATTACH {quoted(self.path)} AS stored (READ_ONLY)")
+            db.execute("USE stored")
+        except duckdb.Error as error:
+            db.close()
+            first = str(error).strip().splitlines()[0]
+            raise EspalierError(
+                f"{self.path} cannot be read: {first}", "Delete it; the next run makes it anew."
+            ) from error
+        return db
 
     def __len__(self) -> int:
         return self.meta.n_rows
@@ -71,6 +91,17 @@ class Table:
             out[start : start + len(block)] = block
             start += len(block)
         return np.empty((0, 0), np.float32) if out is None else out
+
+
+def unreadable(path: Path, error: duckdb.Error) -> EspalierError:
+    """Make the error for a file that is no readable database."""
+    first = str(error).strip().splitlines()[0].rstrip(".")
+    return EspalierError(f"{path} cannot be read: {first}.", "Delete it; the next run makes it anew.")
+
+
+def quoted(text: str | Path) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + str(text).replace("'", "''") + "'"
 
 
 def array_block(column: pa.Array) -> np.ndarray:

@@ -1,60 +1,65 @@
 """All of the warehouse as SQL views: one an asset, with ``dataset`` (and ``recipe``) columns."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-from espalier.errors import EspalierError, UsageError
+from espalier.errors import UsageError
 from resources.warehouse.store import Warehouse, file_recipe
+from resources.warehouse.table import quoted, unreadable
 
 
-def query(warehouse: Warehouse, sql: str) -> duckdb.DuckDBPyRelation:
+@contextmanager
+def query(warehouse: Warehouse, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
     """Run one read-only SELECT over the assets' views; only the assets that it names are opened.
+
+    It sees no file but the warehouse's. A mistake that shows only while the rows are read is reported like any other.
 
     Raises
     ------
     UsageError
         When the SQL is not valid, changes something, or names what is not there (with what is).
+    EspalierError
+        When a stored file is damaged.
     """
-    db = duckdb.connect(config={"allow_community_extensions": "false"})
-    assets = {p.name: p for p in sorted(warehouse.root.iterdir())} if warehouse.root.exists() else {}
-    for name, folder in assets.items():
-        if re.search(rf"\b{re.escape(name)}\b", sql):
-            _make_view(db, name, folder)
-    try:
-        statements = db.extract_statements(sql)
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise UsageError(
-                "espalier sql runs one SELECT.", "Write for example: select * from clusters limit 5"
-            )
-        db.execute("SET enable_external_access=false")
-        db.execute("SET lock_configuration=true")
-        return db.sql(sql)
-    except duckdb.Error as error:
-        known = ", ".join(assets) or "nothing yet; run espalier prune first"
-        raise UsageError(f"{str(error).strip()}", f"Views: {known}.") from error
+    found = _partitions(warehouse)
+    with duckdb.connect(config={"allow_community_extensions": "false"}) as db:
+        for asset, paths in found.items():
+            if re.search(rf"\b{re.escape(asset)}\b", sql, re.IGNORECASE):
+                _make_view(db, warehouse.root / asset, paths)
+        try:
+            statements = db.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise UsageError("espalier sql runs one SELECT.", "Write for example: select * from clusters limit 5")
+            db.execute("SET enable_external_access=false")
+            db.execute("SET python_enable_replacements=false")
+            db.execute("SET lock_configuration=true")
+            yield db.sql(sql)
+        except duckdb.Error as error:
+            known = ", ".join(found) or "none yet; run espalier prune first"
+            raise UsageError(f"{str(error).strip()}", f"Views: {known}.") from error
 
 
-def _make_view(db: duckdb.DuckDBPyConnection, asset: str, folder: Path) -> None:
-    selects = []
-    for number, path in enumerate(sorted([*folder.glob("*.duckdb"), *folder.glob("*/*.duckdb")])):
+def _partitions(warehouse: Warehouse) -> dict[str, list[Path]]:
+    """Return the stored files of each asset that has any."""
+    folders = sorted(p for p in warehouse.root.iterdir() if p.is_dir()) if warehouse.root.exists() else []
+    found = {p.name: sorted([*p.glob("*.duckdb"), *p.glob("*/*.duckdb")]) for p in folders}
+    return {asset: paths for asset, paths in found.items() if paths}
+
+
+def _make_view(db: duckdb.DuckDBPyConnection, folder: Path, paths: list[Path]) -> None:
+    asset, selects = folder.name, []
+    for number, path in enumerate(paths):
         alias = f"{asset}_{number}"
         try:
-            db.execute(f"ATTACH {_quote(str(path))} AS {alias} (READ_ONLY)")
+            db.execute(f"ATTACH {quoted(path)} AS {alias} (READ_ONLY)")
         except duckdb.Error as error:
-            raise EspalierError(
-                f"{path} cannot be read: {error}.", "Delete it and run espalier prune."
-            ) from error
+            raise unreadable(path, error) from error
         nested = path.parent != folder
         dataset = path.parent.name if nested else path.stem
-        keys = f"{_quote(dataset)} AS dataset" + (
-            f", {_quote(file_recipe(path.stem))} AS recipe" if nested else ""
-        )
+        keys = f"{quoted(dataset)} AS dataset" + (f", {quoted(file_recipe(path.stem))} AS recipe" if nested else "")
         selects.append(f"SELECT {keys}, * FROM {alias}.data")
-    if selects:
-        db.execute(f"CREATE VIEW {asset} AS {' UNION ALL BY NAME '.join(selects)}")
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    db.execute(f"CREATE VIEW {asset} AS {' UNION ALL BY NAME '.join(selects)}")
