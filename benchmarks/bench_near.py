@@ -32,11 +32,11 @@ from resources.grid import GRID_SIDE, area_grid
 from resources.images import decode_rgb, probe
 
 NDR_SCRIPT = """
-import json, sys, time
+import json, os, sys, time
 from datumaro import Dataset, DatasetItem, Image
 from datumaro.plugins.ndr import NDR
 files = json.load(sys.stdin)
-items = [DatasetItem(id=f, subset="train", media=Image.from_file(path=f)) for f in files]
+items = [DatasetItem(id=os.path.basename(f), subset="train", media=Image.from_file(path=f)) for f in files]
 start = time.perf_counter()
 result = NDR(Dataset.from_iterable(items, media_type=Image), working_subset="train", seed=1)
 kept = [item.id for item in result if item.subset == "train"]
@@ -137,7 +137,7 @@ def planted(args: argparse.Namespace) -> None:
         runs.append(json.loads(out.stdout.splitlines()[-1]))
     theirs = min(run["seconds"] for run in runs)
     left = set(runs[0]["kept"])
-    print(f"datumaro NDR: {truth.score(np.array([name in left for name in names]), False)}, {theirs:.2f} s")
+    print(f"datumaro NDR: {truth.score(np.array([file.name in left for file in truth.files]), False)}, {theirs:.2f} s")
     print(f"espalier near is {theirs / mine:.1f} times as fast as datumaro NDR (best of {args.repeat} each)")
 
 
