@@ -1,6 +1,6 @@
 """The prune methods' cost: at 1,000,000 samples in 500 clusters, as n grows, and centroid beside its peers.
 
-python benchmarks/bench_methods.py clusters   methods that share quotas over clusters, beside a loop over the clusters
+python benchmarks/bench_methods.py clusters   methods that share quotas over clusters
 python benchmarks/bench_methods.py growth     every method at 10,000, 100,000 and 1,000,000 samples
 python benchmarks/bench_methods.py centroid   beside faiss.Kmeans; --sklearn adds scikit-learn's KMeans (minutes)
 python benchmarks/bench_methods.py words      the reasons of 1,000,000 samples
@@ -76,26 +76,12 @@ def clocked(fn: Callable[[], T]) -> tuple[T, dict[str, float]]:
     return result, {"seconds": seconds, "cpu": time.process_time() - before, "peak": peak_mib()}
 
 
-def loop_over_clusters(features: Features, target: int) -> np.ndarray:
-    """Rank and cut cluster by cluster, as the originals do (quotas by size, rounded, so inexact)."""
-    kept, rank = np.zeros(features.n, bool), np.empty(features.n, np.int64)
-    score = generator(0, "plain").random(features.n)
-    for cluster in range(len(features.clusters.size)):
-        rows = np.flatnonzero(features.clusters.assignment == cluster)
-        order = rows[np.argsort(-score[rows], kind="stable")]
-        rank[order] = np.arange(1, len(rows) + 1)
-        kept[order[: round(len(rows) * target / features.n)]] = True
-    return kept
-
-
 def one(text: str, n: int) -> dict[str, float]:
     """Measure one recipe on n samples; called in a process of its own."""
     recipe = Recipe.parse(text)
     features = made_up(n, needs(recipe))
     selection, found = clocked(lambda: select(recipe, features))
     assert selection.kept.sum() == recipe.amount.target(n)
-    if recipe.method.name == "cluster_random":
-        found["loop"] = timed(lambda: loop_over_clusters(features, recipe.amount.target(n)))[1]
     return found
 
 
@@ -111,9 +97,6 @@ def clusters(n: int) -> None:
     for name in BY_CLUSTER:
         found = apart("one", f"{name}@0.3", str(n))
         print(f"{name:18}{found['seconds']:9.2f}{found['cpu']:7.2f}{found['peak']:10.0f}")
-        if "loop" in found:
-            ratio = found["loop"] / found["seconds"]
-            print(f"{'  plain loop':18}{found['loop']:9.2f}       ({ratio:.1f} of ours; counts inexact)")
 
 
 def growth(sizes: list[int], budget: float) -> None:
@@ -179,9 +162,8 @@ def centroid(n: int, target: int, sides: list[str]) -> None:
     print(f"centroid: {n:,} x 512 unit vectors from 500 groups, target {target:,}")
     print("to centre: mean cosine of all to the nearest centre; own: of the kept to their centre;")
     print("to kept: of all to the nearest kept sample")
-    print(
-        f"{'':14}{'seconds':>9}{'ratio':>7}{'cpu':>8}{'ratio':>7}{'to centre':>11}{'own':>8}{'to kept':>9}{'peak MiB':>10}"
-    )
+    print(f"{'':14}{'seconds':>9}{'ratio':>7}{'cpu':>8}{'ratio':>7}", end="")
+    print(f"{'to centre':>11}{'own':>8}{'to kept':>9}{'peak MiB':>10}")
     ours = None
     for side in sides:
         found = apart("one_centroid", side, str(n), str(target))
