@@ -22,6 +22,7 @@ import base64
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,7 +60,8 @@ class Blob:
     n_bytes : int
         Their number.
     mtime_ns : int
-        Modification time of the file (for a member or a cell: of its container), 0 where a store gives none.
+        Modification time of the file (for a member or a cell: of its container); a number that changes with
+        it where a store gives an ETag only, 0 where it gives nothing.
     """
 
     data: bytes | None
@@ -184,9 +186,14 @@ def _inside(path: str) -> str:
 
 
 def _read_file(path: str, offset: int, size: int | None, limit: int, digest: bool) -> Blob:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    # Without O_NONBLOCK a named pipe would hold the thread for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         before = os.fstat(descriptor)
+        if stat.S_ISDIR(before.st_mode):
+            raise IsADirectoryError(path)
+        if not stat.S_ISREG(before.st_mode):
+            raise BlobError("it is not a regular file")
         wanted = before.st_size - offset if size is None else size
         blob = _gather(lambda at, n: os.pread(descriptor, n, offset + at), wanted, limit, digest)
         after = os.fstat(descriptor)
@@ -246,12 +253,13 @@ def _remote_info(uri: str) -> dict[str, Any]:
 
 
 def _remote_mtime(info: dict[str, Any]) -> int:
-    for key in ("mtime", "LastModified", "last_modified", "updated", "created"):
+    """Return an object's time in ns, or a number made of its ETag; 0 when the store gives neither."""
+    for key in ("mtime", "LastModified", "last_modified", "updated", "created", "ETag", "etag"):
         value = info.get(key)
         if isinstance(value, datetime):
             return int(value.timestamp() * 1e6) * 1000
         if isinstance(value, int | float):
             return int(value * 1e9)
-        if isinstance(value, str):
-            return int(datetime.fromisoformat(value).timestamp() * 1e6) * 1000
+        if isinstance(value, str) and value:
+            return int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest()) >> 2
     return 0

@@ -9,6 +9,7 @@ cannot leave it.
 import difflib
 import json
 import os
+import reprlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -63,8 +64,8 @@ class Card:
         return dict.fromkeys(self.keep, True) | dict.fromkeys(self.drop, False)
 
     def reading(self) -> str:
-        """Return what of the card changes the samples that are read, as canonical JSON (verdicts do not)."""
-        return json.dumps([self.uri, self.format, self.options, self.trust], sort_keys=True, default=str)
+        """Return what of the card changes the samples that are read, as JSON (verdicts do not)."""
+        return json.dumps([self.uri, self.format, self.options, self.trust], default=str)
 
 
 def read_card(file: Path, name: str, folder: Path | None) -> Card:
@@ -92,7 +93,7 @@ def read_card(file: Path, name: str, folder: Path | None) -> Card:
             raise EspalierError(f"{file}: unknown field {key!r}.", hint)
         is_right, expected = _FIELDS[key]
         if not is_right(value):
-            raise EspalierError(f"{file}: {key} is {value!r}.", f"Write {expected}.")
+            raise EspalierError(f"{file}: {key} is {reprlib.repr(value)}.", f"Write {expected}.")
     both = set(values.get("keep") or ()) & set(values.get("drop") or ())
     if both:
         raise EspalierError(f"{file}: {min(both)!r} is in keep and in drop.", "Leave it in one of them.")
@@ -150,7 +151,7 @@ def write_card(file: Path, card: Card, *, is_folder: bool) -> None:
 def _mapping(file: Path) -> dict[Any, Any]:
     try:
         values = yaml.safe_load(file.read_bytes())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise EspalierError(f"{file} is not YAML{where}.", "Write lines such as uri: /data/photos.") from error

@@ -246,6 +246,10 @@ class LandingZone:
             path = self.root / entry
             name = entry.removesuffix(".yaml") if path.is_file() else entry
             if entry.startswith(".") or name in found or (path.is_file() and name == entry):
+                if entry.endswith(".yml") and not entry.startswith("."):
+                    found[entry] = EspalierError(
+                        f"{path} is not read.", f"Rename it {entry.removesuffix('.yml')}.yaml."
+                    )
                 continue
             try:
                 found[name] = self.card(name)

@@ -246,11 +246,13 @@ def _walk_remote(uri: str) -> Iterator[Entry]:
         if not system.exists(root):
             raise FileNotFoundError(uri)
         for folder, below, files in system.walk(root, detail=True, on_error="raise"):
-            for name in [name for name in below if name.startswith(".")]:
-                del below[name]
+            kept = sorted((name for name in below if not name.startswith(".")), key=str.encode)
+            ordered = {name: below[name] for name in kept}
+            below.clear()
+            below.update(ordered)
             prefix = folder.rstrip("/")[len(root) :].strip("/")
             for name in sorted(files, key=str.encode):
-                if not name.startswith(".") and name != SUCCESS:
+                if name and not name.startswith(".") and name != SUCCESS:
                     yield _remote_entry(system, f"{prefix}/{name}" if prefix else name, files[name])
     except EspalierError:
         raise

@@ -103,7 +103,7 @@ def scan(
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="scan")
     try:
         for batch in reader.batches(batch_size):
-            samples = seen.check(batch)
+            samples = seen.check([_writable(sample) for sample in batch])
             chunks = [samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK)]
             waiting.append((samples, [pool.submit(_inspect_all, chunk, previous) for chunk in chunks]))
             if len(waiting) > 1:
@@ -124,7 +124,7 @@ def lookup(batches: Iterable[pa.RecordBatch]) -> Previous:
 
     def find(uri: str, n_bytes: int | None, mtime_ns: int) -> Mapping[str, Any] | None:
         row = rows.get(uri)
-        if row is None or columns["mtime_ns"][row].as_py() != mtime_ns:
+        if row is None or not mtime_ns or columns["mtime_ns"][row].as_py() != mtime_ns:
             return None
         if n_bytes is not None and columns["n_bytes"][row].as_py() != n_bytes:
             return None
@@ -172,6 +172,20 @@ class SeenIds:
             sample.uid,
             f"the sample id {sample.sample_id!r} is there already",
         )
+
+
+def _writable(sample: Sample) -> Sample:
+    """Return the sample, or an error with its texts escaped when one of them is no Unicode (JSON allows that)."""
+    texts = (sample.sample_id, sample.subset, sample.uri, sample.caption or "", sample.uid or "", *sample.labels)
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        sample_id, subset, uri, caption, uid, *labels = (
+            text.encode("utf-8", "backslashreplace").decode() for text in texts
+        )
+        reason = sample.error or "a text of it is not Unicode"
+        return Sample(sample_id, subset, uri, tuple(labels), caption or None, uid or None, reason)
+    return sample
 
 
 def _digest(sample_id: str) -> bytes:

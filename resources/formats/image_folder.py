@@ -18,10 +18,10 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import takewhile
 
-from espalier.errors import EspalierError
+from espalier.errors import EspalierError, UsageError
 from resources.cards import Card
 from resources.formats.base import IMAGE_EXTENSIONS, SUBSET_NAMES, Sample, batched, check_options, nothing_in
-from resources.listing import Entry, folders, walk
+from resources.listing import Entry, folders, is_pattern, walk
 
 OPTIONS = {"subsets": "names of the first-level folders that are subsets ([] when all of them are classes)"}
 
@@ -42,6 +42,11 @@ class ImageFolder:
 
     def __init__(self, card: Card) -> None:
         check_options(self.format, card.options, OPTIONS)
+        if is_pattern(card.uri):
+            raise UsageError(
+                f"{card.uri} is a pattern, and an image folder is one place.",
+                "Point to the folder, or write the paths into a CSV.",
+            )
         self.uri = card.uri
         self.ignored: Counter[str] = Counter()
         self._labels: set[str] | None = None

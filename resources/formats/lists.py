@@ -112,7 +112,7 @@ def _rows(file: TextIO, uri: str) -> Iterator[dict[str, Any] | str]:
 def _parsed(line: str) -> dict[str, Any] | str:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     return value if isinstance(value, dict) else "the line is no JSON object"
 

@@ -151,7 +151,7 @@ class WebDataset:
         if "json" in group.text:
             try:
                 about = json.loads(group.text["json"])
-            except ValueError:
+            except (ValueError, RecursionError):
                 return group.text.get("txt"), (), None, "the .json is no JSON"
         if not isinstance(about, dict):
             about = {}
@@ -180,10 +180,11 @@ class WebDataset:
 
 
 def shard_subset(path: str) -> str:
-    """Return the subset that a shard's first folder or its name says, '' when neither does."""
-    first, _, rest = path.partition("/")
-    if rest and first.lower() in SUBSET_NAMES:
-        return first
+    """Return the subset that a shard's first or last folder or its name says, '' when none does."""
+    within = path.split("/")[:-1]
+    for folder in within[:1] + within[-1:]:
+        if folder.lower() in SUBSET_NAMES:
+            return folder
     tokens = _TOKEN.findall(path.rsplit("/", 1)[-1].lower())
     return next((token for token in tokens if token in SUBSET_NAMES), "")
 

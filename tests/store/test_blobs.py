@@ -2,13 +2,14 @@
 
 import hashlib
 import io
+import os
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
 import pytest
 
-from resources.blobs import BlobError, read_blob, read_bytes, stat_blob
+from resources.blobs import BlobError, _remote_mtime, read_blob, read_bytes, stat_blob
 
 
 def test_a_file_is_read_whole_with_its_digest_size_and_time(tmp_path):
@@ -76,6 +77,24 @@ def test_an_object_and_a_member_in_a_store_are_read(tmp_path):
 def test_what_cannot_be_read_says_why(uri, said):
     with pytest.raises(BlobError, match=said):
         read_bytes(uri)
+
+
+def test_a_pipe_does_not_hold_the_reader(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(BlobError, match="not a regular file"):
+        read_bytes(str(tmp_path / "pipe.jpg"))
+
+
+def test_inline_bytes_are_read():
+    assert read_bytes("data:;base64,aGVsbG8=") == b"hello"
+    with pytest.raises(BlobError, match="no base64"):
+        read_bytes("data:;base64,###")
+
+
+def test_a_store_that_gives_etags_only_still_tells_versions_apart():
+    assert _remote_mtime({"ETag": "a"}) != _remote_mtime({"ETag": "b"}) != 0
+    assert _remote_mtime({"ETag": "a"}) == _remote_mtime({"ETag": "a"}) < 2**62
+    assert _remote_mtime({}) == 0
 
 
 def test_a_member_beyond_the_end_of_its_archive_is_an_error(tmp_path):

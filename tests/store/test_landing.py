@@ -78,6 +78,20 @@ def test_landing_nothing_is_refused_and_leaves_no_card(zone, tmp_path):
     assert zone.names() == []
 
 
+def test_an_unknown_format_is_refused_at_the_door(zone, data):
+    with pytest.raises(UsageError, match=r"no format 'webdatasets'. Did you mean webdataset"):
+        zone.land(data, "pets", "webdatasets")
+    assert zone.names() == []
+
+
+def test_a_pattern_of_files_is_landed_and_has_a_fingerprint(zone, data):
+    card = zone.land(f"{data}/cat/{{1,2}}.jpg", "some")
+    assert zone.card("some").uri == card.uri == f"{data}/cat/{{1,2}}.jpg"
+    assert zone.fingerprint("some").n_bytes == 10
+    with pytest.raises(EspalierError, match="Nothing matches"):
+        zone.land(f"{data}/*.tar", "none")
+
+
 def test_an_unknown_url_scheme_is_refused(zone):
     with pytest.raises(EspalierError, match="nosuch://"):
         zone.land("nosuch://bucket/x")
@@ -117,6 +131,7 @@ def test_a_card_beside_a_folder_cannot_name_another_place(zone, data):
         ("uri: /\nkeep: [a]\ndrop: [a]\n", "'a' is in keep and in drop"),
         ("uri: ../outside\n", "leaves the landing zone"),
         ("uri: /no/such/place\n", "there is nothing"),
+        ("[" * 5000, "is not YAML"),
         ("!!python/object/apply:os.system ['true']", "is not YAML"),
     ],
 )
@@ -140,8 +155,9 @@ def test_one_faulty_card_does_not_hide_the_others(zone, data):
     write(zone, "bad.yaml", "uri: /no/such/place\n")
     (zone.root / "Not A Name").mkdir()
     write(zone, "readme.txt", "hello")
+    write(zone, "short.yml", f"uri: {data}\n")
     assert zone.names() == ["good"]
-    assert sorted(zone.problems()) == ["Not A Name", "bad"]
+    assert sorted(zone.problems()) == ["Not A Name", "bad", "short.yml"]
 
 
 def test_an_unknown_dataset_is_refused_with_those_that_exist(zone, data):

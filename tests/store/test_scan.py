@@ -191,6 +191,20 @@ def test_a_file_beyond_the_limit_is_a_row(tmp_path, monkeypatch):
     assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_a_text_that_is_no_unicode_is_a_row(tmp_path):
+    """JSON may hold half a surrogate pair, which no column of text can."""
+    uri = str(picture(tmp_path / "a.png"))
+    table = rows(Listed([Sample("a\ud800", "", uri, ("x",), "b\udc00"), Sample("b", "", uri)]))
+    assert table["sample_id"].to_pylist() == ["a\\ud800", "b"]
+    assert table["error"].to_pylist() == ["a text of it is not Unicode", None]
+
+
+def test_a_text_without_a_picture_is_a_row_and_nothing_at_all_an_error():
+    table = rows(Listed([Sample("a", "", "", (), "some words"), Sample("b", "", "")]))
+    assert table["error"].to_pylist() == [None, "there is neither a picture nor a text"]
+    assert table["sha256"].to_pylist()[0] == hashlib.sha256(b"some words").hexdigest()
+
+
 def test_an_empty_dataset_raises(tmp_path):
     (tmp_path / "set").mkdir()
     with pytest.raises(EspalierError, match="holds no sample"):

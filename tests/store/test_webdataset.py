@@ -8,6 +8,8 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from espalier.errors import EspalierError, UsageError
@@ -97,10 +99,35 @@ def test_members_are_where_tarfile_says_in_every_tar_dialect(tmp_path, format):
         assert found == [(m.name, m.offset_data, m.size) for m in by_python]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.text("aé/.x", min_size=1, max_size=250).filter(lambda name: not name.endswith("/")), st.integers(0, 1500)
+        ),
+        max_size=8,
+    ),
+    st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
+)
+def test_any_tar_that_python_writes_is_walked_as_python_walks_it(content, format):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=format) as tar:
+        for name, size in content:
+            info = tarfile.TarInfo(name)
+            info.size = size
+            tar.addfile(info, io.BytesIO(bytes(size)))
+    size = len(out.getvalue())
+    out.seek(0)
+    with tarfile.open(fileobj=out) as tar:
+        expected = [(m.name, m.offset_data, m.size) for m in tar]
+    assert [(m.name, m.offset, m.size) for m in members(out, size)] == expected
+
+
 def test_a_shard_belongs_to_the_subset_that_its_folder_or_name_says():
     assert shard_subset("train/0000.tar") == "train"
     assert shard_subset("Validation/0000.tar") == "Validation"
     assert shard_subset("imagenet1k-val-0001.tar") == "val"
+    assert shard_subset("/data/sets/test/0001.tar") == "test"
     assert shard_subset("trainers-0001.tar") == ""
     assert shard_subset("0001.tar") == ""
 
