@@ -13,6 +13,7 @@ from espalier.errors import EspalierError
 COMMANDS = {
     "land": "Make a folder of images a dataset (writes a card, copies nothing).",
     "prune": "Prune a dataset by a recipe; runs what is missing or stale and nothing else.",
+    "compare": "Measure prune methods beside random of the same size, with a table and a plot.",
     "status": "Show datasets, stages and manifests, and what is stale.",
     "methods": "List the prune methods and their parameters.",
     "sql": "Query everything that is stored, one view an asset.",

@@ -65,7 +65,7 @@ def prune(
     from resources.staleness import Staleness
 
     home = launcher.home
-    dataset = _dataset(home, target, name, format_name, option)
+    dataset = dataset_of(home, target, name, format_name, option)
     ran: dict[str, list[str]] = {}
     stale = Staleness(home, dataset).stages()
     if stale:
@@ -81,7 +81,7 @@ def prune(
     }
 
 
-def _dataset(home: Any, target: str, name: str | None, format_name: str | None, option: tuple[str, ...]) -> str:
+def dataset_of(home: Any, target: str, name: str | None, format_name: str | None, option: tuple[str, ...]) -> str:
     """Return the dataset's name; a path (or URL) is landed first."""
     from resources.landing import LandingZone
     from resources.options import Options, parse_pairs

@@ -1,10 +1,14 @@
 """``espalier ui``: the Dagster page and its daemon on this home."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 
 import click
+
+from espalier.errors import EspalierError
 
 
 @click.command("ui")
@@ -20,6 +24,7 @@ def command(port: int, host: str) -> None:
     from cli.launch import prepare, project_file
     from resources.home import Home
 
+    _check_port(host, port)
     home = prepare(Home.find())
     click.echo(f"Home: {home.root}")
     click.echo(f"A folder copied into {home.landing} becomes a dataset by itself.")
@@ -28,7 +33,23 @@ def command(port: int, host: str) -> None:
     definitions = workspace.parent / "definitions.py"
     where = ["-w", str(workspace)] if definitions.exists() else ["-m", "definitions"]
     arguments = [sys.executable, "-m", "dagster", "dev", *where, "-p", str(port), "-h", host]
-    try:
-        sys.exit(subprocess.call(arguments, env=os.environ | {"DAGSTER_HOME": str(home.dagster)}))
-    except KeyboardInterrupt:
-        sys.exit(0)
+    process = subprocess.Popen(arguments, env=os.environ | {"DAGSTER_HOME": str(home.dagster)})
+    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+    while True:
+        try:
+            sys.exit(process.wait())
+        except KeyboardInterrupt:
+            continue  # the page got the same Ctrl-C and is ending its processes
+
+
+def _check_port(host: str, port: int) -> None:
+    """Refuse a port that is taken before anything starts."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise EspalierError(
+                f"The page cannot listen on {host}:{port}: {error.strerror}.",
+                f"Take another: espalier ui -p {port + 1}",
+            ) from error
