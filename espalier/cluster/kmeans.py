@@ -9,15 +9,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from espalier.cluster.assign import nearest
+from espalier.cluster.assign import NEAR_TIE, nearest
 from espalier.cluster.lloyd import Lloyd
 from espalier.cluster.repair import fill_empty
-from espalier.cluster.rows import as_unit_rows, cosine_distance, own_cosine
-from espalier.cluster.starts import drawn_start, grouped_start, sample_rows
+from espalier.cluster.rows import as_unit_rows, cosine_distance, own_cosine, row_cosine
+from espalier.cluster.starts import batched_start, drawn_start, sample_rows
 from espalier.cluster.types import KMeansResult
 from espalier.errors import EspalierError
 
-HUGE = 1000  # more clusters than this are started group by group
+REFILLS = 10  # filling one cluster can empty another; what is empty after so many is left out
+HUGE = 1000  # more clusters than this are started by batched_start
 
 
 def fit_kmeans(
@@ -108,7 +109,7 @@ def _start(rows: np.ndarray, k: int, init: str | np.ndarray, rng: np.random.Gene
     if init == "random":
         return Lloyd(rows, sample_rows(rows, k, rng).copy())
     if k > HUGE:
-        return grouped_start(rows, k, rng)
+        return batched_start(rows, k, rng)
     return Lloyd(rows, drawn_start(rows, k, rng))
 
 
@@ -117,7 +118,7 @@ def _finish(rows: np.ndarray, state: Lloyd) -> tuple[np.ndarray, np.ndarray, int
     centroids = state.centroids
     assignment = state.assignment if rows is state.vectors else nearest(rows, centroids).index
     n_repaired = 0
-    for _ in range(10):
+    for _ in range(REFILLS):
         size = np.bincount(assignment, minlength=len(centroids))
         lonely, empty = fill_empty(rows, centroids, assignment, size)
         if not len(lonely):
@@ -125,7 +126,9 @@ def _finish(rows: np.ndarray, state: Lloyd) -> tuple[np.ndarray, np.ndarray, int
         n_repaired += len(lonely)
         centroids = centroids.copy()
         centroids[empty] = rows[lonely]
-        assignment = nearest(rows, centroids).index
+        own = row_cosine(rows, centroids, assignment)
+        nearer = np.flatnonzero(nearest(rows, centroids[empty]).cosine > own - 2 * NEAR_TIE)
+        assignment[nearer] = nearest(rows, centroids, nearer).index
     used = np.flatnonzero(np.bincount(assignment, minlength=len(centroids)))
     renumbered = np.searchsorted(used, assignment).astype(np.int32)
     return centroids[used], renumbered, n_repaired

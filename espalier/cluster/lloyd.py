@@ -15,11 +15,11 @@ import numpy as np
 
 from espalier.cluster.assign import NEAR_TIE, Nearest, nearest
 from espalier.cluster.repair import fill_empty
+from espalier.cluster.rows import row_cosine
 from espalier.cluster.sums import ClusterSums
 
 OUTRIGHT = 0.1  # at most this share of the centroids is compared with every row each round
 CALM = 0.02  # and only those that moved by more: smaller steps cost less as looser bounds
-BLOCK = 4096
 
 
 class Lloyd:
@@ -110,9 +110,7 @@ class Lloyd:
 
     def _bring_own_up_to_date(self, moved: np.ndarray) -> None:
         rows = np.flatnonzero(moved[self.assignment] > 0)
-        for start in range(0, len(rows), BLOCK):
-            part = rows[start : start + BLOCK]
-            self.own[part] = np.einsum("ij,ij->i", self.vectors[part], self.centroids[self.assignment[part]])
+        self.own[rows] = row_cosine(self.vectors, self.centroids, self.assignment, rows)
 
     def _bring_bound_up_to_date(self, moved: np.ndarray) -> None:
         """Raise ``other`` so that it bounds the cosine to every centroid but the own one."""

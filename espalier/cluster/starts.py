@@ -1,24 +1,25 @@
-"""Where the rounds start: drawn, settled on a sample and swapped, or, for huge k, built group by group.
+"""Where the rounds start: drawn, settled on a sample and swapped, or, for very many clusters, drawn in batches.
 
-The draws are in seeding.py, the swaps in swaps.py, the rounds in lloyd.py; this file decides what is used
-when.
+The draws are in seeding.py and batches.py, the swaps in swaps.py, the rounds in lloyd.py.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from espalier.cluster.grouped import nearest_by_group
+from espalier.cluster.assign import nearest
+from espalier.cluster.batches import draw_in_batches
 from espalier.cluster.lloyd import Lloyd
+from espalier.cluster.pruned import STRETCH, nearest_pruned
+from espalier.cluster.rows import row_cosine
 from espalier.cluster.seeding import fixed_point, kmeans_plusplus
+from espalier.cluster.sums import ClusterSums
 from espalier.cluster.swaps import improve
-from espalier.quota import largest_remainder
 
 DRAW_ROWS, DRAW_ROWS_PER_CLUSTER = 4_000, 20
 SETTLE_ROWS, SETTLE_ROWS_PER_CLUSTER = 10_000, 30
 SETTLE_ROUNDS, SETTLE_TOL = 10, 1e-4
 SWAP_ROUNDS = 8
-GROUPS, GROUP_ROUNDS = 3, 5
 
 
 def sample_rows(rows: np.ndarray, count: int | None, rng: np.random.Generator) -> np.ndarray:
@@ -50,15 +51,15 @@ def drawn_start(rows: np.ndarray, k: int, rng: np.random.Generator, *, swap: boo
     sample = sample_rows(rows, max(SETTLE_ROWS, SETTLE_ROWS_PER_CLUSTER * k), rng)
     few = sample_rows(sample, max(DRAW_ROWS, DRAW_ROWS_PER_CLUSTER * k), rng)
     drawn = few[kmeans_plusplus(fixed_point(few), k, rng)]
-    rounds = SWAP_ROUNDS if swap else 0
-    return improve(sample, drawn, rounds=rounds, max_iter=SETTLE_ROUNDS, tol=SETTLE_TOL)
+    if not swap:
+        return improve(few, drawn, rounds=0, max_iter=SETTLE_ROUNDS, tol=SETTLE_TOL)
+    return improve(sample, drawn, rounds=SWAP_ROUNDS, max_iter=SETTLE_ROUNDS, tol=SETTLE_TOL)
 
 
-def grouped_start(rows: np.ndarray, k: int, rng: np.random.Generator) -> Lloyd:
-    """Start for huge k in two levels: 3 sqrt(k) groups, k-means inside each, one exact assignment.
+def batched_start(rows: np.ndarray, k: int, rng: np.random.Generator) -> Lloyd:
+    """Start for very many clusters: draw in batches, move to the means, assign by pruned search.
 
-    A group gets centroids in proportion to the summed distance of its rows to its middle. Costs
-    O(n sqrt(k) d) for the levels, and at most O(n k d) for the assignment.
+    Costs one assignment, O(n k d), and a part of a second one.
 
     Parameters
     ----------
@@ -72,26 +73,18 @@ def grouped_start(rows: np.ndarray, k: int, rng: np.random.Generator) -> Lloyd:
     Returns
     -------
     Lloyd
-        Ready for rounds over all centroids.
+        Ready for rounds.
     """
-    groups = Lloyd(rows, drawn_start(rows, int(GROUPS * np.sqrt(k)), rng, swap=False))
-    groups.repair()
-    size = groups.sums.size
-    total_cosine = groups.sums.norms()
-    quota = largest_remainder(np.maximum(size - total_cosine, 0.0), k, np.minimum(size, 1), size)
-    order = np.argsort(groups.assignment, kind="stable")
-    end = np.cumsum(size)
-    known = np.empty(len(rows), np.float32)
-    centroids, middles = [], []
-    for group in np.flatnonzero(size):
-        members = order[end[group] - size[group] : end[group]]
-        inside = rows[members]
-        drawn = kmeans_plusplus(fixed_point(inside), int(quota[group]), rng)
-        fine = Lloyd(inside, inside[drawn])
-        fine.run(GROUP_ROUNDS, SETTLE_TOL)
-        known[members] = fine.own
-        centroids.append(fine.centroids)
-        middles.append(groups.centroids[group])
-    first = np.cumsum([0, *map(len, centroids)])
-    together = np.concatenate(centroids)
-    return Lloyd(rows, together, nearest_by_group(rows, together, np.stack(middles), first, known))
+    chosen, assignment = draw_in_batches(rows, k, rng)
+    sums = ClusterSums(len(chosen), rows.shape[1])
+    sums.add(rows, np.arange(len(rows)), assignment)
+    centroids = sums.directions(sums.norms(), rows[chosen])
+    order = _like_next_to_like(centroids, rng)
+    known = row_cosine(rows, centroids, assignment)
+    return Lloyd(rows, centroids[order], nearest_pruned(rows, centroids[order], known))
+
+
+def _like_next_to_like(centroids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Order centroids by rough groups of about 64."""
+    pivots = drawn_start(centroids, -(-len(centroids) // STRETCH), rng, swap=False)
+    return np.argsort(nearest(centroids, pivots).index, kind="stable")

@@ -30,13 +30,16 @@ class ClusterSums:
 
     def add(self, vectors: np.ndarray, rows: np.ndarray, clusters: np.ndarray, sign: int = 1) -> None:
         """Add (``sign=1``) or take out (``sign=-1``) ``vectors[rows]`` to or from ``clusters`` (one a row)."""
+        if not len(rows):
+            return
         self.size += sign * np.bincount(clusters, minlength=len(self.size))
         order = np.argsort(clusters, kind="stable")
         for start in range(0, len(order), BLOCK):
             part = order[start : start + BLOCK]
             block = np.rint(vectors[rows[part]] * UNIT).astype(np.float64)
-            present, first, count = np.unique(clusters[part], return_index=True, return_counts=True)
-            self.total[present] += sign * _sum_runs(block, first, count)
+            owner = clusters[part]
+            first = np.flatnonzero(np.diff(owner, prepend=-1))
+            self.total[owner[first]] += sign * _sum_runs(block, first, np.diff(first, append=len(owner)))
 
     def norms(self) -> np.ndarray:
         """Return the length of each sum, (k,) float64; together they are the sum of all cosines to the means."""
