@@ -26,13 +26,22 @@ def candidates(values: np.ndarray, floor: np.ndarray, k: int, slack: np.float32)
     query, column : ndarray of shape (m,), int64
         In order of query, then column; every value above a row's own k-th best less the slack.
     """
+    width = values.shape[1]
+    if width <= k:
+        return np.divmod(np.flatnonzero(values >= floor[:, None]), width)
+    if np.isneginf(floor).all():  # nothing is held yet: all could enter
+        return np.divmod(np.flatnonzero(values >= (_kth(values, k) - slack)[:, None]), width)
     inside = values >= floor[:, None]
-    many = np.flatnonzero(np.count_nonzero(inside, axis=1) > 2 * k)
-    if len(many) and values.shape[1] > k:
-        at = values.shape[1] - k
-        kth = np.partition(values[many], at, axis=1)[:, at]
-        inside[many] = values[many] >= np.maximum(floor[many], kth - slack)[:, None]
-    return np.divmod(np.flatnonzero(inside), values.shape[1])
+    if np.count_nonzero(inside) > 2 * k * len(values):
+        many = np.flatnonzero(np.count_nonzero(inside, axis=1) > 2 * k)
+        inside[many] = values[many] >= np.maximum(floor[many], _kth(values[many], k) - slack)[:, None]
+    return np.divmod(np.flatnonzero(inside), width)
+
+
+def _kth(values: np.ndarray, k: int) -> np.ndarray:
+    """Return the k-th greatest value of each row."""
+    at = values.shape[1] - k
+    return np.partition(values, at, axis=1)[:, at]
 
 
 class Best:

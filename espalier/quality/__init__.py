@@ -8,11 +8,13 @@ from espalier.quality.judge import Quality, Verdict, judge
 from espalier.quality.knn import knn_accuracy
 from espalier.quality.logistic import Probe, logistic_probe
 from espalier.quality.measure import measure
+from espalier.quality.protocol import Protocol, train_and_test
 from espalier.quality.split import holdout
 
 __all__ = [
     "Coverage",
     "Probe",
+    "Protocol",
     "Quality",
     "Verdict",
     "classes_lost",
@@ -24,4 +26,5 @@ __all__ = [
     "logistic_probe",
     "measure",
     "redundancy",
+    "train_and_test",
 ]

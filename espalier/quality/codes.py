@@ -15,8 +15,15 @@ import numpy as np
 class CompressedRows(Protocol):
     """Several codes a sample: ``codes[indptr[i]:indptr[i + 1]]`` belong to sample i."""
 
-    indptr: np.ndarray
-    codes: np.ndarray
+    @property
+    def indptr(self) -> np.ndarray:
+        """Where each sample's codes begin: (n + 1,) int64."""
+        ...
+
+    @property
+    def codes(self) -> np.ndarray:
+        """All codes, sample by sample."""
+        ...
 
 
 Codes = np.ndarray | CompressedRows

@@ -4,6 +4,9 @@ Every row is compared; nothing is sampled unless ``max_rows`` is given, and the 
 Memory is bounded: two gathered blocks of rows and one block of products (about 80 MiB at 512 dimensions),
 whatever the number of samples. Cost is O(n_dropped * n_kept * dim), almost all of it in BLAS.
 
+A product's last bits depend on the block and the threads, so every figure is rounded to 6 decimals, a little
+coarser than float32 products are exact.
+
 Coverage is the k-center objective (Sener and Savarese 2018, arXiv 1708.00489, eq. 4) and its mean.
 """
 
@@ -19,6 +22,7 @@ from espalier.errors import EspalierError
 from espalier.rng import generator
 
 BLOCK = 4096  # rows on either side of one product: 64 MiB of float32
+_DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,8 @@ def coverage(
             progress(len(block))
     distance = distance.clip(0.0, 2.0)
     return Coverage(
-        float(distance.max(initial=0.0)),
-        float(distance.mean()) if len(rows) else 0.0,
+        round(float(distance.max(initial=0.0)), _DECIMALS),
+        round(float(distance.mean()), _DECIMALS) if len(rows) else 0.0,
         len(dropped),
         len(rows),
     )
@@ -123,8 +127,9 @@ def redundancy(
             total += float(exact_dots(vectors[base[block]], vectors[near]).sum())
             if progress:
                 progress(len(block))
-        return total / len(own)
-    return float(_pairwise_best(vectors, base, progress).mean(dtype=np.float64).clip(-1, 1))
+        return round(total / len(own), _DECIMALS)
+    best = _pairwise_best(vectors, base, progress)
+    return round(float(best.mean(dtype=np.float64).clip(-1, 1)), _DECIMALS)
 
 
 def as_mask(kept: np.ndarray, n: int) -> np.ndarray:

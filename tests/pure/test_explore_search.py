@@ -101,6 +101,26 @@ def test_one_query_and_a_hundred_give_the_same_bits():
         assert np.array_equal(alone[1][0], distances[i])
 
 
+def test_one_thread_and_several_give_the_same_bits():
+    from threadpoolctl import threadpool_limits
+
+    x, h, q = unit(5000, 64), bits(5000), unit(20, 64, seed=1)
+    explorer = Explorer(h, vectors=x)
+    several = [*explorer.search(q, 30), *explorer.search(h[:20], 30), explorer.topk(q, 30, fuse="mean").score]
+    with threadpool_limits(1):
+        one = [*explorer.search(q, 30), *explorer.search(h[:20], 30), explorer.topk(q, 30, fuse="mean").score]
+    assert all(np.array_equal(a, b) for a, b in zip(one, several, strict=True))
+
+
+def test_read_only_and_mapped_arrays_will_do(tmp_path):
+    h, x = bits(50), unit(50)
+    np.save(tmp_path / "h.npy", h)
+    np.save(tmp_path / "x.npy", x)
+    explorer = Explorer(np.load(tmp_path / "h.npy", mmap_mode="r"), vectors=np.load(tmp_path / "x.npy", mmap_mode="r"))
+    assert explorer.topk(h[7], 1).row.tolist() == explorer.topk(x[7], 1).row.tolist() == [7]
+    assert explorer.topk(h[7], 3, fuse="mean").row.tolist() == Explorer(h).topk(h[7], 3).row.tolist()
+
+
 def test_rows_that_grow_nearer_do_not_pile_up():
     angle = np.linspace(np.pi / 2, 0, 20_000)
     x = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)

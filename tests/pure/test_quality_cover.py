@@ -30,11 +30,11 @@ def test_both_equal_the_full_matrix_for_any_block(n, seed, block, data):
     full = x.astype(np.float64) @ x.T.astype(np.float64)
     distance = 1 - full[~kept][:, kept].max(axis=1, initial=-1)
     assert got.n_dropped == got.n_measured == (~kept).sum()
-    assert got.radius_max == pytest.approx(distance.max(initial=0), abs=1e-6)
-    assert got.radius_mean == pytest.approx(distance.mean() if len(distance) else 0, abs=1e-6)
+    assert got.radius_max == pytest.approx(distance.max(initial=0), abs=2e-6)
+    assert got.radius_mean == pytest.approx(distance.mean() if len(distance) else 0, abs=2e-6)
     np.fill_diagonal(full, -np.inf)
     if kept.sum() > 1:
-        assert again == pytest.approx(full[kept][:, kept].max(axis=1).mean(), abs=1e-6)
+        assert again == pytest.approx(full[kept][:, kept].max(axis=1).mean(), abs=2e-6)
     else:
         assert np.isnan(again)
 
@@ -42,8 +42,8 @@ def test_both_equal_the_full_matrix_for_any_block(n, seed, block, data):
 def test_three_points_by_hand():
     x = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
     got = coverage(x, np.array([True, False, True]))
-    assert got.radius_max == pytest.approx(0.2, abs=1e-6)
-    assert redundancy(x, np.array([0, 2])) == pytest.approx(0.6, abs=1e-6)
+    assert got.radius_max == pytest.approx(0.2, abs=2e-6)
+    assert redundancy(x, np.array([0, 2])) == pytest.approx(0.6, abs=2e-6)
 
 
 def test_an_exact_copy_of_a_kept_sample_is_at_distance_zero():
@@ -87,3 +87,12 @@ def test_progress_counts_every_dropped_sample_once():
 def test_wrong_input_is_refused(vectors, kept):
     with pytest.raises(EspalierError):
         coverage(vectors, kept)
+
+
+def test_one_thread_and_several_give_the_same_figures():
+    from threadpoolctl import threadpool_limits
+
+    x, kept = unit(3000, 64), np.arange(0, 3000, 3)
+    several = coverage(x, kept), redundancy(x, kept)
+    with threadpool_limits(1):
+        assert (coverage(x, kept), redundancy(x, kept)) == several
