@@ -118,7 +118,8 @@ def environment() -> Any:
         from datumaro import Environment
     except ImportError as error:
         raise EspalierError(
-            f"This format needs the package datumaro ({error}).", "Install it: pip install 'datumaro>=1.13,<1.14'."
+            f"Annotated datasets are read by the package datumaro ({error}).",
+            "Install it: pip install 'datumaro>=1.13,<1.14'; or read the pictures alone with --format image_folder.",
         ) from error
     return Environment()
 

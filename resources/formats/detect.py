@@ -144,6 +144,7 @@ class _Survey:
             self.tables.add(entry.path.removesuffix(extension))
         elif extension not in _IDLE and name not in _IDLE_NAMES:
             self.kinds["others"] += 1
+            self.kinds["notes"] += extension == ".json" and "/" not in entry.path
 
 
 def detect_format(uri: str) -> str:
@@ -228,8 +229,8 @@ def _by_datumaro(uri: str, survey: _Survey) -> str:
         if survey.kinds["pictures"]:
             return "image_folder"
         raise EspalierError(f"{uri}: its format cannot be found out in a store.", "Name it with --format.")
-    if not datumaro_reader.importers() and survey.kinds["pictures"]:
-        _LOG.warning("%s: %d files are not pictures; datumaro is not installed to tell.", uri, survey.kinds["others"])
+    if not datumaro_reader.importers() and survey.kinds["pictures"] and survey.kinds["others"] == survey.kinds["notes"]:
+        _LOG.warning("%s: taken for pictures only; datumaro is not installed to look at the .json beside them.", uri)
         return "image_folder"
     found = general(datumaro_reader.detect(uri))
     canonical = sorted({_ALIASES.get(name, name) for name in found})

@@ -197,3 +197,9 @@ def test_without_datumaro_its_formats_are_refused_with_what_to_install(tmp_path,
     picture(tmp_path / "cat/1.png")
     with pytest.raises(EspalierError, match="needs the package datumaro"):
         read(tmp_path, "voc")
+    (tmp_path / "truth.json").write_text("{}")
+    assert read(tmp_path)[0].format == "image_folder"
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations/x.xml").write_text("<annotation/>")
+    with pytest.raises(EspalierError, match="needs the package datumaro"):
+        read(tmp_path)
