@@ -145,7 +145,7 @@ def detect(uri: str) -> list[str]:
     except EspalierError:
         raise
     except Exception as error:
-        raise EspalierError(f"{uri}: its format cannot be found out ({error}).", "Name it with --format.") from error
+        raise EspalierError(f"Datumaro cannot tell its format ({error}).", "Name it with --format.") from error
 
 
 def _imported(uri: str, format_name: str, options: dict[str, Any]) -> tuple[Any, dict[tuple[str, str], str]]:

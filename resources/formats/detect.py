@@ -232,7 +232,10 @@ def _by_datumaro(uri: str, survey: _Survey) -> str:
     if not datumaro_reader.importers() and survey.kinds["pictures"] and survey.kinds["others"] == survey.kinds["notes"]:
         _LOG.warning("%s: taken for pictures only; datumaro is not installed to look at the .json beside them.", uri)
         return "image_folder"
-    found = general(datumaro_reader.detect(uri))
+    try:
+        found = general(datumaro_reader.detect(uri))
+    except EspalierError as error:
+        raise EspalierError(f"{uri}: its files are not pictures only. {error.what}", error.remedy) from error
     canonical = sorted({_ALIASES.get(name, name) for name in found})
     if not canonical and survey.kinds["pictures"]:
         return "image_folder"
