@@ -59,6 +59,16 @@ def _vectors_unit(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
     return wrong == 0, {"vectors that are not finite and unit": wrong}
 
 
+def _all_survivors(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
+    lost = _value(
+        staged,
+        """SELECT count(*) FROM dedup d ANTI JOIN staged s USING (sample_id)
+           WHERE d.kept AND d.sample_id NOT IN (SELECT sample_id FROM in_staged.errors)""",
+        dedup=upstream["dedup_set"],
+    )
+    return lost == 0, {"survivors with neither a vector nor a reason": lost}
+
+
 def _clusters_not_empty(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
     empty = _value(staged, "SELECT count(*) FROM in_staged.centroids c ANTI JOIN staged s ON c.cluster = s.cluster")
     return empty == 0, {"empty clusters": empty}
@@ -85,6 +95,7 @@ duplicates_point_to_kept = Check(
     "duplicates_point_to_kept", "Every dropped copy names a sample that is kept.", _duplicates_point_to_kept
 )
 vectors_unit = Check("vectors_unit", "Every vector is finite and of length 1.", _vectors_unit)
+all_survivors = Check("all_survivors", "Every survivor has a vector, or a reason why not.", _all_survivors)
 clusters_not_empty = Check("clusters_not_empty", "Every cluster has a member.", _clusters_not_empty)
 count_exact = Check("count_exact", "Exactly as many samples are kept as the recipe asks for.", _count_exact)
 whole = Check("every_sample_has_a_fate", "The manifest has a row for every sample of raw_dataset.", _whole)

@@ -4,19 +4,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from assets.checks import ids_known, ids_unique, vectors_unit
+from assets.checks import all_survivors, ids_known, ids_unique, vectors_unit
 from assets.stage import Outcome, Work, stage_asset
 from espalier.errors import EspalierError
 from espalier.hashing import SimHash
 from resources.blobs import read_bytes
 from resources.encoders import load_encoder
+from resources.texts import Texts, text_of
 from resources.vectors import PART_ROWS, VectorStore
 from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
 
 
-@stage_asset("embeddings", kinds={"openvino", "duckdb"}, checks=(ids_unique, ids_known, vectors_unit))
+@stage_asset("embeddings", kinds={"openvino", "duckdb"}, checks=(ids_unique, ids_known, all_survivors, vectors_unit))
 def embeddings(work: Work, raw_dataset: Table, dedup_set: Table) -> Outcome:
     """The survivors' unit vectors and their packed 512-bit SimHash, with the id of the encoder that made them.
 
@@ -28,23 +30,33 @@ def embeddings(work: Work, raw_dataset: Table, dedup_set: Table) -> Outcome:
         options.encoder, device=options.device, precision=options.precision, cache_dir=work.home.models
     )
     with session(raw=raw_dataset, dedup=dedup_set) as db:
+        text = text_of(options.prompt if encoder.joint else "{}")
         needed = db.sql(
-            "SELECT sample_id, sha256, uri FROM raw JOIN dedup USING (sample_id) WHERE dedup.kept ORDER BY sample_id"
+            f"""SELECT sample_id, sha256, uri, {text} AS text
+                FROM raw JOIN dedup USING (sample_id) WHERE dedup.kept ORDER BY sample_id"""
         ).to_arrow_table()
     simhash = SimHash()
-    store = VectorStore.open(work.store, work.dataset, encoder.id, encoder.dim, simhash.length(encoder.dim) // 8)
-    todo = store.missing(needed)
-    with work.bar("embedding", len(todo)) as advance:
-        errors = _embed(encoder, simhash, store, todo, work.threads, advance)
-    if len(errors) == len(needed):
-        first = next(iter(errors.values()), "no sample is left")
-        raise EspalierError(f"No sample of {work.dataset!r} could be embedded.", f"The first reason: {first}.")
-    failed = _errors_table(needed, errors)
+    store = VectorStore.open(
+        work.store, work.dataset, encoder.id, encoder.dim, simhash.length(encoder.dim) // 8, work.log.info
+    )
+    try:
+        todo = store.missing(needed)
+        with work.bar("embedding", len(todo)) as advance:
+            errors = embed(encoder, simhash, store, todo, work.threads, advance)
+        failed = _errors_table(needed, errors)
+        if len(failed) == len(needed):
+            first = next(iter(errors.values()), "no sample is left")
+            raise EspalierError(f"No sample of {work.dataset!r} could be embedded.", f"The first reason: {first}.")
+    except BaseException:
+        store.discard()
+        raise
+    texts = Texts.encode(needed["text"], encoder, simhash)
+    rows, side = _with_texts(store, needed, errors, texts)
     return Outcome(
         Draft(
-            pa.RecordBatchReader.from_batches(store.schema(), store.merged(needed)),
+            rows,
             sort="",
-            side={"errors": failed},
+            side={"errors": failed, **side},
             stats={
                 "encoder": encoder.describe()["model"],
                 "encoder_id": encoder.id,
@@ -52,6 +64,7 @@ def embeddings(work: Work, raw_dataset: Table, dedup_set: Table) -> Outcome:
                 "n_embedded": len(todo) - len(errors),
                 "n_reused": len(needed) - len(todo),
                 "n_failed": len(failed),
+                "n_texts": len(texts.texts) if texts else 0,
             },
         ),
         metadata={f"encoder: {k}": str(v) for k, v in encoder.describe().items()},
@@ -59,7 +72,7 @@ def embeddings(work: Work, raw_dataset: Table, dedup_set: Table) -> Outcome:
     )
 
 
-def _embed(encoder: Any, simhash: SimHash, store: VectorStore, todo: pa.Table, threads: int, advance: Any) -> dict:
+def embed(encoder: Any, simhash: SimHash, store: VectorStore, todo: pa.Table, threads: int, advance: Any) -> dict:
     """Embed the rows of ``todo`` part by part; return the reason of each content that could not be."""
     errors: dict[str, str] = {}
     rows: list[np.ndarray] = []
@@ -83,9 +96,20 @@ def _embed(encoder: Any, simhash: SimHash, store: VectorStore, todo: pa.Table, t
     return errors
 
 
-def _errors_table(needed: pa.Table, errors: dict[str, str]) -> pa.Table:
-    import pyarrow.compute as pc
+def _with_texts(
+    store: VectorStore, needed: pa.Table, errors: dict[str, str], texts: Texts | None
+) -> tuple[pa.RecordBatchReader, dict[str, pa.Table]]:
+    """Return the rows to store, with the text columns where there is text, and the table of distinct texts."""
+    merged, schema = store.merged(needed), store.schema()
+    if texts is None:
+        return pa.RecordBatchReader.from_batches(schema, merged), {}
+    kept = ~pc.is_in(needed["sha256"], pa.array(list(errors), pa.string())).to_numpy()
+    for field in texts.fields():
+        schema = schema.append(field)
+    return pa.RecordBatchReader.from_batches(schema, texts.beside(merged, kept)), {"texts": texts.table()}
 
+
+def _errors_table(needed: pa.Table, errors: dict[str, str]) -> pa.Table:
     mask = pc.is_in(needed["sha256"], pa.array(list(errors), pa.string()))
     failed = needed.filter(mask)
     reasons = [errors[sha] for sha in failed["sha256"].to_pylist()]

@@ -21,6 +21,8 @@ class Stage:
         Fields of Options that its result depends on.
     per_recipe : bool
         Partitioned by dataset and recipe, not by dataset alone.
+    on_demand : bool
+        Made when somebody asks for it; nothing else sets it off.
     does : str
         What a progress bar says.
     """
@@ -30,6 +32,7 @@ class Stage:
     reads: tuple[str, ...]
     options: tuple[str, ...] = ()
     per_recipe: bool = False
+    on_demand: bool = False
     does: str = ""
 
 
@@ -48,7 +51,7 @@ STAGES = {
             "embeddings",
             "1",
             ("raw_dataset", "dedup_set"),
-            ("encoder", "device", "precision", "max_pixels"),
+            ("encoder", "device", "precision", "prompt", "max_pixels"),
             does="embedding",
         ),
         Stage(
@@ -81,9 +84,44 @@ STAGES = {
             per_recipe=True,
             does="pruning",
         ),
+        Stage(
+            "subset_quality",
+            "1",
+            ("raw_dataset", "embeddings", "semantic_dedup_set", "clusters", "pruned_manifest"),
+            ("seed", "quality_seeds", "quality_rows"),
+            per_recipe=True,
+            does="quality",
+        ),
+        Stage(
+            "comparison",
+            "1",
+            (
+                "raw_dataset",
+                "dedup_set",
+                "embeddings",
+                "semantic_dedup_set",
+                "clusters",
+                "cluster_complexity",
+            ),
+            (
+                "seed",
+                "quality_seeds",
+                "quality_rows",
+                "compare_methods",
+                "compare_ratios",
+                "compare_recipes",
+                "raw_random",
+                "encoder",
+                "device",
+                "precision",
+                "max_pixels",
+            ),
+            on_demand=True,
+            does="comparing",
+        ),
     )
 }
 
-CHAIN = tuple(s.name for s in STAGES.values() if not s.per_recipe)
-MANIFEST = "pruned_manifest"
+CHAIN = tuple(s.name for s in STAGES.values() if not s.per_recipe and not s.on_demand)
+MANIFEST, QUALITY, COMPARISON = "pruned_manifest", "subset_quality", "comparison"
 DEFAULT_RECIPES = ("density@0.3", "random@0.3")

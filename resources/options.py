@@ -26,6 +26,7 @@ class Options:
     encoder: str | Mapping = _option("builtin", "builtin, a model's path, or a mapping with its options")
     device: str = _option("CPU", "OpenVINO device")
     precision: Literal["f32", "bf16", "f16"] = _option("f32", "inference precision; f32 repeats everywhere")
+    prompt: str = _option("a photo of a {}", "text made of a sample's labels for encoders that share images' space")
     eps: float = _option(0.05, "SemDeDup: drop above cosine 1 - eps", 0, 2)
     rule: Literal["keep_one", "paper"] = _option("keep_one", "SemDeDup: compare with kept samples, or with all")
     rank: Literal["hard", "easy", "random"] = _option("hard", "SemDeDup: which of a group comes first")
@@ -34,6 +35,12 @@ class Options:
     k: int = _option(0, "number of clusters, 0 = automatic", 0)
     n_neighbors: int = _option(20, "nearest centroids that d_inter averages", 1)
     seed: int = _option(0, "seed of every random draw outside the recipes")
+    quality_seeds: int = _option(3, "random subsets that a recipe is judged beside", 1, 100)
+    quality_rows: int = _option(10_000, "most samples that coverage and redundancy are measured on, 0 = all", 0)
+    compare_methods: tuple[str, ...] = _option((), "methods to compare, none = all")
+    compare_ratios: tuple[str, ...] = _option(("0.1", "0.3", "0.5"), "amounts to compare them at")
+    compare_recipes: tuple[str, ...] = _option((), "whole recipes to compare")
+    raw_random: bool = _option(False, "compare with random over all files too, duplicates among them")
     keep: tuple[str, ...] = _option((), "samples that a human keeps")
     drop: tuple[str, ...] = _option((), "samples that a human drops")
 
@@ -60,6 +67,10 @@ class Options:
                 raise UsageError(f"{where}: there is no option {name!r}.", f"Known: {', '.join(fields)}.")
             values[name] = _checked(where, name, value, hints[name], fields[name].metadata)
         return cls(**values)
+
+    def override(self, given: Mapping[str, Any], where: str = "options") -> "Options":
+        """Return these options with ``given`` in the place of some."""
+        return Options.build({**dataclasses.asdict(self), **given}, where) if given else self
 
     def pick(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Return the named options as plain JSON values; an encoder's file counts with its size and time."""
@@ -117,7 +128,9 @@ def _words(kind: Any, limits: Mapping[str, Any]) -> str:
 
 def _file_marks(encoder: str | Mapping) -> list[str]:
     """Tell the state of a local model's files, so that a replaced model is noticed; empty for other encoders."""
-    path = Path(encoder if isinstance(encoder, str) else str(encoder.get("path", "builtin"))).expanduser()
+    from resources.encoders.spec import EncoderSpec
+
+    path = Path(EncoderSpec.parse(encoder).model).expanduser()
     files = [path, path.with_suffix(".bin")] if path.is_file() else sorted(path.glob("*"))
     return [f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files if f.is_file()]
 

@@ -2,14 +2,17 @@
 
 Vectors are keyed by (sha256 of the content, encoder id). A part is written whole and then renamed, so a killed run
 loses at most the part it was writing; the next run embeds only what no part and no stored table holds. Vectors of
-another encoder id are never looked at.
+another encoder id are never looked at. One run at a time embeds a dataset: a second one waits, and then finds what
+the first has stored.
 """
 
+import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import duckdb
 import numpy as np
@@ -17,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resources.warehouse import Table, Warehouse
-from resources.warehouse.table import array_column
+from resources.warehouse.table import array_column, quoted
 
 PART_ROWS = 8192
 MERGED = """
@@ -40,6 +43,8 @@ class VectorStore:
         Widths of a vector and of a packed hash.
     tables : list of Table
         Stored ``embeddings`` made with the same encoder.
+    lock : file, optional
+        Held until ``commit`` or ``discard``.
     """
 
     folder: Path
@@ -47,6 +52,7 @@ class VectorStore:
     dim: int
     hash_bytes: int
     tables: list[Table] = field(default_factory=list)
+    lock: IO[str] | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -54,11 +60,20 @@ class VectorStore:
             path.unlink(missing_ok=True)
 
     @classmethod
-    def open(cls, store: Warehouse, dataset: str, encoder_id: str, dim: int, hash_bytes: int) -> "VectorStore":
-        """Find everything in the warehouse that was embedded by this encoder."""
+    def open(
+        cls,
+        store: Warehouse,
+        dataset: str,
+        encoder_id: str,
+        dim: int,
+        hash_bytes: int,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> "VectorStore":
+        """Find everything in the warehouse that was embedded by this encoder; ``tell`` says when it has to wait."""
+        lock = _locked(store.parts("embeddings", dataset), tell)
         tables = [t for name in store.datasets("embeddings") if (t := store.get("embeddings", name))]
         same = [t for t in tables if t.meta.stats["encoder_id"] == encoder_id]
-        return cls(store.parts("embeddings", dataset), encoder_id, dim, hash_bytes, same)
+        return cls(store.parts("embeddings", dataset), encoder_id, dim, hash_bytes, same, lock)
 
     def missing(self, needed: pa.Table) -> pa.Table:
         """Return the rows of ``needed`` (sample_id, sha256, uri) to embed: each content once, first id first."""
@@ -99,9 +114,12 @@ class VectorStore:
     def commit(self) -> None:
         """Remove the parts: their vectors are in the stored table now."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.discard()
 
     def discard(self) -> None:
         """Keep the parts: the next run goes on from them."""
+        if self.lock is not None:
+            self.lock.close()
 
     def _connect(self, needed: pa.Table) -> duckdb.DuckDBPyConnection:
         """Open a database with the views ``needed`` and ``vectors``."""
@@ -110,11 +128,11 @@ class VectorStore:
         columns = f"sha256, vector::FLOAT[{self.dim}] AS vector, hash::UTINYINT[{self.hash_bytes}] AS hash"
         selects = []
         for number, table in enumerate(self.tables):
-            db.execute(f"ATTACH {_quote(table.path)} AS t{number} (READ_ONLY)")
+            db.execute(f"ATTACH {quoted(table.path)} AS t{number} (READ_ONLY)")
             selects.append(f"SELECT {columns} FROM t{number}.data")
         parts = sorted(self.folder.glob(f"{self.encoder_id}-*.parquet"))
         if parts:
-            listed = ", ".join(_quote(p) for p in parts)
+            listed = ", ".join(quoted(p) for p in parts)
             selects.append(f"SELECT {columns} FROM read_parquet([{listed}])")
         empty = f"SELECT NULL::VARCHAR AS sha256, NULL::FLOAT[{self.dim}] AS vector, NULL::UTINYINT[{self.hash_bytes}]"
         selects = selects or [f"{empty} AS hash WHERE false"]
@@ -122,5 +140,13 @@ class VectorStore:
         return db
 
 
-def _quote(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def _locked(folder: Path, tell: Callable[[str], object]) -> IO[str]:
+    """Take the lock of a folder of parts; it ends with the process, however that ends."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = folder.with_name(f".{folder.name}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        tell("Another run is embedding this dataset; waiting until it has finished.")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock

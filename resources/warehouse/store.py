@@ -75,6 +75,10 @@ class Warehouse:
         folder = self.root / asset / check_dataset_name(dataset)
         return sorted(file_recipe(p.stem) for p in folder.glob("*.duckdb"))
 
+    def holds(self, dataset: str) -> bool:
+        """Tell whether anything is stored for a dataset."""
+        return any(True for _ in self._files(dataset, ""))
+
     def stage(self, draft: Draft, meta: Meta) -> Staged:
         """Write a draft beside its place; ``commit`` swaps it in.
 
@@ -106,6 +110,7 @@ class Warehouse:
             for asset in (p for p in self.root.iterdir() if p.is_dir()) if self.root.exists() else ():
                 shutil.rmtree(asset / dataset, ignore_errors=True)
                 shutil.rmtree(asset / f"{dataset}.parts", ignore_errors=True)
+                (asset / f".{dataset}.parts.lock").unlink(missing_ok=True)
         return gone
 
     def _files(self, dataset: str, recipe: str) -> Iterator[Path]:
