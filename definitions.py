@@ -3,15 +3,17 @@
 from typing import Any
 
 import dagster as dg
-from assets.dedup_set import dedup_set
-from assets.embeddings import embeddings
-from assets.semantic_dedup_set import semantic_dedup_set
 
 from assets.cluster_complexity import cluster_complexity
 from assets.clusters import clusters
+from assets.comparison import comparison
+from assets.dedup_set import dedup_set
+from assets.embeddings import embeddings
 from assets.jobs import all_jobs
 from assets.pruned_manifest import pruned_manifest
 from assets.raw_dataset import raw_dataset
+from assets.semantic_dedup_set import semantic_dedup_set
+from assets.subset_quality import subset_quality
 from resources.configured import ComputeResource, HomeResource, ProgressResource, WarehouseIOManager
 from sensors.automation import automation_sensor
 from sensors.landing import landing_sensor
@@ -25,6 +27,8 @@ ALL_ASSETS = [
     clusters,
     cluster_complexity,
     pruned_manifest,
+    subset_quality,
+    comparison,
 ]
 
 

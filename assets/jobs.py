@@ -2,12 +2,14 @@
 
 import dagster as dg
 
-from resources.graph import CHAIN, MANIFEST
+from resources.graph import CHAIN, COMPARISON, MANIFEST, QUALITY
 
 land = dg.define_asset_job(
     "land", selection=["raw_dataset"], description="Read what landed; the rest follows by itself."
 )
 chain = dg.define_asset_job("chain", selection=list(CHAIN), description="All stages of a dataset, up to its clusters.")
 manifests = dg.define_asset_job("manifests", selection=[MANIFEST], description="One dataset pruned by one recipe.")
+qualities = dg.define_asset_job("qualities", selection=[QUALITY], description="One manifest beside random of its size.")
+comparisons = dg.define_asset_job("comparisons", selection=[COMPARISON], description="Methods beside random.")
 
-all_jobs = [land, chain, manifests]
+all_jobs = [land, chain, manifests, qualities, comparisons]

@@ -18,7 +18,7 @@ from espalier.prune.reasons import reasons
 from espalier.prune.select import needs, select
 from espalier.recipe import Recipe
 from resources import plots
-from resources.graph import STAGES
+from resources.graph import CHAIN, MANIFEST, STAGES
 from resources.manifests import manifest_folder, write_manifest
 from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
@@ -131,6 +131,6 @@ def _stats(
         "encoder": embeddings.stats["encoder"],
         "encoder_id": embeddings.stats["encoder_id"],
         "fingerprint": tables["raw_dataset"].meta.inputs["listing"],
-        "code": {name: stage.version for name, stage in STAGES.items()},
+        "code": {name: STAGES[name].version for name in (*CHAIN, MANIFEST)},
         "espalier": version("espalier"),
     }

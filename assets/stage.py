@@ -26,6 +26,7 @@ from resources.home import Home
 from resources.landing import LandingZone
 from resources.manifests import StagedFolder
 from resources.options import Options
+from resources.reports import StagedFiles
 from resources.warehouse import Draft, Meta, Table, Warehouse
 
 OWNERS = ["team:espalier"]
@@ -66,7 +67,7 @@ class Outcome:
 
     draft: Draft
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    folders: tuple[StagedFolder, ...] = ()
+    folders: tuple[StagedFolder | StagedFiles, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     cleanup: tuple[Any, ...] = ()
 
@@ -105,7 +106,7 @@ def stage_asset(
             group_name=GROUP,
             kinds=kinds,
             owners=OWNERS,
-            automation_condition=dg.AutomationCondition.eager() if stage.reads else None,
+            automation_condition=dg.AutomationCondition.eager() if stage.reads and not stage.on_demand else None,
             check_specs=[_check_spec(name, c, partitions) for c in checks],
             io_manager_key="warehouse",
             dagster_type=dg.Any,

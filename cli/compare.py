@@ -135,7 +135,9 @@ def _show(summary: dict[str, Any]) -> None:
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, title in enumerate(titles):
         left = place == 0 or title.startswith("beside")
-        shown.add_column(title, justify="left" if left else "right", overflow="fold", no_wrap=place == 0)
+        shown.add_column(
+            title, justify="left" if left else "right", overflow="fold", no_wrap=not title.startswith("beside")
+        )
     pairs = zip(summary["recipes"], lines, strict=True)
     for _, group in groupby(pairs, key=lambda pair: pair[0]["n_kept"]):
         for recipe, line in group:

@@ -9,13 +9,16 @@ from resources.warehouse import Meta
 
 
 class Staleness:
-    """Staleness of one dataset in a home; records are read once."""
+    """Staleness of one dataset in a home; records are read once.
 
-    def __init__(self, home: Home, dataset: str) -> None:
+    ``options`` take the place of the card's.
+    """
+
+    def __init__(self, home: Home, dataset: str, options: Options | None = None) -> None:
         self.store, self.dataset = home.store(), dataset
         zone = LandingZone(home.landing)
         card = zone.card(dataset)
-        self.options = Options.of_card(card)
+        self.options = options or Options.of_card(card)
         self.listing = zone.fingerprint(dataset).fingerprint
         self._metas: dict[str, Meta | None] = {}
 
@@ -23,8 +26,8 @@ class Staleness:
         """Return the chain's stages that must run, each with its reason, in the graph's order."""
         return stale_stages(self._meta, lambda name: self.options.pick(STAGES[name].options), self.listing, up_to)
 
-    def manifest(self, asset: str, recipe: str) -> str | None:
-        """Say why a recipe's partition of ``asset`` must be made again, or None. Assumes a fresh chain."""
+    def manifest(self, asset: str, recipe: str = "") -> str | None:
+        """Say why a partition of ``asset`` below the chain must be made again, or None. Assumes a fresh chain."""
         table = self.store.get(asset, self.dataset, recipe)
         stage = STAGES[asset]
 

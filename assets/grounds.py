@@ -1,0 +1,145 @@
+"""How stored tables become the ground that subsets are measured on: training rows, test rows, and all files.
+
+Who trains and who tests is decided in ``espalier.quality.protocol``; what is measured, in ``espalier.quality``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.embeddings import embed
+from assets.loading import encode_labels, kept_matrix, labels_of, subsets_of
+from assets.stage import Work
+from espalier.errors import EspalierError
+from espalier.hashing import SimHash
+from espalier.prune import Labels
+from espalier.quality import Protocol, train_and_test
+from espalier.quality.ground import Ground
+from espalier.quality.protocol import EVALUATION
+from resources.encoders import load_encoder
+from resources.formats.base import subset_role
+from resources.vectors import VectorStore
+from resources.warehouse import Table
+from resources.warehouse.session import session
+from resources.warehouse.table import array_block
+
+RAW = """
+SELECT r.sample_id, r.subset, r.sha256, r.uri, coalesce(r.labels, []) AS labels,
+  coalesce(s.duplicate_of, d.duplicate_of, r.sample_id) AS original
+FROM raw_dataset r JOIN dedup_set d USING (sample_id)
+LEFT JOIN semantic_dedup_set s ON s.sample_id = coalesce(d.duplicate_of, r.sample_id)
+ORDER BY r.sample_id
+"""
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training samples of a dataset that reach pruning, and the ground that they make.
+
+    Attributes
+    ----------
+    ground : Ground
+    who : Protocol
+        Over the rows of ``embeddings``.
+    inside : ndarray of shape (n_clusters_rows,), bool
+        Which rows of ``clusters`` are training samples.
+    subsets : ndarray of shape (n_train,), str
+    names : tuple of str
+        Label names.
+    """
+
+    ground: Ground
+    who: Protocol
+    inside: np.ndarray
+    subsets: np.ndarray
+    names: tuple[str, ...]
+
+
+def training(work: Work, raw_dataset: Table, embeddings: Table, semantic_dedup_set: Table, clusters: Table) -> Training:
+    """Load the training rows' vectors, labels and clusters, and the test rows beside them.
+
+    Raises
+    ------
+    EspalierError
+        When no training sample reaches pruning.
+    """
+    codes, names = subsets_of(raw_dataset, embeddings)
+    labels: Labels | None = labels_of(raw_dataset, embeddings)
+    labels = labels if labels and labels.names else None
+    reach = semantic_dedup_set.column("kept")
+    roles = np.array([subset_role(name) for name in names])[codes]
+    who = train_and_test(roles, reach, labels, seed=work.options.seed)
+    if not who.train.any():
+        raise EspalierError(
+            f"No training sample of {work.dataset!r} reaches pruning.", "Only test and val are left; add others."
+        )
+    inside = who.train[reach]
+    tested = who.test.any() and labels is not None
+    ground = Ground(
+        kept_matrix(embeddings, "vector", who.train),
+        _take(labels, who.train),
+        clusters.column("cluster")[inside],
+        kept_matrix(embeddings, "vector", who.test) if tested else None,
+        _take(labels, who.test) if tested else None,
+        max_rows=work.options.quality_rows or None,
+    )
+    subsets = np.array(names, dtype=object)[codes[who.train]]
+    return Training(ground, who, inside, subsets, labels.names if labels else ())
+
+
+def all_files(work: Work, tables: Mapping[str, Table], known: Training) -> Ground:
+    """Make the ground of all readable training files, duplicates among them, encoded where they have no vector.
+
+    Copies of what is tested on are left out: they would be trained on. The vectors made here are kept as parts
+    beside the comparison, so that they are made once.
+    """
+    with session(**{name: tables[name] for name in ("raw_dataset", "dedup_set", "semantic_dedup_set")}) as db:
+        rows = db.sql(RAW).to_arrow_table()
+    ids = tables["embeddings"].arrow(["sample_id"])["sample_id"].combine_chunks()
+    tested = ids.filter(pa.array(known.who.test))
+    roles = np.array([subset_role(name) for name in rows["subset"].to_pylist()])
+    trains = np.ones(len(rows), bool) if np.isin(roles, EVALUATION).all() else ~np.isin(roles, EVALUATION)
+    trains &= ~pc.is_in(rows["original"], tested).to_numpy() & ~pc.is_in(rows["sample_id"], tested).to_numpy()
+    have, vectors = _vectors(work, tables["embeddings"], rows.filter(pa.array(trains)))
+    labels = encode_labels(rows["labels"])
+    train_rows = pc.is_in(rows["sample_id"], have).to_numpy()
+    test_rows = pc.is_in(rows["sample_id"], tested).to_numpy()
+    return Ground(
+        vectors,
+        _take(labels, train_rows) if labels.names else None,
+        test_vectors=known.ground.test_vectors,
+        test_labels=_take(labels, test_rows) if known.ground.test_vectors is not None else None,
+        pool=pc.is_in(have, ids.filter(pa.array(known.who.train))).to_numpy(zero_copy_only=False),
+        max_rows=known.ground.max_rows,
+    )
+
+
+def _vectors(work: Work, embeddings: Table, needed: pa.Table) -> tuple[pa.Array, np.ndarray]:
+    """Return the ids (in order) and vectors of the files that can be embedded."""
+    options = work.options
+    encoder = load_encoder(
+        options.encoder, device=options.device, precision=options.precision, cache_dir=work.home.models
+    )
+    if encoder.id != embeddings.meta.stats["encoder_id"]:
+        raise EspalierError(
+            f"The embeddings of {work.dataset!r} were made by another encoder.", f"Run: espalier prune {work.dataset}"
+        )
+    simhash = SimHash()
+    parts = work.store.parts("comparison", work.dataset)
+    store = VectorStore(parts, encoder.id, encoder.dim, simhash.length(encoder.dim) // 8, [embeddings])
+    todo = store.missing(needed)
+    with work.bar("embedding duplicates", len(todo)) as advance:
+        embed(encoder, simhash, store, todo, work.threads, advance)
+    batches = list(store.merged(needed))
+    return (
+        pa.chunked_array([b.column("sample_id") for b in batches], pa.string()).combine_chunks(),
+        np.concatenate([array_block(b.column("vector")) for b in batches]),
+    )
+
+
+def _take(labels: Labels | None, mask: np.ndarray) -> Any:
+    return None if labels is None else labels.take(np.flatnonzero(mask))
