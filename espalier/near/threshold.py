@@ -13,7 +13,7 @@ import numpy as np
 DEFAULT_THRESHOLD = 0.66
 HIGHEST_AUTO = 0.97
 DEVIATIONS = 4.8
-SAMPLE_PAIRS = 40_000
+SAMPLE_PAIRS = 20_000
 
 
 def auto_threshold(features: np.ndarray, *, rng: np.random.Generator) -> float:

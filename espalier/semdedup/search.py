@@ -8,7 +8,7 @@ cluster, so that splitting costs time, never pairs. Not here: clustering, rankin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +17,7 @@ from espalier.cluster.rows import as_unit_rows, exact_dots
 from espalier.errors import EspalierError, UsageError
 from espalier.pairs import Pairs
 
-TILE = 1024
+TILE = 2048  # rows and columns of a tile: 16 MiB; smaller ones leave BLAS threads waiting
 MEMORY = 1 << 30
 NOISE = 1e-5  # float32 products of unit rows by BLAS are off by less
 _EXACT_ROWS = 4096
@@ -59,6 +59,7 @@ class _Walk:
     found: list[Pairs]
     held: int = 0
     comparisons: int = 0
+    buffer: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.float32))
 
     def compare(self, rows: np.ndarray, others: np.ndarray | None = None) -> Iterator[Pairs]:
         """Yield pairs above the floor among ``rows``, or between ``rows`` and ``others``, tile by tile."""
@@ -83,7 +84,7 @@ class _Walk:
         for top in range(0, len(left), TILE):
             rows = left[top : top + TILE]
             for start in range(top if same else 0, len(right), TILE):
-                tile = rows @ right[start : start + TILE].T
+                tile = self._product(rows, right[start : start + TILE])
                 self.comparisons += tile.size
                 if same and start == top:
                     np.fill_diagonal(tile, -2)
@@ -93,6 +94,13 @@ class _Walk:
                 if same and start == top:
                     a, b = a[a < b], b[a < b]
                 yield from self._exact(rows, right[start : start + TILE], a, b, top, start)
+
+    def _product(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Multiply into one buffer for all tiles: fresh pages for each would cost a sixth of the time."""
+        size = len(rows) * len(columns)
+        if self.buffer.size < size:
+            self.buffer = np.empty(size, dtype=np.float32)
+        return np.matmul(rows, columns.T, out=self.buffer[:size].reshape(len(rows), len(columns)))
 
     def _exact(
         self, rows: np.ndarray, columns: np.ndarray, a: np.ndarray, b: np.ndarray, top: int, start: int
