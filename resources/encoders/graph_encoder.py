@@ -38,12 +38,15 @@ class Engine:
         Where OpenVINO keeps compiled graphs.
     threads : int, optional
         Bound on inference threads; by default all cores. Never changes a vector at f32.
+    max_pixels : int, optional
+        Larger images are refused; see ``resources.images``.
     """
 
     device: str = "CPU"
     precision: str = "f32"
     cache_dir: Path | None = None
     threads: int | None = None
+    max_pixels: int | None = None
 
     def compile(self, model: "openvino.Model", hint: str = "THROUGHPUT") -> "openvino.CompiledModel":
         """Compile a graph for throughput, or for ``LATENCY``."""
@@ -146,8 +149,15 @@ class GraphEncoder:
         progress: Callable[[int], None] | None = None,
     ) -> Iterator[EncodedBatch]:
         """Encode ``(row, uri)`` items; see ``resources.encoders.base.Encoder.encode_images``."""
-        compiled = self.compiled()
-        yield from encode(compiled, self.graph.geometry, items, read, threads=threads, progress=progress)
+        yield from encode(
+            self.compiled(),
+            self.graph.geometry,
+            items,
+            read,
+            threads=threads,
+            progress=progress,
+            max_pixels=self.engine.max_pixels,
+        )
 
     def encode_text(self, texts: list[str]) -> np.ndarray:
         """Encode texts to (n, d) float32 unit rows.

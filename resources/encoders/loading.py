@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from espalier.errors import EspalierError, UsageError
+from espalier.errors import UsageError
 from resources.encoders import builtin, ngrams
+from resources.encoders.fetch import fetch
+from resources.encoders.folder import Folder, read_folder
 from resources.encoders.graph_encoder import PRECISIONS, Engine, GraphEncoder
 from resources.encoders.model import ImageGraph, digest, image_graph, read_model
 from resources.encoders.spec import EncoderSpec
+from resources.encoders.text import text_length, text_tower
+from resources.encoders.tokens import read_tokens
 
 REDUCED_BATCH = 8
 """Images an inference at bf16 and f16, where one at a time is not the fastest."""
@@ -26,6 +30,7 @@ def load_encoder(
     precision: str = "f32",
     cache_dir: Path | str | None = None,
     inference_threads: int | None = None,
+    max_pixels: int | None = None,
 ) -> GraphEncoder:
     """Load an encoder; its graph is compiled when it is first used.
 
@@ -38,9 +43,11 @@ def load_encoder(
     precision : {"f32", "bf16", "f16"}, default="f32"
         f32 gives the same bits whatever the number of threads.
     cache_dir : Path, optional
-        Where OpenVINO keeps compiled graphs.
+        Where downloaded models go, and OpenVINO keeps compiled graphs; without it they are not kept.
     inference_threads : int, optional
         Bound on inference threads; by default all cores.
+    max_pixels : int, optional
+        Larger images are refused; see ``resources.images``.
 
     Raises
     ------
@@ -53,15 +60,26 @@ def load_encoder(
     if precision not in PRECISIONS:
         raise UsageError(f"{precision!r} is no precision.", f"Use one of {', '.join(PRECISIONS)}.")
     cache = Path(cache_dir) if cache_dir is not None else None
-    engine = Engine(device, precision, cache, inference_threads)
+    engine = Engine(device, precision, cache, inference_threads, max_pixels)
     if spec.model == "builtin":
         return _builtin(engine)
-    path = Path(spec.model).expanduser()
+    path = fetch(spec, cache)
+    default_batch = 1 if precision == "f32" else REDUCED_BATCH
     if path.is_dir():
-        raise EspalierError(f"{path} is a folder.", "Give the path of a model file in it.")
-    model = read_model(path)
-    graph = image_graph(model, spec.options, str(path), 1 if precision == "f32" else REDUCED_BATCH)
-    return GraphEncoder(str(path), digest(path), graph, engine)
+        return _from_folder(read_folder(path), spec, engine, default_batch)
+    graph = image_graph(read_model(path), spec.options, str(path), default_batch)
+    return GraphEncoder(spec.model, digest(path), graph, engine)
+
+
+def _from_folder(folder: Folder, spec: EncoderSpec, engine: Engine, default_batch: int) -> GraphEncoder:
+    options = spec.options.over(folder.options)
+    graph = image_graph(read_model(folder.image), options, str(folder.image), default_batch)
+    text = None
+    if folder.text is not None:
+        tower = read_model(folder.text)  # read anew: cutting changes a graph
+        tokens = read_tokens(folder.root, text_length(tower))
+        text = text_tower(tower, tokens, engine, folder.content(folder.text), graph.dim, str(folder.text))
+    return GraphEncoder(spec.model, digest(folder.image), graph, engine, text)
 
 
 class _Ngrams:

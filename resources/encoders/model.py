@@ -6,7 +6,7 @@ outputs, and the graph surgery. Not here: folders of models with their own setti
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DEFAULT_SIDE, CROP_SHARE = 224, 0.875
 EMBEDDING_NAMES = ("image_embeds", "image_embedding", "image_features", "embedding", "embeddings", "pooler_output")
 MAX_BATCH = 64
+_QUANTISING = {"FakeQuantize", "FakeConvert"}
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,12 @@ def image_graph(model: "openvino.Model", options: Options, name: str, default_ba
     """
     source = _image_input(model, name)
     layout = options.layout or _layout(source, name)
-    height, width = _size(source, layout, options.crop, name)
+    stretched = options.resize if options.resize and len(options.resize) == 2 else None
+    height, width = _size(source, layout, options.crop or stretched, name)
     batch = options.batch or default_batch
     if batch > MAX_BATCH:
         raise UsageError(f"batch={batch} is too many images an inference.", f"Use at most {MAX_BATCH}.")
-    model, output = _cut(source, _embedding(model, options.output, name), name)
+    model, output = _cut(source, embedding_output(model, EMBEDDING_NAMES, options.output, name), name)
     shape = [batch, 3, height, width] if layout == "NCHW" else [batch, height, width, 3]
     try:
         model.reshape({model.input(0): shape})
@@ -122,7 +124,8 @@ def image_graph(model: "openvino.Model", options: Options, name: str, default_ba
     mean, std, rescale = _values(options)
     _append_pooling(model, options.pool, name)
     ready = _prepend(model, layout, options.color or "RGB", mean, std, rescale)
-    geometry = _geometry(options, height, width)
+    exact = any(node.get_type_name() in _QUANTISING for node in ready.get_ops())
+    geometry = replace(_geometry(options, height, width), exact=exact)
     facts = {
         "input": source.get_any_name(),
         "output": output,
@@ -173,12 +176,18 @@ def _size(source: Any, layout: str, crop: tuple[int, ...] | None, name: str) -> 
     return sides[0], sides[1]
 
 
-def _embedding(model: "openvino.Model", wanted: str | None, name: str) -> Any:
-    """Return the output that is the embedding: by its name, the only one, or one with a telling name."""
+def embedding_output(model: "openvino.Model", known: tuple[str, ...], wanted: str | None, name: str) -> Any:
+    """Return the output that is the embedding: the one that is wanted, one with a known name, or the only one.
+
+    Raises
+    ------
+    UsageError
+        When none or several could be meant; lists them.
+    """
     outputs = {label: port for port in model.outputs for label in (port.get_names() or {_label(port)})}
     if wanted is not None and wanted in outputs:
         return outputs[wanted]
-    telling = [label for label in EMBEDDING_NAMES if label in outputs]
+    telling = [label for label in known if label in outputs]
     if wanted is None and (len(model.outputs) == 1 or telling):
         return outputs[telling[0]] if telling else model.outputs[0]
     listed = ", ".join(f"{_label(port)} {port.get_partial_shape()}" for port in model.outputs)

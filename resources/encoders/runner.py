@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ def encode(
     *,
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
+    max_pixels: int | None = None,
 ) -> Iterator[EncodedBatch]:
     """Encode ``(row, uri)`` items; see ``resources.encoders.base.Encoder.encode_images``.
 
@@ -61,10 +63,11 @@ def encode(
     """
     threads = threads or cores()
     requests = _Requests(compiled)
+    decode = partial(_decode, geometry, read, max_pixels)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     blocks = deque([_Block(requests.dim)])
     try:
-        for rows, pictures in _decoded(pool, geometry, items, read, ahead=2 * threads + 2):
+        for rows, pictures in _decoded(pool, decode, items, ahead=2 * threads + 2):
             for row, picture in zip(rows, pictures, strict=True):
                 _take(blocks[-1], row, picture, requests)
             if len(blocks[-1].rows) == BLOCK:
@@ -97,9 +100,8 @@ def _given(block: "_Block", progress: Callable[[int], None] | None) -> EncodedBa
 
 def _decoded(
     pool: ThreadPoolExecutor,
-    geometry: Geometry,
+    decode: Callable[[list[str]], _Decoded],
     items: Iterable[tuple[int, str]],
-    read: Callable[[str], bytes],
     ahead: int,
 ) -> Iterator[tuple[list[int], _Decoded]]:
     """Decode chunks of items in the pool, ``ahead`` chunks at most, and give them in order."""
@@ -110,7 +112,7 @@ def _decoded(
             chunk = list(islice(source, _CHUNK))
             if not chunk:
                 break
-            future = pool.submit(_decode, geometry, [uri for _, uri in chunk], read)
+            future = pool.submit(decode, [uri for _, uri in chunk])
             waiting.append(([row for row, _ in chunk], future))
         if not waiting:
             return
@@ -118,7 +120,7 @@ def _decoded(
         yield rows, future.result()
 
 
-def _decode(geometry: Geometry, uris: list[str], read: Callable[[str], bytes]) -> _Decoded:
+def _decode(geometry: Geometry, read: Callable[[str], bytes], max_pixels: int | None, uris: list[str]) -> _Decoded:
     """Read and decode; a file that cannot be is its reason."""
     out: _Decoded = []
     for uri in uris:
@@ -128,7 +130,7 @@ def _decode(geometry: Geometry, uris: list[str], read: Callable[[str], bytes]) -
             out.append(f"cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}")
             continue
         try:
-            out.append(geometry.pixels(data))
+            out.append(geometry.pixels(data, max_pixels))
         except UnreadableImage as error:
             out.append(str(error))
     return out
