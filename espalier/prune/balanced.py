@@ -1,7 +1,8 @@
 """``balanced``: the same number of every label (or a given mix), spread over the clusters inside each.
 
-Whence: even class quotas with ``min(share, size)`` and the rest shared out again, the strong baseline of
-DataEval's ``class_balanced`` policy and of DRoP (arXiv 2404.05579); inside a class, proportional over clusters.
+Whence: class quotas with a random draw inside, which DRoP (arXiv 2404.05579) shows to be a strong baseline.
+Differs: the quotas are even, or a given mix, and not made of validation errors, as no model is at hand; the draw
+inside a class is in proportion over its clusters.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import numpy as np
 from espalier.prune.base import Features, Method, Selection
 from espalier.prune.checks import check_range
 from espalier.prune.ranking import keep_first, label_groups, rank_in_groups
+from espalier.quota import SNAP
 
 if TYPE_CHECKING:
     from espalier.recipe import Scope
@@ -94,4 +95,4 @@ def even_floor(size: np.ndarray, target: int, ratio: float) -> np.ndarray:
     ndarray of shape (n_groups,), int64, whose sum is at most ``target``
     """
     groups = max(1, int((size > 0).sum()))
-    return np.minimum(size, int(ratio * target / groups))
+    return np.minimum(size, int(ratio * target / groups + SNAP))

@@ -113,12 +113,13 @@ def _inside(recipe: Recipe, n: int, subset_names: np.ndarray | None) -> np.ndarr
         return np.ones(n, bool)
     if subset_names is None:
         raise EspalierError("The recipe names subsets, but this dataset has none.", "Leave subsets out.")
-    inside = np.isin(subset_names, wanted)
-    known = np.unique(subset_names)
-    unknown = sorted(set(wanted) - set(known.tolist()))
-    if unknown:
-        names = ", ".join(name or "(no name)" for name in known.tolist())
-        raise UsageError(f"There is no subset {unknown[0]!r} in this dataset.", f"Its subsets are: {names}.")
+    inside = np.zeros(n, bool)
+    for subset in wanted:
+        here = subset_names == subset
+        if not here.any():
+            names = ", ".join(name or "(no name)" for name in np.unique(subset_names).tolist())
+            raise UsageError(f"There is no subset {subset!r} in this dataset.", f"Its subsets are: {names}.")
+        inside |= here
     return inside
 
 

@@ -100,6 +100,19 @@ def test_easy_at_a_quota_of_nought_keeps_none() -> None:
     assert per_cluster(selection) == [1, 0]
 
 
+def test_density_is_exact_and_within_bounds_for_five_hundred_clusters() -> None:
+    """effective_pruning rounds after its quadratic program: 93 % of such cases miss the sum, by up to 145."""
+    for case in range(40):
+        draw = rng(f"case {case}")
+        sizes = np.ceil(draw.pareto(1.2, 500) * 5 + 0.1).astype(int).tolist()
+        features = sized(sizes, complexity=(draw.random(500) * 0.4).tolist())
+        target = int(draw.integers(1, features.n))
+        chosen = Density(temperature=float(draw.choice([0.02, 0.1, 0.5])))(features, target=target, rng=rng())
+        assert chosen.kept.sum() == target
+        assert (chosen.quota <= sizes).all()
+        assert (chosen.quota >= (1 if target >= 500 else 0)).all()
+
+
 def test_density_keeps_one_of_every_singleton_where_the_target_allows() -> None:
     """effective_pruning's lower bound is size - 1, so four singletons at a target of 2 give 0."""
     assert Density()(sized([1, 1, 1, 1]), target=2, rng=rng()).kept.sum() == 2
