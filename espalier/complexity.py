@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espalier.cluster.assign import NEAR_TIE
 from espalier.cluster.rows import as_unit_rows, cosine_distance, exact_dots
+from espalier.cluster.search import NEAR_TIE
 from espalier.errors import EspalierError
 
 BLOCK_CELLS = 8_000_000  # cosines held at a time, 32 MiB

@@ -60,9 +60,7 @@ def largest_remainder(
     return _whole(shares, target, low, high)
 
 
-def projected(
-    desired: ArrayLike, target: int, lower: ArrayLike = 0, upper: ArrayLike | None = None
-) -> np.ndarray:
+def projected(desired: ArrayLike, target: int, lower: ArrayLike = 0, upper: ArrayLike | None = None) -> np.ndarray:
     """Round the point nearest to ``desired`` among those within bounds that sum to ``target``.
 
     The nearest point in the Euclidean sense is ``clip(desired + t, lower, upper)`` for the ``t`` at which it
@@ -159,18 +157,14 @@ def _bounds(k: int, target: int, lower: ArrayLike, upper: ArrayLike | None) -> t
     """Bounds as int64 rows of length k, after checking that they admit the target."""
     low = np.broadcast_to(np.asarray(lower), (k,))
     high = np.broadcast_to(np.asarray(target if upper is None else upper), (k,))
-    if not (
-        np.equal(low, np.rint(low)).all() and np.equal(high, np.rint(high)).all() and target == int(target)
-    ):
+    if not (np.equal(low, np.rint(low)).all() and np.equal(high, np.rint(high)).all() and target == int(target)):
         raise EspalierError("The target and the bounds of a quota must be whole numbers.")
     low, high = low.astype(np.int64), high.astype(np.int64)
     if (low < 0).any():
         raise EspalierError(f"Quota {int(np.argmax(low < 0))} has a lower bound below 0.")
     if (low > high).any():
         where = int(np.argmax(low > high))
-        raise EspalierError(
-            f"Quota {where} has lower bound {low[where]} above its upper bound {high[where]}."
-        )
+        raise EspalierError(f"Quota {where} has lower bound {low[where]} above its upper bound {high[where]}.")
     if not low.sum() <= target <= high.sum():
         raise EspalierError(
             f"A total of {target} is out of reach: the bounds allow {low.sum()} to {high.sum()}.",
@@ -179,38 +173,36 @@ def _bounds(k: int, target: int, lower: ArrayLike, upper: ArrayLike | None) -> t
     return low, high
 
 
-def _root(
-    base: np.ndarray, slope: np.ndarray, target: float, lower: np.ndarray, upper: np.ndarray
-) -> np.ndarray:
+def _root(base: np.ndarray, slope: np.ndarray, target: float, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """Return ``clip(base + t * slope, lower, upper)`` at the ``t`` where it sums to ``target``, (k,) float64.
 
     The sum is piecewise linear in t with a breakpoint wherever a term meets a bound. Binary search over the
     sorted breakpoints finds the piece; there the free terms give t in closed form.
     """
     line = slope > 0
+    x = np.clip(base, lower, upper).astype(np.float64)
+    if not line.any():
+        return x
+    start, rise, low, high = base[line], slope[line], lower[line], upper[line]
+    wanted = target - x[~line].sum()
     with np.errstate(over="ignore"):
-        enter = (lower[line] - base[line]) / slope[line]
-        leave = (upper[line] - base[line]) / slope[line]
+        enter, leave = (low - start) / rise, (high - start) / rise
     breaks = np.sort(np.concatenate([enter, leave]))
-    fixed = np.clip(base, lower, upper)
 
     def at(t: float) -> np.ndarray:
-        x = fixed.copy()
-        x[line] = np.clip(base[line] + t * slope[line], lower[line], upper[line])
-        return x
+        return np.clip(start + t * rise, low, high)
 
-    low, high = 0, len(breaks) - 1
-    if high < 0:
-        return fixed
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if at(breaks[middle]).sum() <= target else (low, middle)
-    x = at(breaks[low])
-    free = np.flatnonzero(line)[(enter <= breaks[low]) & (leave >= breaks[high]) & (leave > enter)]
-    missing = target - x.sum()
-    if len(free) and missing > 0:
-        x[free] += missing * (slope[free] / slope[free].sum())
-    return np.clip(x, lower, upper)
+    left, right = 0, len(breaks) - 1
+    while right - left > 1:
+        middle = (left + right) // 2
+        left, right = (middle, right) if at(breaks[middle]).sum() <= wanted else (left, middle)
+    on_line = at(breaks[left])
+    free = (enter <= breaks[left]) & (leave >= breaks[right]) & (leave > enter)
+    missing = wanted - on_line.sum()
+    if missing > 0 and free.any():
+        on_line[free] += missing * (rise[free] / rise[free].sum())
+    x[line] = np.clip(on_line, low, high)
+    return x
 
 
 def _whole(shares: np.ndarray, target: int, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
@@ -220,9 +212,18 @@ def _whole(shares: np.ndarray, target: int, lower: np.ndarray, upper: np.ndarray
     quota = np.floor(shares).astype(np.int64)
     remainder = shares - quota
     while (missing := int(target - quota.sum())) != 0:
+        step = 1 if missing > 0 else -1
         room = np.flatnonzero(quota < upper if missing > 0 else quota > lower)
-        order = room[np.argsort(-remainder[room] if missing > 0 else remainder[room], kind="stable")]
-        quota[order[: abs(missing)]] += np.sign(missing)
+        quota[room[_greatest(step * remainder[room], abs(missing))]] += step
     assert quota.sum() == target
     assert ((lower <= quota) & (quota <= upper)).all()
     return quota
+
+
+def _greatest(values: np.ndarray, count: int) -> np.ndarray:
+    """Find the ``count`` greatest values (all when fewer), the lower index first where they are equal."""
+    if count >= len(values):
+        return np.arange(len(values))
+    edge = np.partition(values, len(values) - count)[len(values) - count]
+    above = np.flatnonzero(values > edge)
+    return np.concatenate([above, np.flatnonzero(values == edge)[: count - len(above)]])

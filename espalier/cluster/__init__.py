@@ -6,9 +6,9 @@ package.
 
 from __future__ import annotations
 
-from espalier.cluster.assign import assign
 from espalier.cluster.auto_k import auto_k
 from espalier.cluster.kmeans import fit_kmeans
+from espalier.cluster.search import assign
 from espalier.cluster.types import KMeansResult
 
 __all__ = ["KMeansResult", "assign", "auto_k", "fit_kmeans"]

@@ -1,6 +1,6 @@
 """Spherical k-means: the public entry, which joins start, rounds and the final exact assignment.
 
-Not here: the rounds (lloyd.py), the starts (seeding.py), the search (assign.py), the choice of k (auto_k.py).
+Not here: the rounds (lloyd.py), the starts (seeding.py), the search (search.py), the choice of k (auto_k.py).
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from espalier.cluster.assign import NEAR_TIE, nearest
 from espalier.cluster.lloyd import Lloyd
 from espalier.cluster.repair import fill_empty
 from espalier.cluster.rows import as_unit_rows, cosine_distance, own_cosine, row_cosine
+from espalier.cluster.search import NEAR_TIE, nearest
 from espalier.cluster.starts import batched_start, drawn_start, sample_rows
 from espalier.cluster.types import KMeansResult
 from espalier.errors import EspalierError

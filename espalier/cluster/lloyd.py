@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from espalier.cluster.assign import NEAR_TIE, Nearest, nearest
 from espalier.cluster.repair import fill_empty
 from espalier.cluster.rows import row_cosine
+from espalier.cluster.search import NEAR_TIE, Nearest, nearest
 from espalier.cluster.sums import ClusterSums
 
 OUTRIGHT = 0.1  # at most this share of the centroids is compared with every row each round

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from espalier.cluster.assign import Nearest, best_two, nearest, settle_near_ties
+from espalier.cluster.search import Nearest, best_two, nearest, settle_near_ties
 
 STRETCH = 64
 BLOCK = 16384

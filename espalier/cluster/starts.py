@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from espalier.cluster.assign import nearest
 from espalier.cluster.batches import draw_in_batches
 from espalier.cluster.lloyd import Lloyd
 from espalier.cluster.pruned import STRETCH, nearest_pruned
 from espalier.cluster.rows import row_cosine
+from espalier.cluster.search import nearest
 from espalier.cluster.seeding import fixed_point, kmeans_plusplus
 from espalier.cluster.sums import ClusterSums
 from espalier.cluster.swaps import improve
