@@ -1,6 +1,5 @@
 """Formats that Datumaro imports: found out from the files, labels and captions carried, pickles and escapes refused."""
 
-import importlib.util
 import json
 import pickle
 
@@ -15,8 +14,6 @@ from resources.cards import Card
 from resources.formats.datumaro_reader import _picture
 from resources.formats.detect import general, known_formats, open_reader
 from resources.scan import scan
-
-needs_datumaro = pytest.mark.skipif(importlib.util.find_spec("datumaro") is None, reason="datumaro is not installed")
 
 
 def picture(path, seed=0):
@@ -64,7 +61,6 @@ def test_of_a_format_and_its_special_cases_the_general_one_is_taken():
     assert general(["kitti", "yolo"]) == ["kitti", "yolo"]
 
 
-@needs_datumaro
 def test_coco_gives_the_classes_of_each_picture_once_in_their_order(tmp_path):
     reader, samples = read(coco(tmp_path))
     assert reader.format == "coco_instances"
@@ -76,14 +72,12 @@ def test_coco_gives_the_classes_of_each_picture_once_in_their_order(tmp_path):
     assert samples[0].uri == str(tmp_path / "images/train/a.png")
 
 
-@needs_datumaro
 def test_captions_are_joined_in_their_order(tmp_path):
     reader, samples = read(coco(tmp_path, "captions"))
     assert reader.format == "coco_captions"
     assert [s.caption for s in samples] == ["eins — 一\ntwo", None]
 
 
-@needs_datumaro
 def test_ids_that_two_subsets_share_get_their_subset(tmp_path):
     reader, samples = read(yolo(tmp_path))
     assert reader.format == "yolo"
@@ -95,7 +89,6 @@ def test_ids_that_two_subsets_share_get_their_subset(tmp_path):
     assert [(row["width"], row["height"], row["error"]) for row in rows] == [(30, 20, None)] * 2
 
 
-@needs_datumaro
 def test_voc_stands_for_its_special_cases(tmp_path):
     picture(tmp_path / "JPEGImages/x.jpg")
     (tmp_path / "ImageSets/Main").mkdir(parents=True)
@@ -110,7 +103,6 @@ def test_voc_stands_for_its_special_cases(tmp_path):
     assert [(s.sample_id, s.labels) for s in samples] == [("x", ("cat",))]
 
 
-@needs_datumaro
 def test_a_stray_file_beside_pictures_leaves_an_image_folder(tmp_path):
     picture(tmp_path / "cat/1.png")
     picture(tmp_path / "dog/1.png")
@@ -120,7 +112,6 @@ def test_a_stray_file_beside_pictures_leaves_an_image_folder(tmp_path):
     assert [s.labels for s in samples] == [("cat",), ("dog",)]
 
 
-@needs_datumaro
 def test_a_picture_outside_the_folder_is_refused(tmp_path):
     picture(tmp_path / "secret.png")
     coco(tmp_path / "set", names=("a.png", "b.png", "../../../secret.png"))
@@ -140,7 +131,6 @@ def test_a_picture_outside_the_folder_is_refused(tmp_path):
     assert _picture(Media.from_file(path=f"{root}/images/train/a.png"), root) == (f"{root}/images/train/a.png", None)
 
 
-@needs_datumaro
 def test_a_pickle_is_not_loaded_without_trust(tmp_path):
     class Loaded:
         def __reduce__(self):
@@ -165,7 +155,6 @@ def test_a_pickle_is_not_loaded_without_trust(tmp_path):
     assert not (tmp_path / "pwned").exists()
 
 
-@needs_datumaro
 def test_a_broken_annotation_file_is_said_in_one_line(tmp_path):
     coco(tmp_path)
     (tmp_path / "annotations/instances_train.json").write_text('{"images": [')
@@ -174,13 +163,11 @@ def test_a_broken_annotation_file_is_said_in_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@needs_datumaro
 def test_every_importer_of_datumaro_is_a_known_format():
     assert {"coco", "voc", "yolo", "cvat", "open_images", "webdataset", "parquet"} <= set(known_formats())
     assert len(known_formats()) > 85
 
 
-@needs_datumaro
 def test_the_order_does_not_depend_on_the_importer(tmp_path):
     names = tuple(f"{n}.png" for n in (5, 10, 1, 3))
     _, samples = read(coco(tmp_path, names=names))
