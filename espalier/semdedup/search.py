@@ -1,8 +1,9 @@
 """All similar pairs inside the clusters, and on demand across the borders of neighbouring clusters.
 
-The upper triangle of each cluster's similarity matrix is walked in tiles; the whole matrix never exists. A cluster
-whose vectors exceed the memory budget is walked in pieces, and every piece is compared with every other piece of its
-cluster, so that splitting costs time, never pairs. Not here: clustering, ranking, verdicts.
+The upper triangle of each cluster's similarity matrix is walked in tiles; the whole matrix never exists, and only the
+rows of one tile are held at a time. So a cluster bigger than a tile is split, and every part is compared with every
+other part of its cluster: splitting loses no pair. A bound (``screen``) rules most tiles out at a quarter of the
+arithmetic. Not here: clustering, ranking, verdicts.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import numpy as np
 from espalier.cluster.rows import as_unit_rows, exact_dots
 from espalier.errors import EspalierError, UsageError
 from espalier.pairs import Pairs
+from espalier.semdedup.screen import Screen, gather, make_screen
 
 TILE = 2048  # rows and columns of a tile: 16 MiB; smaller ones leave BLAS threads waiting
 MEMORY = 1 << 30
 NOISE = 1e-5  # float32 products of unit rows by BLAS are off by less
 _EXACT_ROWS = 4096
+_FEW = 500  # with fewer candidates than one in so many, pair by pair is faster than the whole tile
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ class SimilarPairs:
     floor : float
         Pairs are complete above this cosine, so ``eps`` up to ``1 - floor`` can be resolved.
     comparisons : int
-        Inner products computed.
+        Pairs of rows looked at.
     split : int
-        Clusters that were walked in pieces.
+        Clusters that were walked in several parts.
     """
 
     pairs: Pairs
@@ -50,11 +53,11 @@ class SimilarPairs:
 
 @dataclass
 class _Walk:
-    """The work in progress: vectors, floor, limits and what was found."""
+    """The work in progress: vectors, their screen, floor, limits and what was found."""
 
     vectors: np.ndarray
+    screen: Screen
     floor: float
-    piece: int
     most_pairs: int
     found: list[Pairs]
     held: int = 0
@@ -63,37 +66,35 @@ class _Walk:
 
     def compare(self, rows: np.ndarray, others: np.ndarray | None = None) -> Iterator[Pairs]:
         """Yield pairs above the floor among ``rows``, or between ``rows`` and ``others``, tile by tile."""
-        own = others is None
         columns = rows if others is None else others
-        for first in range(0, len(rows), self.piece):
-            left = self._gather(rows[first : first + self.piece])
-            for second in range(first if own else 0, len(columns), self.piece):
-                same = own and second == first
-                right = left if same else self._gather(columns[second : second + self.piece])
-                for a, b, similarity in self._tiles(left, right, same):
-                    yield Pairs(rows[a + first], columns[b + second], similarity)
+        for top in range(0, len(rows), TILE):
+            above = rows[top : top + TILE]
+            left = self.screen.of(above)
+            for start in range(top if others is None else 0, len(columns), TILE):
+                same = others is None and start == top
+                beside = columns[start : start + TILE]
+                right = left if same else self.screen.of(beside)
+                yield from self._exact(*self._candidates(above, beside, left, right, same))
 
-    def _gather(self, rows: np.ndarray) -> np.ndarray:
-        if rows[-1] - rows[0] == len(rows) - 1:  # ascending without gaps: a view
-            return self.vectors[rows[0] : rows[-1] + 1]
-        return self.vectors[rows]
-
-    def _tiles(
-        self, left: np.ndarray, right: np.ndarray, same: bool
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        for top in range(0, len(left), TILE):
-            rows = left[top : top + TILE]
-            for start in range(top if same else 0, len(right), TILE):
-                tile = self._product(rows, right[start : start + TILE])
-                self.comparisons += tile.size
-                if same and start == top:
-                    np.fill_diagonal(tile, -2)
-                if tile.max() <= self.floor - NOISE:
-                    continue
-                a, b = np.divmod(np.flatnonzero(tile > self.floor - NOISE), tile.shape[1])
-                if same and start == top:
-                    a, b = a[a < b], b[a < b]
-                yield from self._exact(rows, right[start : start + TILE], a, b, top, start)
+    def _candidates(
+        self, above: np.ndarray, beside: np.ndarray, left: np.ndarray, right: np.ndarray, same: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of one tile whose cosine may exceed the floor, as rows (i, j)."""
+        tile = self._product(left, right)
+        self.comparisons += tile.size
+        low = self.floor - NOISE
+        if same:
+            np.fill_diagonal(tile, -2)
+        if tile.max() <= low:
+            return above[:0], beside[:0]
+        places = np.flatnonzero(tile > low)
+        if self.screen.projects and len(places) > tile.size // _FEW:
+            tile = self._product(gather(self.vectors, above), gather(self.vectors, beside))
+            places = np.flatnonzero(tile > low)
+        a, b = np.divmod(places, tile.shape[1])
+        if same:
+            a, b = a[a < b], b[a < b]
+        return above[a], beside[b]
 
     def _product(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Multiply into one buffer for all tiles: fresh pages for each would cost a sixth of the time."""
@@ -102,15 +103,13 @@ class _Walk:
             self.buffer = np.empty(size, dtype=np.float32)
         return np.matmul(rows, columns.T, out=self.buffer[:size].reshape(len(rows), len(columns)))
 
-    def _exact(
-        self, rows: np.ndarray, columns: np.ndarray, a: np.ndarray, b: np.ndarray, top: int, start: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _exact(self, i: np.ndarray, j: np.ndarray) -> Iterator[Pairs]:
         """Replace BLAS's noisy numbers by exact ones: the verdict must not depend on tiles and threads."""
-        for begin in range(0, len(a), _EXACT_ROWS):
-            i, j = a[begin : begin + _EXACT_ROWS], b[begin : begin + _EXACT_ROWS]
-            similarity = np.minimum(exact_dots(rows[i], columns[j]), 1.0).astype(np.float32)
-            over = similarity > np.float32(self.floor)
-            yield i[over] + top, j[over] + start, similarity[over]
+        for start in range(0, len(i), _EXACT_ROWS):
+            left, right = i[start : start + _EXACT_ROWS], j[start : start + _EXACT_ROWS]
+            cosine = np.minimum(exact_dots(self.vectors[left], self.vectors[right]), 1.0).astype(np.float32)
+            over = cosine > np.float32(self.floor)
+            yield Pairs(left[over], right[over], cosine[over])
 
     def keep(self, pairs: Pairs) -> None:
         """Store pairs, in the order i < j."""
@@ -151,7 +150,7 @@ def similar_pairs(
         Clusters that each row is compared with: its own and the ``n_probe - 1`` others whose centroids are nearest
         to it. A pair across a border is found when either row is near the other's cluster in this sense.
     memory : int, default 1 GiB
-        Bytes for work and pairs, beside ``vectors``: a quarter for gathered vectors, half for pairs.
+        Bytes for work and pairs, beside ``vectors``: a quarter for projected vectors, half for pairs.
     progress : callable, optional
         Called with numbers of rows that add up to n.
 
@@ -169,9 +168,9 @@ def similar_pairs(
     _check(floor, n_probe, centroids, len(vectors), len(assignment))
     rows = as_unit_rows(vectors)
     n = len(rows)
-    piece = max(TILE, memory // 8 // (4 * rows.shape[1]) // TILE * TILE)
-    walk = _Walk(rows, float(floor), piece, memory // 2 // _PAIR_BYTES, [])
     order, bounds = _members(assignment)
+    screen = make_screen(rows, order, bounds, float(floor), memory // 4)
+    walk = _Walk(rows, screen, float(floor), memory // 2 // _PAIR_BYTES, [])
     probing = None if n_probe == 1 or centroids is None else _Probing(rows, assignment, centroids, n_probe)
     for start, stop in pairwise(bounds):
         members = order[start:stop]
@@ -185,7 +184,7 @@ def similar_pairs(
                     walk.keep(probing.once(pairs))
         if progress is not None:
             progress(len(members))
-    split = int((np.diff(bounds) > piece).sum())
+    split = int((np.diff(bounds) > TILE).sum())
     return SimilarPairs(Pairs.concatenate(walk.found).sorted(), n, float(floor), walk.comparisons, split)
 
 

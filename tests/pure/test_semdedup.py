@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from espalier.errors import EspalierError, UsageError
 from espalier.pairs import Pairs, components, keep_greedily
 from espalier.rng import generator
-from espalier.semdedup import SimilarPairs, eps_for_share, rank_positions, resolve, search, similar_pairs
+from espalier.semdedup import SimilarPairs, eps_for_share, rank_positions, resolve, screen, search, similar_pairs
 
 
 def unit(rows):
@@ -101,21 +101,62 @@ def test_every_dropped_sample_has_a_kept_neighbour_where_the_original_left_orpha
     assert orphans(resolve(similar, position, eps=0.45, rule="paper"), 0.45) > 0
 
 
-def test_pairs_are_complete_and_do_not_depend_on_tiles_pieces_or_memory(monkeypatch):
+def brute(rows, assignment, floor):
+    full = np.triu(rows.astype(float) @ rows.T.astype(float), 1)
+    i, j = np.nonzero((full > floor) & (assignment[:, None] == assignment))
+    return i, j, full[i, j]
+
+
+def test_pairs_are_complete_and_do_not_depend_on_tiles(monkeypatch):
+    """Non-regression: the parts of a split cluster were never compared with each other."""
     rows, assignment, _, _ = planted(k=3)
     whole = similar_pairs(rows, assignment, floor=0.5)
-    full = np.triu(rows.astype(float) @ rows.T.astype(float), 1)
-    i, j = np.nonzero((full > 0.5) & (assignment[:, None] == assignment))
+    i, j, similarity = brute(rows, assignment, 0.5)
     np.testing.assert_array_equal(whole.pairs.i, i)
     np.testing.assert_array_equal(whole.pairs.j, j)
-    np.testing.assert_allclose(whole.pairs.similarity, full[i, j], atol=1e-6)
+    np.testing.assert_allclose(whole.pairs.similarity, similarity, atol=1e-6)
     assert whole.split == 0
     for tile in (7, 64):
         monkeypatch.setattr(search, "TILE", tile)
-        again = similar_pairs(rows, assignment, floor=0.5, memory=64 * len(i) * 2 + 64)
-        assert again.split == 3  # every cluster is bigger than the piece that the budget allows
+        again = similar_pairs(rows, assignment, floor=0.5)
+        assert again.split == 3
         for name in ("i", "j", "similarity"):
             np.testing.assert_array_equal(getattr(again.pairs, name), getattr(whole.pairs, name))
+
+
+@pytest.mark.parametrize("floor", [0.3, 0.6, 0.9, 0.99])
+@pytest.mark.parametrize("spread", [0.0, 1.5])
+@pytest.mark.parametrize("memory", [1 << 30, 1 << 16])
+def test_the_screen_loses_no_pair(monkeypatch, floor, spread, memory):
+    """Vectors all around, and vectors with a common direction, whose projections carry most of the cosine."""
+    monkeypatch.setattr(screen, "LEAST_WORK", 0)
+    monkeypatch.setattr(search, "TILE", 100)
+    rng = np.random.default_rng(0)
+    rows = unit(rng.standard_normal((500, 64)) * 0.97 ** np.arange(64) + spread)
+    rows[300:] = unit(rows[:200] + rng.uniform(0.001, 0.08, (200, 1)) * rng.standard_normal((200, 64)))
+    assignment = rng.integers(0, 2, 500)
+    monkeypatch.setattr(search, "_PAIR_BYTES", 0.01)
+    found = similar_pairs(rows, assignment, floor=floor, memory=memory)
+    i, j, _ = brute(rows, assignment, floor)
+    np.testing.assert_array_equal(found.pairs.i, i)
+    np.testing.assert_array_equal(found.pairs.j, j)
+
+
+def test_screened_products_are_upper_bounds_of_the_cosine():
+    rng = np.random.default_rng(1)
+    rows = unit(rng.standard_normal((300, 64)) * 0.9 ** np.arange(64))
+    for m in (1, 7, 63, 64):
+        axes = np.linalg.qr(rng.standard_normal((64, 64)))[0][:, :m].astype(np.float32)
+        screened = screen.project(rows, axes)
+        assert (screened @ screened.T - rows @ rows.T).min() > -1e-6
+
+
+def test_a_screen_that_rules_out_pairs_is_chosen_and_a_useless_one_is_not(monkeypatch):
+    monkeypatch.setattr(screen, "LEAST_WORK", 0)
+    rows = unit(np.random.default_rng(0).standard_normal((2000, 128)))
+    order, bounds = np.arange(2000), np.array([0, 2000])
+    assert screen.make_screen(rows, order, bounds, 0.95, 1 << 30).of(order).shape[1] < 128
+    assert not screen.make_screen(rows, order, bounds, 0.3, 1 << 30).projects
 
 
 def test_probing_all_clusters_finds_every_pair_once_and_probing_one_more_finds_border_pairs():

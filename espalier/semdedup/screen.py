@@ -1,0 +1,103 @@
+"""A cheap upper bound of the cosine, by which most tiles of pairs are ruled out without their full products.
+
+Rows are projected on their first ``m`` principal directions; by Cauchy and Schwarz what the projection leaves out adds
+at most the product of the two remainders' norms. With that norm as one more entry, the inner product of two screened
+rows *is* the bound: a quarter of the arithmetic rules a pair out, and no pair is ever lost. Where the vectors do not
+allow it (the bound would pass too many pairs), the rows themselves are the screen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SAMPLE = 2048
+SHARES = (8, 4, 2)  # the projection keeps one of so many dimensions
+MOST_PASSED = 0.001  # share of sampled pairs above the floor by the bound alone
+LEAST_WORK = 5e9  # multiplications below which screening is not worth its preparation
+_SAFETY = 1e-6  # squared norms are off by less in float32
+
+
+class Screen:
+    """Gives the screened rows.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d), float32
+        Unit rows.
+    axes : ndarray of shape (d, m), float32, or None
+        Orthonormal columns; None: no projection.
+    memory : int
+        Bytes that projected rows may take; when they do not fit they are made again for each tile.
+    """
+
+    def __init__(self, vectors: np.ndarray, axes: np.ndarray | None, memory: int) -> None:
+        self._vectors, self._axes = vectors, axes
+        self._ready: np.ndarray | None = None
+        if axes is not None and len(vectors) * (axes.shape[1] + 1) * 4 <= memory:
+            self._ready = np.empty((len(vectors), axes.shape[1] + 1), dtype=np.float32)
+            for start in range(0, len(vectors), SAMPLE):
+                self._ready[start : start + SAMPLE] = project(vectors[start : start + SAMPLE], axes)
+
+    @property
+    def projects(self) -> bool:
+        """Whether products of screened rows are bounds instead of cosines."""
+        return self._axes is not None
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Screened rows; their inner products are at least the cosines, but for rounding."""
+        if self._axes is None:
+            return gather(self._vectors, rows)
+        if self._ready is not None:
+            return gather(self._ready, rows)
+        return project(gather(self._vectors, rows), self._axes)
+
+
+def make_screen(vectors: np.ndarray, order: np.ndarray, bounds: np.ndarray, floor: float, memory: int) -> Screen:
+    """Choose the projection for clusters ``order[bounds[c]:bounds[c + 1]]``, the smallest that still rules pairs out.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d), float32
+    order, bounds : ndarray
+        Rows by cluster, and where each cluster begins.
+    floor : float
+        Cosine above which pairs are wanted.
+    memory : int
+        Bytes for projected rows.
+    """
+    n, d = vectors.shape
+    sizes = np.diff(bounds).astype(np.float64)
+    if (sizes**2).sum() / 2 * d < LEAST_WORK or d < 2 * max(SHARES):
+        return Screen(vectors, None, memory)
+    rows = vectors[np.sort(order[:: max(1, n // SAMPLE)])]
+    directions = np.linalg.eigh(rows.T @ rows)[1][:, ::-1]
+    inside = np.setdiff1d(np.arange(n - 1), bounds[1:-1] - 1)  # places whose next place is in the same cluster
+    inside = inside[:: max(1, len(inside) // SAMPLE)]
+    left, right = vectors[order[inside]], vectors[order[inside + 1]]
+    for share in SHARES:
+        axes = np.ascontiguousarray(directions[:, : d // share - 1])
+        bound = np.einsum("ij,ij->i", project(left, axes), project(right, axes))
+        if (bound > floor).mean() <= MOST_PASSED + _pairs_above(left, right, floor):
+            return Screen(vectors, axes, memory)
+    return Screen(vectors, None, memory)
+
+
+def _pairs_above(left: np.ndarray, right: np.ndarray, floor: float) -> float:
+    """Share of the sampled pairs that are similar indeed: no bound can rule them out."""
+    return float((np.einsum("ij,ij->i", left, right) > floor).mean())
+
+
+def project(rows: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Project, and append the norm of what the projection leaves out: (b, m + 1) float32."""
+    screened = np.empty((len(rows), axes.shape[1] + 1), dtype=np.float32)
+    np.matmul(rows, axes, out=screened[:, :-1])
+    left_out = np.einsum("ij,ij->i", rows, rows) - np.einsum("ij,ij->i", screened[:, :-1], screened[:, :-1])
+    screened[:, -1] = np.sqrt(np.maximum(left_out, 0) + np.float32(_SAFETY))
+    return screened
+
+
+def gather(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Take rows (ascending) of a matrix, as a view when they have no gaps."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+        return matrix[rows[0] : rows[-1] + 1]
+    return matrix[rows]
