@@ -36,6 +36,7 @@ def embeddings(work: Work, raw_dataset: Table, dedup_set: Table) -> Outcome:
                 FROM raw JOIN dedup USING (sample_id) WHERE dedup.kept ORDER BY sample_id"""
         ).to_arrow_table()
     simhash = SimHash()
+    texts = Texts.encode(needed["text"], encoder, simhash)
     store = VectorStore.open(
         work.store, work.dataset, encoder.id, encoder.dim, simhash.length(encoder.dim) // 8, work.log.info
     )
@@ -50,7 +51,6 @@ def embeddings(work: Work, raw_dataset: Table, dedup_set: Table) -> Outcome:
     except BaseException:
         store.discard()
         raise
-    texts = Texts.encode(needed["text"], encoder, simhash)
     rows, side = _with_texts(store, needed, errors, texts)
     return Outcome(
         Draft(

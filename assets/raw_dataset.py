@@ -8,6 +8,7 @@ from assets.checks import few_unreadable, ids_unique, some_readable
 from assets.stage import Outcome, Work, stage_asset
 from espalier.errors import EspalierError
 from resources.formats.detect import open_reader
+from resources.graph import STAGES
 from resources.scan import RAW_SCHEMA, lookup, scan
 from resources.warehouse import Draft
 
@@ -26,7 +27,8 @@ def raw_dataset(work: Work) -> Outcome:
     listing = work.landing.fingerprint(work.dataset)
     reader = open_reader(work.card)
     earlier = work.store.get("raw_dataset", work.dataset)
-    previous = lookup(earlier.batches(RAW_SCHEMA.names)) if earlier else None
+    known = earlier is not None and earlier.meta.code_version == STAGES["raw_dataset"].version
+    previous = lookup(earlier.batches(RAW_SCHEMA.names)) if earlier and known else None
     with work.bar("reading files", listing.n_files) as advance:
         rows = pa.Table.from_batches(
             list(scan(reader, threads=work.threads, previous=previous, progress=advance)), RAW_SCHEMA

@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,9 +121,11 @@ def stage_asset(
         ):
             try:
                 work = _work(context, stage.options, config, home, progress, compute)
-                return _run(name, step, checks, work, tables)
+                yield from _run(name, step, checks, work, tables)
             except EspalierError as error:
-                raise dg.Failure(description=str(error), allow_retries=False) from error
+                raise dg.Failure(
+                    description=str(error), metadata={"exit code": error.exit_code}, allow_retries=False
+                ) from error
 
         return asset
 
@@ -149,7 +151,8 @@ def _run(
     checks: tuple[Check, ...],
     work: Work,
     tables: Mapping[str, Table],
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Do the step and give its result; a refused one gives only its checks, so nothing counts as materialized."""
     inputs = {n: t.meta.data_version for n, t in tables.items()}
     began = time.monotonic()
     outcome = step(work, **tables)
@@ -162,21 +165,24 @@ def _run(
         params=work.options.pick(STAGES[name].options),
         inputs={**inputs, **outcome.inputs},
     )
-    staged = work.store.stage(outcome.draft, meta)
-    results = []
-    for check in checks:
-        passed, why = check.run(staged.table, tables, work)
-        severity = dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
-        results.append(dg.AssetCheckResult(passed=passed, check_name=check.name, metadata=dict(why), severity=severity))
-    pieces: list[Any] = [*outcome.folders, staged, *outcome.cleanup]
-    if any(c.blocking and not r.passed for c, r in zip(checks, results, strict=True)):
+    pieces: list[Any] = [*outcome.folders, *outcome.cleanup]
+    try:
+        staged = work.store.stage(outcome.draft, meta)
+        pieces.insert(len(outcome.folders), staged)
+        _same_inputs(work.dataset, inputs, tables)
+        results = [_checked(check, staged.table, tables, work) for check in checks]
+        broken = [(c, r) for c, r in zip(checks, results, strict=True) if c.blocking and not r.passed]
+        if broken:
+            yield from results
+            raise EspalierError(f"{name}: {_words(broken)}", "What was stored before is unchanged.")
+    except BaseException:
         for piece in pieces:
             piece.discard()
-        pieces = []
-    stored = staged.table.meta if pieces else meta
-    return dg.MaterializeResult(
+        raise
+    stored = staged.table.meta
+    yield dg.MaterializeResult(
         value=pieces,
-        data_version=dg.DataVersion(stored.data_version or "refused"),
+        data_version=dg.DataVersion(stored.data_version),
         check_results=results,
         metadata={
             "dagster/row_count": stored.n_rows,
@@ -186,6 +192,27 @@ def _run(
             **{k: v for k, v in outcome.draft.stats.items() if isinstance(v, int | float | str)},
             **outcome.metadata,
         },
+    )
+
+
+def _checked(check: Check, staged: Table, tables: Mapping[str, Table], work: Work) -> dg.AssetCheckResult:
+    passed, why = check.run(staged, tables, work)
+    severity = dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(passed=passed, check_name=check.name, metadata=dict(why), severity=severity)
+
+
+def _same_inputs(dataset: str, inputs: Mapping[str, str], tables: Mapping[str, Table]) -> None:
+    """Refuse a result whose inputs another run replaced meanwhile: it may have seen some of both."""
+    for name, table in tables.items():
+        if Table(table.path).meta.data_version != inputs[name]:
+            raise EspalierError(f"{name} of {dataset!r} was made anew during this step.", "Run it again.")
+
+
+def _words(broken: list[tuple[Check, dg.AssetCheckResult]]) -> str:
+    """Say which checks do not hold, with their numbers."""
+    return "; ".join(
+        f"the check {check.name} does not hold ({', '.join(f'{k}: {v.value}' for k, v in result.metadata.items())})."
+        for check, result in broken
     )
 
 

@@ -1,10 +1,12 @@
 """``espalier forget``: remove what Espalier keeps of a dataset, never the user's files."""
 
 import shutil
+from typing import Any
 
 import click
 
 from cli.common import json_option, print_json
+from espalier.errors import UsageError
 
 
 @click.command("forget")
@@ -27,11 +29,15 @@ def command(dataset: str, recipe: str | None, delete_data: bool, yes: bool, as_j
     from resources.landing import LandingZone
     from resources.manifests import manifest_folder
 
+    if as_json and not yes:
+        raise UsageError("--json does not ask before it forgets.", "Add --yes.")
     home = prepare(Home.find())
     zone = LandingZone(home.landing)
-    zone.card(dataset)
+    landed = _is_landed(home, zone, dataset)
+    if recipe:
+        recipe = _stored_recipe(home, dataset, recipe)
     what = f"{recipe} of {dataset}" if recipe else dataset
-    if not yes and not as_json:
+    if not yes:
         click.confirm(f"Forget {what}: tables, manifests and history?", abort=True, err=True)
     if recipe:
         link = manifest_folder(home.manifests, dataset, recipe)
@@ -39,7 +45,8 @@ def command(dataset: str, recipe: str | None, delete_data: bool, yes: bool, as_j
             shutil.rmtree(link.resolve(), ignore_errors=True)
             link.unlink()
     else:
-        zone.forget(dataset, delete_data=delete_data)
+        if landed:
+            zone.forget(dataset, delete_data=delete_data)
         shutil.rmtree(home.manifests / dataset, ignore_errors=True)
     gone = home.store().forget(dataset, recipe or "")
     _forget_in_dagster(home, dataset, recipe)
@@ -49,14 +56,37 @@ def command(dataset: str, recipe: str | None, delete_data: bool, yes: bool, as_j
         click.echo(f"Forgot {what}: {gone} tables removed; your files are where they were.")
 
 
-def _forget_in_dagster(home: object, dataset: str, recipe: str | None) -> None:
+def _is_landed(home: Any, zone: Any, dataset: str) -> bool:
+    """Tell whether a dataset has a place in the landing zone; one that has only tables can be forgotten too."""
+    if dataset in zone.names() or dataset in zone.problems():
+        return True
+    if not home.store().holds(dataset):
+        zone.card(dataset)
+    return False
+
+
+def _stored_recipe(home: Any, dataset: str, text: str) -> str:
+    """Return a recipe as it is stored; it reaches a path, so only one that is there is taken."""
+    from espalier.recipe import Recipe
+
+    stored = home.store().recipes(dataset)
+    if text in stored:
+        return text
+    canonical = str(Recipe.parse(text))
+    if canonical not in stored:
+        known = ", ".join(stored) or "none"
+        raise UsageError(f"{dataset!r} has no manifest of {canonical}.", f"It has: {known}.")
+    return canonical
+
+
+def _forget_in_dagster(home: Any, dataset: str, recipe: str | None) -> None:
     """Take the partition out of Dagster and wipe what it remembers, so that a namesake starts anew."""
     import dagster as dg
 
     from assets.partitions import DATASET, manifest_key
     from resources.graph import STAGES
 
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:  # type: ignore[attr-defined]
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         recipes = [recipe] if recipe else instance.get_dynamic_partitions("recipe")
         for stage in STAGES.values():
             if recipe and not stage.per_recipe:

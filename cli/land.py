@@ -18,14 +18,13 @@ def command(path: str, name: str | None, format_name: str | None, option: tuple[
     espalier land photos/
     espalier land s3://bucket/photos --name photos --option k=50
     """  # noqa: D301
+    from cli.door import land, stage_options
     from resources.home import Home
     from resources.landing import LandingZone
-    from resources.options import Options, parse_pairs
 
+    chain = stage_options(option)
     home = Home.find().ensure()
-    chain = parse_pairs(option)
-    Options.build(chain)
-    card = LandingZone(home.landing).land(path, name, format_name, chain=chain)
+    card = land(LandingZone(home.landing), path, name, format_name, chain)
     if as_json:
         print_json({"dataset": card.name, "uri": card.uri, "format": card.format, "options": card.chain})
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from espalier.errors import EspalierError
+from espalier.errors import EspalierError, UsageError
 from resources.home import Home
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Launcher:
             raise_on_error=False,
         )
         if not result.success:
-            raise EspalierError(*_what_failed(result))
+            raise _failure(result)
         return result.run_id
 
     def __enter__(self) -> "Launcher":
@@ -107,37 +107,26 @@ class Launcher:
             self.instance.dispose()
 
 
-def _what_failed(result: Any) -> tuple[str, str]:
-    """Return what failed and the remedy, from a run's events."""
+def _failure(result: Any) -> EspalierError:
+    """Return the error of the step that failed: its own words, or the first cause of what went wrong."""
     for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data is not None:
-                return data.user_failure_data.description or "failed", ""
-            if data.error is None:
-                continue
-            cause = data.error.cause or data.error
-            while cause.cause is not None:
-                cause = cause.cause
-            failed = _failed_checks(result)
-            if failed:
-                return f"{event.step_key}: {failed}", "What was stored before is unchanged."
-            return (
-                f"{event.step_key} failed: {cause.message.strip()}",
-                f"The whole story is in run {result.run_id[:8]} (espalier ui), and below {os.environ['DAGSTER_HOME']}.",
-            )
-    return "The run failed.", f"See run {result.run_id} in espalier ui."
-
-
-def _failed_checks(result: Any) -> str:
-    words = []
-    for event in result.all_events:
-        if event.event_type_value == "ASSET_CHECK_EVALUATION":
-            check = event.event_specific_data
-            if not check.passed and check.blocking:
-                why = ", ".join(f"{k}: {v.value}" for k, v in check.metadata.items())
-                words.append(f"the check {check.check_name} does not hold ({why})")
-    return "; ".join(words)
+        if not event.is_step_failure:
+            continue
+        data = event.step_failure_data
+        if data.user_failure_data is not None:
+            code = data.user_failure_data.metadata.get("exit code")
+            kind = UsageError if code is not None and code.value == UsageError.exit_code else EspalierError
+            return kind(data.user_failure_data.description or f"{event.step_key} failed.")
+        if data.error is None:
+            continue
+        cause = data.error
+        while cause.cause is not None:
+            cause = cause.cause
+        return EspalierError(
+            f"{event.step_key} failed: {' '.join(cause.message.split())}",
+            f"The whole story is in run {result.run_id[:8]} (espalier ui), and below {os.environ['DAGSTER_HOME']}.",
+        )
+    return EspalierError("The run failed.", f"See run {result.run_id[:8]} in espalier ui.")
 
 
 def echo_kept(summary: dict[str, Any]) -> None:

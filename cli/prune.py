@@ -60,6 +60,7 @@ def prune(
     option: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Land ``target`` if it is a path, run what is missing or stale, and return the manifest's summary."""
+    from cli.door import check_encoder
     from resources.graph import MANIFEST
     from resources.manifests import manifest_folder
     from resources.staleness import Staleness
@@ -67,7 +68,10 @@ def prune(
     home = launcher.home
     dataset = dataset_of(home, target, name, format_name, option)
     ran: dict[str, list[str]] = {}
-    stale = Staleness(home, dataset).stages()
+    staleness = Staleness(home, dataset)
+    stale = staleness.stages()
+    if "embeddings" in stale:
+        check_encoder(staleness.options)
     if stale:
         ran[launcher.run("chain", dataset, list(stale))] = list(stale)
     if Staleness(home, dataset).manifest(MANIFEST, str(recipe)):
@@ -83,15 +87,14 @@ def prune(
 
 def dataset_of(home: Any, target: str, name: str | None, format_name: str | None, option: tuple[str, ...]) -> str:
     """Return the dataset's name; a path (or URL) is landed first."""
+    from cli.door import land, stage_options
     from resources.landing import LandingZone
-    from resources.options import Options, parse_pairs
 
     zone = LandingZone(home.landing)
-    chain = parse_pairs(option)
-    Options.build(chain)
+    chain = stage_options(option)
     landed = target in zone.names()
     if not landed and ("/" in target or "\\" in target or Path(target).exists()):
-        return zone.land(target, name, format_name, chain=chain).name
+        return land(zone, target, name, format_name, chain).name
     card = zone.card(target)
     if name and name != target:
         raise UsageError(f"{target!r} is a landed dataset, so --name {name} has no meaning.", "Leave --name out.")

@@ -44,9 +44,10 @@ class Home:
                 f"Cannot write to {self.root}: {error.strerror}.",
                 "Set ESPALIER_HOME to a folder that you may write to.",
             ) from error
-        if not os.access(self.root / "warehouse", os.W_OK):
+        closed = [folder for name in FOLDERS if not os.access(folder := self.root / name, os.W_OK | os.X_OK)]
+        if closed:
             raise EspalierError(
-                f"Cannot write to {self.root / 'warehouse'}: permission denied.",
+                f"Cannot write to {closed[0]}: permission denied.",
                 "Set ESPALIER_HOME to a folder that you may write to.",
             )
         return self

@@ -6,9 +6,7 @@ replaced by a rename, so a reader opens the old files or the new ones.
 
 import hashlib
 import json
-import os
 import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from resources.leftovers import beside, remove_leftovers, sync
 from resources.warehouse.store import recipe_file
 
 ROW_GROUP = 131_072
@@ -33,9 +32,12 @@ class StagedFolder:
     def commit(self) -> None:
         """Point the link at this folder, then remove the one that it replaces."""
         old = self.link.resolve() if self.link.is_symlink() else None
-        fresh = self.link.with_name(f".{self.link.name}.{uuid.uuid4().hex[:8]}.link")
+        for path in (*self.folder.iterdir(), self.folder):
+            sync(path)
+        fresh = beside(self.link, self.link.name, ".link")
         fresh.symlink_to(self.folder.name)
         fresh.replace(self.link)
+        sync(self.link.parent)
         if old is not None and old != self.folder.resolve() and old.parent == self.link.parent.resolve():
             shutil.rmtree(old, ignore_errors=True)
 
@@ -64,9 +66,11 @@ def write_manifest(link: Path, rows: pa.Table, summary: Mapping[str, Any]) -> St
         What ``summary.json`` says; the digest of kept.txt is added.
     """
     link.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(link)
-    folder = link.with_name(f".{link.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+    remove_leftovers(link.parent, link.name, spare=link.resolve() if link.is_symlink() else None)
+    folder = beside(link, link.name)
     folder.mkdir()
+    # One chunk a column: pages end where chunks do, and chunks come as threads happened to make them.
+    rows = rows.combine_chunks()
     pq.write_table(rows, folder / "manifest.parquet", compression="zstd", row_group_size=ROW_GROUP)
     digest = _write_kept(folder / "kept.txt", rows)
     text = json.dumps({**summary, "kept_sha256": digest}, indent=2, sort_keys=True)
@@ -85,14 +89,3 @@ def _write_kept(path: Path, rows: pa.Table) -> str:
                 file.write(text.encode())
                 digest.update(text.encode())
     return digest.hexdigest()
-
-
-def _remove_leftovers(link: Path) -> None:
-    """Remove folders of writers that were killed: not linked to, and their process is gone."""
-    current = link.resolve() if link.is_symlink() else None
-    for folder in link.parent.iterdir():
-        name, _, rest = folder.name.removeprefix(".").rpartition(".")
-        name, _, pid = name.rpartition(".")
-        ours = folder.name.startswith(".") and name == link.name and pid.isdigit() and rest
-        if ours and folder.resolve() != current and not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(folder, ignore_errors=True)

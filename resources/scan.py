@@ -117,7 +117,7 @@ def scan(
 def lookup(batches: Iterable[pa.RecordBatch]) -> Previous:
     """Make a :data:`Previous` from the rows of an earlier scan; unreadable ones are read again."""
     kept = [batch.filter(batch["error"].is_null()) for batch in batches]
-    table = pa.Table.from_batches(kept, RAW_SCHEMA).combine_chunks()
+    table = (pa.Table.from_batches(kept) if kept else RAW_SCHEMA.empty_table()).combine_chunks()
     rows = {uri: row for row, uri in enumerate(table["uri"].to_pylist())}
     wanted = ("sha256", "n_bytes", "mtime_ns", "width", "height", "orientation", "error", "grid")
     columns = {name: table[name] for name in wanted}

@@ -1,9 +1,10 @@
 """Which stages of a dataset must run again: the pure decision of ``freshness`` on what this home holds."""
 
 from resources.freshness import current_inputs, stale_stages, why_stale
-from resources.graph import CHAIN, STAGES
+from resources.graph import CHAIN, MANIFEST, STAGES
 from resources.home import Home
 from resources.landing import LandingZone
+from resources.manifests import manifest_folder
 from resources.options import Options
 from resources.warehouse import Meta
 
@@ -15,7 +16,7 @@ class Staleness:
     """
 
     def __init__(self, home: Home, dataset: str, options: Options | None = None) -> None:
-        self.store, self.dataset = home.store(), dataset
+        self.home, self.store, self.dataset = home, home.store(), dataset
         zone = LandingZone(home.landing)
         card = zone.card(dataset)
         self.options = options or Options.of_card(card)
@@ -37,6 +38,8 @@ class Staleness:
             found = self.store.get(name, self.dataset, recipe)
             return found.meta if found else None
 
+        if table and asset == MANIFEST and not manifest_folder(self.home.manifests, self.dataset, recipe).exists():
+            return "its folder is gone"
         inputs = current_inputs(asset, lookup, self.listing)
         return why_stale(asset, table.meta if table else None, self.options.pick(stage.options), inputs)
 

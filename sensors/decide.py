@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from resources.landing import Listing
@@ -22,11 +22,15 @@ class Memory:
         Fingerprint that a run was last requested for.
     recipes_registered : bool
         Whether the default recipes were registered once; a user who deletes one keeps it deleted.
+    n_asked : int
+        Runs requested so far; a part of their keys, so that a dataset that was forgotten and lands again is taken
+        again, and a tick that is repeated after a crash asks for the same runs.
     """
 
     seen: Mapping[str, str] = field(default_factory=dict)
     asked: Mapping[str, str] = field(default_factory=dict)
     recipes_registered: bool = False
+    n_asked: int = 0
 
     @classmethod
     def loads(cls, cursor: str | None) -> "Memory":
@@ -35,15 +39,12 @@ class Memory:
 
     def dumps(self) -> str:
         """Write as a cursor."""
-        return json.dumps(
-            {"seen": dict(self.seen), "asked": dict(self.asked), "recipes_registered": self.recipes_registered},
-            sort_keys=True,
-        )
+        return json.dumps(asdict(self), sort_keys=True)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Datasets to materialize now (name, fingerprint), those that wait, and what to remember."""
+    """Datasets to materialize now (name, key of the run), those that wait, and what to remember."""
 
     ready: tuple[tuple[str, str], ...]
     waiting: tuple[str, ...]
@@ -51,7 +52,7 @@ class Decision:
 
 
 def decide(
-    found: Mapping[str, Listing | None], memory: Memory, stored: Mapping[str, str], most: int = MOST_A_TICK
+    found: Mapping[str, Listing | None], memory: Memory, stored: Mapping[str, str | None], most: int = MOST_A_TICK
 ) -> Decision:
     """Decide which landed datasets to take.
 
@@ -84,11 +85,13 @@ def decide(
             continue
         settled = listing.has_success or memory.seen.get(name) == mark
         if settled and len(ready) < most:
-            ready.append((name, mark))
+            ready.append((name, f"{name}:{mark}:{memory.n_asked + len(ready)}"))
             asked[name] = mark
         else:
             waiting.append(name)
-    return Decision(tuple(ready), tuple(waiting), Memory(seen, asked, memory.recipes_registered))
+    return Decision(
+        tuple(ready), tuple(waiting), Memory(seen, asked, memory.recipes_registered, memory.n_asked + len(ready))
+    )
 
 
 def refresh_plan(stale: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:

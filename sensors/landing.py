@@ -3,6 +3,8 @@
 It starts nothing else. What lies below raw_dataset follows by the eager rules, or it would run twice.
 """
 
+from dataclasses import replace
+
 import dagster as dg
 
 from assets.jobs import land
@@ -10,6 +12,7 @@ from assets.partitions import datasets, recipes
 from espalier.errors import EspalierError
 from resources.configured import HomeResource
 from resources.graph import DEFAULT_RECIPES
+from resources.home import Home
 from resources.landing import LandingZone, Listing
 from sensors.decide import Memory, decide
 
@@ -25,9 +28,9 @@ SECONDS = 15
 )
 def landing_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
     """Look at the landing zone once."""
-    opened = home.open()
-    zone = LandingZone(opened.landing)
     try:
+        opened = home.open()
+        zone = LandingZone(opened.landing)
         names = zone.names()
     except (EspalierError, OSError) as error:
         return dg.SkipReason(f"The landing zone cannot be read: {error}")
@@ -36,15 +39,15 @@ def landing_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
     decision = decide(
         {name: _listing(context, zone, name) for name in names},
         Memory.loads(context.cursor),
-        {n: t.meta.inputs["listing"] for n in names if (t := opened.store().get("raw_dataset", n))},
+        {name: _stored(context, opened, name) for name in names},
     )
     added = [datasets.build_add_request([name for name, _ in decision.ready])] if decision.ready else []
     memory = decision.memory
     if not memory.recipes_registered:
         added.append(recipes.build_add_request(list(DEFAULT_RECIPES)))
-        memory = Memory(memory.seen, memory.asked, recipes_registered=True)
+        memory = replace(memory, recipes_registered=True)
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=f"{n}:{mark}", partition_key=n) for n, mark in decision.ready],
+        run_requests=[dg.RunRequest(run_key=key, partition_key=name) for name, key in decision.ready],
         dynamic_partitions_requests=added,
         cursor=memory.dumps(),
         skip_reason=None if decision.ready else _words(names, decision.waiting),
@@ -56,6 +59,16 @@ def _listing(context: dg.SensorEvaluationContext, zone: LandingZone, name: str) 
         return zone.fingerprint(name)
     except (EspalierError, OSError) as error:
         context.log.warning(f"{name}: its files cannot be listed now: {error}")
+        return None
+
+
+def _stored(context: dg.SensorEvaluationContext, home: Home, name: str) -> str | None:
+    """Return the fingerprint that the stored raw_dataset was made from; None when there is none that can be read."""
+    try:
+        table = home.store().get("raw_dataset", name)
+        return table.meta.inputs["listing"] if table else None
+    except EspalierError as error:
+        context.log.warning(f"{name}: {error}")
         return None
 
 

@@ -1,0 +1,55 @@
+"""What is checked before a long run, so that a mistake costs seconds and writes nothing."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from espalier.errors import EspalierError
+from resources.cards import Card
+from resources.landing import LandingZone
+from resources.options import Options, parse_pairs
+
+
+def stage_options(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``--option name=value`` texts and check them; a model's path is made absolute and the model is opened."""
+    given = parse_pairs(pairs)
+    if "encoder" in given:
+        given["encoder"] = _absolute(given["encoder"])
+    check_encoder(Options.build(given))
+    return given
+
+
+def check_encoder(options: Options) -> None:
+    """Open a model that is not built in.
+
+    Raises
+    ------
+    EspalierError
+        When there is no such model, or it is none.
+    """
+    if options.encoder == "builtin":
+        return
+    from resources.encoders import load_encoder
+
+    load_encoder(options.encoder, device=options.device, precision=options.precision)
+
+
+def land(zone: LandingZone, path: str, name: str | None, format_name: str | None, chain: dict[str, Any]) -> Card:
+    """Land a path, unless it is an empty folder."""
+    from resources.listing import walk
+
+    local = Path(path).expanduser()
+    if local.is_dir() and next(walk(str(local.absolute())), None) is None:
+        raise EspalierError(f"{local} holds no file.", "Point to the folder that holds the pictures.")
+    return zone.land(path, name, format_name, chain=chain)
+
+
+def _absolute(encoder: Any) -> Any:
+    """Return an encoder's spec with a local model's path absolute: runs start in other folders."""
+    if isinstance(encoder, Mapping):
+        return {**encoder, "model": _absolute(encoder["model"])} if "model" in encoder else encoder
+    if not isinstance(encoder, str):
+        return encoder
+    model, mark, options = encoder.partition("#")
+    path = Path(model).expanduser()
+    return f"{path.absolute()}{mark}{options}" if path.exists() else encoder
