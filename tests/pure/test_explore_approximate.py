@@ -92,3 +92,11 @@ def test_a_target_out_of_range_and_missing_hashes_are_refused():
         Explorer(vectors=np.eye(3, dtype=np.float32)).build_index()
     with pytest.raises(EspalierError, match="no hashes"):
         Explorer(grouped(10)[:0]).build_index()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_tiny_sets_are_indexed_too(n):
+    h = grouped(n)
+    explorer = Explorer(h)
+    assert explorer.build_index(0.95).recall == 1.0
+    assert explorer.topk(h[0], 5, approximate=True).row.tolist() == explorer.topk(h[0], 5).row.tolist()

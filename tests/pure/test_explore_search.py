@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espalier.errors import EspalierError, UsageError
-from espalier.explore import Explorer, Part, cosine, part
+from espalier.explore import Explorer, Part, cosine, hamming, part
 from espalier.rng import generator
 
 
@@ -59,6 +59,21 @@ def test_ties_across_a_large_set_keep_the_lowest_rows():
     rows, _ = Explorer(h).search(h[:2], 100)
     for query, got in zip(h[:2], rows, strict=True):
         assert got.tolist() == brute(hamming_matrix(query[None], h)[0], 100)
+
+
+@pytest.mark.parametrize("n_slices", [2, 3, 7])
+def test_slices_searched_side_by_side_join_to_the_same_list(n_slices):
+    h, q = bits(200, values=3), bits(2, seed=1, values=3)
+    for k in (1, 30, 200):
+        distances, rows = hamming._search_slices(q, h, k, n_slices)
+        assert rows.tolist() == [brute(one, k) for one in hamming_matrix(q, h)]
+        assert np.array_equal(distances, np.take_along_axis(hamming_matrix(q, h), rows, 1))
+
+
+def test_a_set_large_enough_to_be_sliced_is_brute_force_too(monkeypatch):
+    monkeypatch.setattr(hamming, "_SLICE", 50)
+    h, q = bits(400, values=3), bits(1, seed=1, values=3)
+    assert Explorer(h).topk(q, 60).row.tolist() == brute(hamming_matrix(q, h)[0], 60)
 
 
 @settings(deadline=None, max_examples=60)
