@@ -117,7 +117,8 @@ def growth(sizes: list[int], budget: float) -> None:
 
 
 def closeness(vectors: np.ndarray, centres: np.ndarray) -> float:
-    """Mean cosine of the vectors to their nearest of the unit ``centres``."""
+    """Mean cosine of the vectors (every tenth beyond 50,000) to their nearest of the unit ``centres``."""
+    vectors = vectors if len(vectors) <= 50_000 else vectors[::10]
     best = [(vectors[s : s + 2048] @ centres.T).max(axis=1) for s in range(0, len(vectors), 2048)]
     return float(np.concatenate(best).mean())
 
