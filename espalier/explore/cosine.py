@@ -4,8 +4,8 @@ BLAS gives a product whose last bits depend on the block it was computed in and 
 row is only ever *excluded* when its product falls short of the k-th best by more than the worst rounding error;
 what remains is computed again row by row. The answer is the same for any block and any number of threads.
 
-Memory: a block of products (32 MiB), twice that once for the first block's k-th best, and the candidates; with a
-filter also the block's allowed rows (at most 65,536).
+Memory: a block of products (32 MiB), part of it again while it is chosen from, and the candidates; with a filter
+also the block's allowed rows (at most 65,536).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from espalier.cluster.rows import exact_dots
 from espalier.explore.best import Best, candidates
 
 _PRODUCTS = 8 << 20  # products a block, 32 MiB of float32
-_ROWS = 1 << 16  # most rows a block
+_GATHERED = 1 << 16  # most rows gathered for a block, where a filter leaves some out
+_CHOICE = 1 << 15  # products a query chosen from at once
 _PAIRS = 4096  # pairs computed again at once
 
 
@@ -49,17 +50,21 @@ def cosine_topk(
         1 - cosine, computed in float64, in [0, 2].
     """
     total = len(vectors) if rows is None else len(rows)
-    width = max(1, min(_ROWS, _PRODUCTS // max(1, len(queries))))
     slack = slack_of(vectors.shape[1])
     best = Best(len(queries), k)
-    buffer = np.empty(len(queries) * min(width, total), np.float32)
+    # One large product waits for BLAS's threads once; the choice is made in parts that stay in cache.
+    width = min(total, max(1, _PRODUCTS // len(queries)), total if rows is None else _GATHERED)
+    buffer = np.empty(len(queries) * width, np.float32)
     for start in range(0, total, width):
         names = np.arange(start, min(start + width, total)) if rows is None else rows[start : start + width]
         block = vectors[start : start + width] if rows is None else vectors[names]
         products = buffer[: len(queries) * len(block)].reshape(len(queries), len(block))
         np.matmul(queries, block.T, out=products)
-        query, column = candidates(products, 1 - best.worst - slack, k, slack)
-        best.add(query, names[column], pair_distances(queries, vectors, query, names[column]))
+        for left in range(0, len(block), _CHOICE):
+            part = slice(left, left + _CHOICE)
+            query, column = candidates(products[:, part], 1 - best.worst - slack, k, slack)
+            found = names[part][column]
+            best.add(query, found, pair_distances(queries, vectors, query, found))
     return best.rows, best.costs
 
 

@@ -81,16 +81,16 @@ def test_a_set_large_enough_to_be_sliced_is_brute_force_too(monkeypatch):
     n=st.integers(1, 80),
     k=st.integers(1, 100),
     width=st.integers(1, 90),
+    choice=st.integers(1, 90),
     grid=st.sampled_from([None, 1, 2]),
     seed=st.integers(0, 99),
 )
-def test_cosine_is_brute_force_with_ties_by_row_for_any_block(n, k, width, grid, seed):
+def test_cosine_is_brute_force_with_ties_by_row_for_any_block(n, k, width, choice, grid, seed):
     x, q = unit(n, seed=seed, grid=grid), unit(3, seed=seed + 1, grid=grid)
-    old, cosine._ROWS = cosine._ROWS, width
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cosine, "_PRODUCTS", 3 * width)
+        patch.setattr(cosine, "_CHOICE", choice)
         rows, distances = Explorer(vectors=x).search(q, k)
-    finally:
-        cosine._ROWS = old
     full = cosine_matrix(q, x)
     assert rows.tolist() == [brute(one, k) for one in full]
     assert np.array_equal(distances, np.take_along_axis(full, rows, 1))
@@ -139,11 +139,9 @@ def test_read_only_and_mapped_arrays_will_do(tmp_path):
 def test_rows_that_grow_nearer_do_not_pile_up():
     angle = np.linspace(np.pi / 2, 0, 20_000)
     x = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    old, cosine._ROWS = cosine._ROWS, 1000
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cosine, "_CHOICE", 1000)
         rows, _ = Explorer(vectors=x).search(np.array([1, 0], np.float32), 5)
-    finally:
-        cosine._ROWS = old
     assert rows[0, 0] >= 19_990
 
 
@@ -163,12 +161,10 @@ def test_fused_rankings_are_brute_force(kind, fuse, n, k, n_queries, n_without, 
     make, matrix = (bits, hamming_matrix) if kind == "bits" else (unit, cosine_matrix)
     x, q, away = make(n, seed=seed), make(n_queries, seed=seed + 1), make(n_without, seed=seed + 2)
     where = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)))
-    old, part._ROWS = part._ROWS, width
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(part, "_ROWS", width)
         explorer = Explorer(x) if kind == "bits" else Explorer(vectors=x)
         hits = explorer.topk(q, k, fuse=fuse, without=away if n_without else None, weight=0.5, where=where)
-    finally:
-        part._ROWS = old
     full = matrix(q, x).astype(np.float64)
     score = full.min(0) if fuse == "best" else full.mean(0)
     if n_without:
