@@ -176,32 +176,45 @@ def _bounds(k: int, target: int, lower: ArrayLike, upper: ArrayLike | None) -> t
 def _root(base: np.ndarray, slope: np.ndarray, target: float, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """Return ``clip(base + t * slope, lower, upper)`` at the ``t`` where it sums to ``target``, (k,) float64.
 
-    The sum is piecewise linear in t with a breakpoint wherever a term meets a bound. Binary search over the
-    sorted breakpoints finds the piece; there the free terms give t in closed form.
+    The sum is piecewise linear in t with a breakpoint wherever a term meets a bound. A search over the sorted
+    breakpoints, halving and interpolating in turn, finds the piece; there the free terms give t in closed form.
     """
-    line = slope > 0
-    x = np.clip(base, lower, upper).astype(np.float64)
-    if not line.any():
+    line = np.flatnonzero(slope > 0)
+    x = np.minimum(np.maximum(base, lower), upper).astype(np.float64)
+    if not len(line):
         return x
-    start, rise, low, high = base[line], slope[line], lower[line], upper[line]
-    wanted = target - x[~line].sum()
+    start, rise = base[line], slope[line]
+    low, high = lower[line].astype(np.float64), upper[line].astype(np.float64)
+    wanted = target - (x.sum() - x[line].sum())
     with np.errstate(over="ignore"):
         enter, leave = (low - start) / rise, (high - start) / rise
     breaks = np.sort(np.concatenate([enter, leave]))
+    here = np.empty_like(start)
 
     def at(t: float) -> np.ndarray:
-        return np.clip(start + t * rise, low, high)
+        np.multiply(rise, t, out=here)
+        np.add(here, start, out=here)
+        np.maximum(here, low, out=here)
+        return np.minimum(here, high, out=here)
 
-    left, right = 0, len(breaks) - 1
+    left, right, below, above, halve = 0, len(breaks) - 1, low.sum(), high.sum(), False
     while right - left > 1:
         middle = (left + right) // 2
-        left, right = (middle, right) if at(breaks[middle]).sum() <= wanted else (left, middle)
-    on_line = at(breaks[left])
-    free = (enter <= breaks[left]) & (leave >= breaks[right]) & (leave > enter)
-    missing = wanted - on_line.sum()
-    if missing > 0 and free.any():
-        on_line[free] += missing * (rise[free] / rise[free].sum())
-    x[line] = np.clip(on_line, low, high)
+        if not halve and below < above and breaks[right] < np.inf:
+            share = (wanted - below) / (above - below)
+            guess = breaks.searchsorted(breaks[left] + share * (breaks[right] - breaks[left]))
+            middle = min(max(int(guess), left + 1), right - 1)
+        halve = not halve
+        total = np.add.reduce(at(breaks[middle]))
+        if total <= wanted:
+            left, below = middle, total
+        else:
+            right, above = middle, total
+    missing = wanted - at(breaks[left]).sum()
+    free = np.flatnonzero((enter <= breaks[left]) & (leave >= breaks[right]) & (leave > enter))
+    if missing > 0 and len(free):
+        here[free] += missing * (rise[free] / rise[free].sum())
+    x[line] = np.minimum(here, high)
     return x
 
 
