@@ -27,12 +27,16 @@ def embeddings(work: Work, raw_dataset: Table, dedup_set: Table) -> Outcome:
     """
     options = work.options
     encoder = load_encoder(
-        options.encoder, device=options.device, precision=options.precision, cache_dir=work.home.models
+        options.encoder,
+        device=options.device,
+        precision=options.precision,
+        cache_dir=work.home.models,
+        max_pixels=options.max_pixels,
     )
     with session(raw=raw_dataset, dedup=dedup_set) as db:
         text = text_of(options.prompt if encoder.joint else "{}")
         needed = db.sql(
-            f"""SELECT sample_id, sha256, uri, {text} AS text
+            f"""SELECT sample_id, raw.sha256, uri, {text} AS text
                 FROM raw JOIN dedup USING (sample_id) WHERE dedup.kept ORDER BY sample_id"""
         ).to_arrow_table()
     simhash = SimHash()

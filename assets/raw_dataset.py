@@ -30,9 +30,14 @@ def raw_dataset(work: Work) -> Outcome:
     known = earlier is not None and earlier.meta.code_version == STAGES["raw_dataset"].version
     previous = lookup(earlier.batches(RAW_SCHEMA.names)) if earlier and known else None
     with work.bar("reading files", listing.n_files) as advance:
-        rows = pa.Table.from_batches(
-            list(scan(reader, threads=work.threads, previous=previous, progress=advance)), RAW_SCHEMA
+        scanned = scan(
+            reader,
+            threads=work.threads,
+            previous=previous,
+            progress=advance,
+            max_pixels=work.options.max_pixels,
         )
+        rows = pa.Table.from_batches(list(scanned), RAW_SCHEMA)
     if work.landing.fingerprint(work.dataset).fingerprint != listing.fingerprint:
         raise EspalierError(
             f"The files of {work.dataset!r} changed while they were read.", "Run again when they have settled."

@@ -11,16 +11,18 @@ from resources.options import Options, parse_pairs
 
 
 def stage_options(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``--option name=value`` texts and check them; a model's path is made absolute and the model is opened."""
+    """Read ``--option name=value`` texts and check them; a local model's path is made absolute, the model opened."""
     given = parse_pairs(pairs)
     if "encoder" in given:
         given["encoder"] = _absolute(given["encoder"])
-    check_encoder(Options.build(given))
+    options = Options.build(given)
+    if options.encoder != "builtin" and not _spec_of(options).startswith(("hf:", "http")):
+        check_encoder(options)
     return given
 
 
-def check_encoder(options: Options) -> None:
-    """Open a model that is not built in.
+def check_encoder(options: Options, cache: Path | None = None) -> None:
+    """Open a model that is not built in; one from the web is fetched into ``cache``.
 
     Raises
     ------
@@ -31,7 +33,13 @@ def check_encoder(options: Options) -> None:
         return
     from resources.encoders import load_encoder
 
-    load_encoder(options.encoder, device=options.device, precision=options.precision)
+    load_encoder(options.encoder, device=options.device, precision=options.precision, cache_dir=cache)
+
+
+def _spec_of(options: Options) -> str:
+    from resources.encoders import EncoderSpec
+
+    return EncoderSpec.parse(options.encoder).model
 
 
 def land(zone: LandingZone, path: str, name: str | None, format_name: str | None, chain: dict[str, Any]) -> Card:
@@ -52,4 +60,5 @@ def _absolute(encoder: Any) -> Any:
         return encoder
     model, mark, options = encoder.partition("#")
     path = Path(model).expanduser()
-    return f"{path.absolute()}{mark}{options}" if path.exists() else encoder
+    is_local = model != "builtin" and not model.startswith(("hf:", "http:", "https:"))
+    return f"{path.absolute()}{mark}{options}" if is_local else encoder

@@ -71,7 +71,7 @@ def prune(
     staleness = Staleness(home, dataset)
     stale = staleness.stages()
     if "embeddings" in stale:
-        check_encoder(staleness.options)
+        check_encoder(staleness.options, home.models)
     if stale:
         ran[launcher.run("chain", dataset, list(stale))] = list(stale)
     if Staleness(home, dataset).manifest(MANIFEST, str(recipe)):

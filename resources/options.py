@@ -23,6 +23,8 @@ class Options:
     near_threshold: float = _option(0.0, "similarity above which two images are copies, 0 = automatic", 0, 1)
     flips: bool = _option(False, "also match mirrored copies")
     protect: tuple[str, ...] = _option(("test", "val"), "subsets that never lose a sample to a duplicate")
+    leaks: Literal["warn", "block"] = _option("warn", "what a picture in two subsets, or in a dataset of against, does")
+    against: tuple[str, ...] = _option((), "datasets whose kept samples count as known: copies of them are dropped")
     encoder: str | Mapping = _option("builtin", "builtin, a model's path, or a mapping with its options")
     device: str = _option("CPU", "OpenVINO device")
     precision: Literal["f32", "bf16", "f16"] = _option("f32", "inference precision; f32 repeats everywhere")
@@ -47,7 +49,7 @@ class Options:
     @classmethod
     def of_card(cls, card: Card) -> "Options":
         """Return the options that a card sets, with its human verdicts."""
-        given = {**card.chain, "keep": card.keep, "drop": card.drop}
+        given = {**card.chain, "keep": card.keep, "drop": card.drop, "against": card.against}
         return cls.build(given, where=f"card of {card.name}")
 
     @classmethod
@@ -87,9 +89,14 @@ def parse_pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
     out = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if not equals:
+        if not equals or not name:
             raise UsageError(f"{pair!r} is not name=value.", "Write for example k=50.")
-        out[name] = yaml.safe_load(value)
+        if name in out:
+            raise UsageError(f"The option {name} is given twice.", "Give it once.")
+        try:
+            out[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"The value in {pair!r} cannot be read.", "Quote it, as in name='\"a: b\"'.") from error
     return out
 
 
@@ -109,9 +116,9 @@ def _checked(where: str, name: str, value: Any, kind: Any, limits: Mapping[str, 
     allowed = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         raise wrong
-    if limits["low"] is not None and value < limits["low"]:
+    if limits["low"] is not None and not value >= limits["low"]:  # nan is in no range
         raise wrong
-    if limits["high"] is not None and value > limits["high"]:
+    if limits["high"] is not None and not value <= limits["high"]:
         raise wrong
     return value
 

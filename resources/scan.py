@@ -21,7 +21,7 @@ import pyarrow as pa
 from resources.blobs import MAX_BYTES, BlobError, read_blob, stat_blob
 from resources.formats.base import Reader, Sample
 from resources.grid import GRID_SIDE, area_grid
-from resources.images import UnreadableImage, decode_rgb, probe
+from resources.images import MAX_PIXELS, UnreadableImage, decode_rgb, probe
 
 GRID_LENGTH = 243
 BATCH = 1024
@@ -71,6 +71,7 @@ def scan(
     previous: Previous | None = None,
     progress: Callable[[int], None] | None = None,
     batch_size: int = BATCH,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[pa.RecordBatch]:
     """Read every sample of a dataset once.
 
@@ -86,6 +87,8 @@ def scan(
         Called with the number of samples just finished.
     batch_size : int
         Rows of a batch. At most two batches are in flight.
+    max_pixels : int
+        Images with more are refused.
 
     Yields
     ------
@@ -105,7 +108,7 @@ def scan(
         for batch in reader.batches(batch_size):
             samples = seen.check([_writable(sample) for sample in batch])
             chunks = [samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK)]
-            waiting.append((samples, [pool.submit(_inspect_all, chunk, previous) for chunk in chunks]))
+            waiting.append((samples, [pool.submit(_inspect_all, chunk, previous, max_pixels) for chunk in chunks]))
             if len(waiting) > 1:
                 yield _collected(*waiting.popleft(), progress)
         while waiting:
@@ -192,18 +195,18 @@ def _digest(sample_id: str) -> bytes:
     return hashlib.blake2b(sample_id.encode(), digest_size=16).digest()
 
 
-def _inspect_all(samples: list[Sample], previous: Previous | None) -> list[_Facts]:
-    return [_inspect(sample, previous) for sample in samples]
+def _inspect_all(samples: list[Sample], previous: Previous | None, max_pixels: int) -> list[_Facts]:
+    return [_inspect(sample, previous, max_pixels) for sample in samples]
 
 
-def _inspect(sample: Sample, previous: Previous | None) -> _Facts:
+def _inspect(sample: Sample, previous: Previous | None, max_pixels: int) -> _Facts:
     if sample.error is not None:
         return _Facts(error=sample.error)
     if not sample.uri:
         return _text_facts(sample.caption)
     try:
         known = previous(sample.uri, *stat_blob(sample.uri)) if previous is not None else None
-        if known is not None:
+        if known is not None and (known["width"] or 0) * (known["height"] or 0) <= max_pixels:
             return _remembered(known)
         blob = read_blob(sample.uri)
     except BlobError as error:
@@ -214,8 +217,8 @@ def _inspect(sample: Sample, previous: Previous | None) -> _Facts:
     if blob.data is None:
         return _Facts(**common, error=f"{blob.n_bytes >> 20} MiB, more than the limit of {MAX_BYTES >> 20}")
     try:
-        info = probe(blob.data)
-        grid = area_grid(decode_rgb(blob.data, GRID_SIDE))
+        info = probe(blob.data, max_pixels=max_pixels)
+        grid = area_grid(decode_rgb(blob.data, GRID_SIDE, max_pixels=max_pixels))
     except UnreadableImage as error:
         return _Facts(**common, error=str(error))
     except MemoryError:
