@@ -17,6 +17,7 @@ MEANINGS = {
     "grid": "area means of 9 x 9 cells an RGB channel, fixed point",
     "kept": "whether the sample goes on",
     "duplicate_of": "the kept sample that this one copies",
+    "of_dataset": "the dataset of that sample, where it is another",
     "stage": "exact, near, or by hand",
     "similarity": "to the sample that it copies",
     "mirrored": "the mirror image is the more similar one",

@@ -9,6 +9,7 @@ import numpy as np
 from assets.grounds import all_files, training
 from assets.loading import features_for
 from assets.stage import Outcome, Work, stage_asset
+from espalier.errors import EspalierError
 from espalier.prune.select import needs
 from espalier.quality.beside import compare, plan
 from resources import plots
@@ -30,6 +31,10 @@ def comparison(work: Work, **tables: Table) -> Outcome:
     recipes = plan(options.compare_methods, options.compare_ratios, options.compare_recipes)
     upstream = {n: tables[n] for n in ("raw_dataset", "embeddings", "semantic_dedup_set", "clusters")}
     known = training(work, **upstream)
+    if not known.inside.any():
+        raise EspalierError(
+            f"No training sample of {work.dataset!r} reaches pruning.", "Only test and val are left; add others."
+        )
     wanted = frozenset().union(*map(needs, recipes)) - {"vectors"}
     features = features_for(wanted, tables).take(np.flatnonzero(known.inside))
     features = dataclasses.replace(features, vectors=known.ground.vectors)

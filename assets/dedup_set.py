@@ -1,14 +1,18 @@
-"""``dedup_set``: byte-exact and near duplicates, found before anything costly runs."""
+"""``dedup_set``: byte-exact and near duplicates, found before anything costly runs, and leaks between subsets."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
+import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from assets.checks import duplicates_point_to_kept, ids_known, ids_unique
+from assets.dedup_rows import DedupRows, dedup_rows
 from assets.loading import marked, take_or_null
-from assets.stage import Outcome, Work, stage_asset
-from espalier.near import find_duplicates
+from assets.stage import Check, Outcome, Work, stage_asset
+from espalier.near import Duplicates, find_duplicates
 from resources import plots
 from resources.blobs import read_bytes
 from resources.formats.base import subset_role
@@ -18,80 +22,165 @@ from resources.warehouse import Draft, Table
 SHEET_GROUPS, SHEET_COPIES = 24, 7
 
 
-@stage_asset("dedup_set", kinds={"numpy", "duckdb"}, checks=(ids_unique, ids_known, duplicates_point_to_kept))
+def _no_leaks(staged: Table, _: Mapping[str, Table], __: Work) -> tuple[bool, Mapping[str, Any]]:
+    found = staged.meta.stats["n_leaks"]
+    return found == 0, {"samples that stand in two subsets or datasets": found, "see": "table leaks, and its pictures"}
+
+
+no_leaks = Check(
+    "no_leaks",
+    "No picture stands in two subsets, or in a dataset compared against. The option leaks=block makes it blocking.",
+    _no_leaks,
+    blocking=lambda work: work.options.leaks == "block",
+)
+
+
+@stage_asset(
+    "dedup_set",
+    kinds={"numpy", "duckdb"},
+    checks=(ids_unique, ids_known, duplicates_point_to_kept, no_leaks),
+)
 def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
     """Byte-exact copies and near duplicates: of each group the sample of best quality is kept.
 
     Near duplicates are neighbours in a gradient feature of a 9 x 9 grid of area means. Every dropped sample has a
-    kept one above the threshold. Samples of protected subsets (test, val) never go; their copies elsewhere do.
+    kept one above the threshold. Samples of protected subsets (test, val) never go; their copies elsewhere do, and
+    the table `leaks` lists them. When files are added, only these are compared with what is kept.
     """
-    facts = raw_dataset.arrow(
-        ["sample_id", "subset", "uri", "sha256", "n_bytes", "width::BIGINT * height AS pixels"], where="error IS NULL"
-    )
+    rows = dedup_rows(work, raw_dataset)
+    facts = rows.facts.filter(pa.array(rows.taking_part))
     ids = facts["sample_id"].combine_chunks()
-    grids = raw_dataset.matrix("grid", where="error IS NULL")
-    roles = np.array([subset_role(s) in work.options.protect for s in facts["subset"].unique().to_pylist()])
+    own = np.flatnonzero(rows.taking_part) < rows.n_own
+    known = rows.known[rows.taking_part]
     with work.bar("duplicates", len(ids)) as advance:
         found = find_duplicates(
             facts["sha256"].combine_chunks().dictionary_encode().indices.to_numpy(),
-            grids,
+            rows.grids[rows.taking_part],
             (facts["pixels"].to_numpy(), facts["n_bytes"].to_numpy()),
-            threshold=work.options.near_threshold or "auto",
+            threshold=work.options.near_threshold or rows.threshold or "auto",
             flips=work.options.flips,
-            protected=roles[facts["subset"].combine_chunks().dictionary_encode().indices.to_numpy()],
-            keep=marked(ids, work.options.keep),
-            drop=marked(ids, work.options.drop),
+            protected=_protected(facts, work.options.protect) & own,
+            keep=marked(ids, work.options.keep) & own,
+            drop=marked(ids, work.options.drop) & own,
+            known=known,
             seed=work.options.seed,
             progress=advance,
         )
-    stage = pa.array(found.stage, pa.string())
-    rows = pa.table(
-        {
-            "sample_id": ids,
-            "kept": found.kept,
-            "duplicate_of": take_or_null(ids, found.duplicate_of),
-            "stage": pc.if_else(pc.equal(stage, ""), None, stage),
-            "similarity": pa.array(found.similarity, mask=found.duplicate_of < 0),
-            "mirrored": found.mirrored,
-            "chained": found.chained,
-            "via": take_or_null(ids, found.via),
-            "twin": take_or_null(ids, found.twin),
-        }
-    )
-    counts = {s: int((found.stage == s).sum()) for s in ("exact", "near", "by hand")}
+    verdicts = _verdicts(facts, found, own)
+    stored = _with_earlier(verdicts, rows)
+    leaks = _leaks(stored, rows.facts)
+    stages = stored["stage"].to_pylist()
     return Outcome(
         Draft(
-            rows,
+            stored,
+            side={"leaks": leaks},
             stats={
-                "n_kept": int(found.kept.sum()),
-                "n_exact": counts["exact"],
-                "n_near": counts["near"],
-                "n_by_hand": counts["by hand"],
+                "n_kept": int(np.count_nonzero(stored["kept"])),
+                **{f"n_{s.replace(' ', '_')}": stages.count(s) for s in ("exact", "near", "by hand")},
                 "n_chained": int(found.chained.sum()),
+                "n_leaks": len(leaks),
+                "n_new": int((own & ~known).sum()),
+                "n_known": int((own & known).sum()) + (len(rows.carried) if rows.carried else 0),
                 "threshold": found.threshold,
-                "pairs compared": found.search.comparisons,
+                "comparisons": found.search.comparisons,
+                "search": found.search.method,
+                "recall": float(found.search.recall),
             },
         ),
-        metadata=_pictures(facts, found) if counts["exact"] + counts["near"] else {},
+        metadata=_pictures(facts, found, leaks),
     )
 
 
-def _pictures(facts: pa.Table, found: object) -> dict[str, dg.MetadataValue]:
-    """Show the groups with the most copies, the kept one first and framed."""
-    copy_of = found.duplicate_of  # type: ignore[attr-defined]
+def _protected(facts: pa.Table, protect: tuple[str, ...]) -> np.ndarray:
+    coded = facts["subset"].combine_chunks().dictionary_encode()
+    roles = np.array([subset_role(s) in protect for s in coded.dictionary.to_pylist()], bool)
+    return roles[coded.indices.to_numpy()]
+
+
+def _verdicts(facts: pa.Table, found: Duplicates, own: np.ndarray) -> pa.Table:
+    """Return the own samples' verdicts as a table."""
+    ids = facts["sample_id"].combine_chunks()
+    other = facts["dataset"].combine_chunks()
+    copied = np.where(found.duplicate_of >= 0, found.duplicate_of, 0)
+    foreign = (found.duplicate_of >= 0) & ~own[copied]
+    columns = {
+        "sample_id": ids,
+        "sha256": facts["sha256"].combine_chunks(),
+        "kept": pa.array(found.kept),
+        "of_dataset": other.take(pa.array(copied, mask=~foreign)),
+        "duplicate_of": take_or_null(ids, found.duplicate_of),
+        "stage": pa.array(found.stage.tolist(), pa.string(), mask=found.stage == ""),
+        "similarity": pa.array(found.similarity, mask=found.duplicate_of < 0),
+        "mirrored": pa.array(found.mirrored),
+        "chained": pa.array(found.chained),
+        "via": take_or_null(ids, found.via),
+        "twin": take_or_null(ids, found.twin),
+    }
+    return pa.table(columns).filter(pa.array(own))
+
+
+def _with_earlier(verdicts: pa.Table, rows: DedupRows) -> pa.Table:
+    """Add what an earlier run found and what still holds: verdicts on dropped samples, twins of kept ones."""
+    if rows.carried is None:
+        return verdicts
+    with duckdb.connect() as db:
+        db.register("verdicts", verdicts)
+        db.register("twins", rows.twins)
+        db.register("carried", rows.carried)
+        return db.sql(
+            """SELECT v.* REPLACE (coalesce(v.twin, t.twin) AS twin) FROM verdicts v LEFT JOIN twins t USING (sample_id)
+               UNION ALL BY NAME SELECT * FROM carried"""
+        ).to_arrow_table()
+
+
+def _leaks(stored: pa.Table, facts: pa.Table) -> pa.Table:
+    """List the pictures that stand in two subsets, or here and in a dataset compared against."""
+    with duckdb.connect() as db:
+        db.register("stored", stored)
+        db.register("facts", facts)
+        return db.sql(
+            """SELECT s.sample_id, f.subset, s.of_dataset, o.sample_id AS of_sample, o.subset AS of_subset,
+                      CASE WHEN s.kept THEN NULL ELSE s.similarity END AS similarity, NOT s.kept AS dropped,
+                      f.uri, o.uri AS of_uri
+               FROM stored s JOIN facts f ON f.dataset = '' AND f.sample_id = s.sample_id
+               JOIN facts o ON o.dataset = coalesce(s.of_dataset, '') AND o.sample_id = coalesce(s.duplicate_of, s.twin)
+               WHERE f.subset <> o.subset OR s.of_dataset IS NOT NULL ORDER BY s.sample_id"""
+        ).to_arrow_table()
+
+
+def _pictures(facts: pa.Table, found: Duplicates, leaks: pa.Table) -> dict[str, dg.MetadataValue]:
+    """Show the largest groups, the leaks, and the pairs nearest to the threshold on both sides."""
+    copy_of = found.duplicate_of
     keepers, counts = np.unique(copy_of[copy_of >= 0], return_counts=True)
-    sheet = []
-    for keeper in keepers[np.argsort(-counts, kind="stable")[:SHEET_GROUPS]]:
-        copies = np.flatnonzero(copy_of == keeper)[:SHEET_COPIES]
-        sheet.append([_cell(facts, keeper, "kept", marked=True)])
-        sheet[-1] += [_cell(facts, row, f"{found.stage[row]} {found.similarity[row]:.3f}") for row in copies]  # type: ignore[attr-defined]
-    near = found.similarity[found.stage == "near"]  # type: ignore[attr-defined]
-    shown = {"largest groups": plots.markdown(contact_sheet(sheet, read_bytes), "largest groups of duplicates")}
-    if len(near):
-        png = plots.histogram(near, "similarity", "near duplicates by similarity", found.threshold)  # type: ignore[attr-defined]
-        shown["similarities"] = plots.markdown(png, "similarities of near duplicates")
-    return {name: dg.MetadataValue.md(text) for name, text in shown.items()}
+    groups = []
+    for keeper in keepers[np.argsort(-counts, kind="stable")[:SHEET_GROUPS]].tolist():
+        copies = np.flatnonzero(copy_of == keeper)[:SHEET_COPIES].tolist()
+        cells = [_cell(facts, row, f"{found.stage[row]} {found.similarity[row]:.3f}") for row in copies]
+        groups.append([_cell(facts, keeper, "kept", marked=True), *cells])
+    shown = leaks.slice(0, SHEET_GROUPS).to_pylist()
+    leaked = [
+        [
+            Cell(leak["of_uri"], leak["of_sample"], leak["of_dataset"] or leak["of_subset"] or "kept", marked=True),
+            Cell(leak["uri"], leak["sample_id"], "dropped" if leak["dropped"] else "kept too"),
+        ]
+        for leak in shown
+    ]
+    border = [
+        [_cell(facts, i, word, marked=s > found.threshold), _cell(facts, j, f"{s:.3f}", marked=s > found.threshold)]
+        for i, j, s in zip(found.border.i.tolist(), found.border.j.tolist(), found.border.similarity, strict=True)
+        for word in ["copies" if s > found.threshold else "not copies"]
+    ]
+    sheets = {
+        "largest groups": groups,
+        "leaks": leaked,
+        "pairs nearest to the threshold": border,
+    }
+    return {
+        name: dg.MetadataValue.md(plots.markdown(contact_sheet(pictures, read_bytes), name))
+        for name, pictures in sheets.items()
+        if pictures
+    }
 
 
 def _cell(facts: pa.Table, row: int, note: str, *, marked: bool = False) -> Cell:
-    return Cell(facts["uri"][int(row)].as_py(), facts["sample_id"][int(row)].as_py(), note, marked)
+    return Cell(facts["uri"][row].as_py(), facts["sample_id"][row].as_py(), note, marked)

@@ -60,23 +60,14 @@ class Training:
 
 
 def training(work: Work, raw_dataset: Table, embeddings: Table, semantic_dedup_set: Table, clusters: Table) -> Training:
-    """Load the training rows' vectors, labels and clusters, and the test rows beside them.
-
-    Raises
-    ------
-    EspalierError
-        When no training sample reaches pruning.
-    """
+    """Load the training rows' vectors, labels and clusters, and the test rows beside them."""
     codes, names = subsets_of(raw_dataset, embeddings)
     labels: Labels | None = labels_of(raw_dataset, embeddings)
     labels = labels if labels and labels.names else None
     reach = semantic_dedup_set.column("kept")
     roles = np.array([subset_role(name) for name in names])[codes]
-    who = train_and_test(roles, reach, labels, seed=work.options.seed)
-    if not who.train.any():
-        raise EspalierError(
-            f"No training sample of {work.dataset!r} reaches pruning.", "Only test and val are left; add others."
-        )
+    most = work.options.quality_rows or None
+    who = train_and_test(roles, reach, labels, seed=work.options.seed, most=most)
     inside = who.train[reach]
     tested = who.test.any() and labels is not None
     ground = Ground(
@@ -85,7 +76,7 @@ def training(work: Work, raw_dataset: Table, embeddings: Table, semantic_dedup_s
         clusters.column("cluster")[inside],
         kept_matrix(embeddings, "vector", who.test) if tested else None,
         _take(labels, who.test) if tested else None,
-        max_rows=work.options.quality_rows or None,
+        max_rows=most,
     )
     subsets = np.array(names, dtype=object)[codes[who.train]]
     return Training(ground, who, inside, subsets, labels.names if labels else ())

@@ -24,16 +24,18 @@ from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
 
 FATES = """
-SELECT r.sample_id, r.subset, r.uid,
+SELECT r.sample_id, r.subset, r.uid, r.sha256,
   coalesce(p.kept, false) AS kept,
   CASE WHEN r.error IS NOT NULL THEN 'unreadable'
+       WHEN d.stage = 'by hand' THEN 'dropped by hand'
        WHEN NOT d.kept THEN d.stage || ' duplicate'
        WHEN x.reason IS NOT NULL THEN 'not embedded'
        WHEN NOT s.kept THEN 'semantic duplicate'
        WHEN p.kept THEN 'kept' ELSE 'pruned' END AS fate,
   CASE WHEN r.error IS NOT NULL THEN 'unreadable: ' || r.error
-       WHEN d.stage = 'exact' AND NOT d.kept THEN 'the same picture as ' || d.duplicate_of
-       WHEN NOT d.kept THEN format('near duplicate of {} at {:.3f}', d.duplicate_of, d.similarity)
+       WHEN d.stage = 'exact' AND NOT d.kept THEN 'the same picture as ' || d.copied
+       WHEN d.stage = 'by hand' THEN 'dropped by hand'
+       WHEN NOT d.kept THEN format('near duplicate of {} at {:.3f}', d.copied, d.similarity)
        WHEN x.reason IS NOT NULL THEN 'could not be embedded: ' || x.reason
        WHEN NOT s.kept THEN format('semantic duplicate of {} at cosine {:.3f}', s.duplicate_of, s.similarity)
        ELSE p.reason END AS reason,
@@ -41,7 +43,8 @@ SELECT r.sample_id, r.subset, r.uid,
   CASE WHEN NOT d.kept THEN d.similarity WHEN NOT s.kept THEN s.similarity END AS similarity,
   p.cluster, p.distance, p.score, p.rank, r.labels
 FROM raw_dataset r
-LEFT JOIN dedup_set d USING (sample_id)
+LEFT JOIN (SELECT *, duplicate_of || coalesce(' of dataset ' || of_dataset, '') AS copied FROM dedup_set) d
+  USING (sample_id)
 LEFT JOIN in_embeddings.errors x USING (sample_id)
 LEFT JOIN semantic_dedup_set s USING (sample_id)
 LEFT JOIN picked p USING (sample_id)
@@ -53,7 +56,8 @@ ORDER BY sample_id
 def pruned_manifest(work: Work, **tables: Table) -> Outcome:
     """Every sample under one recipe: kept or not, cluster, distance, score, and the reason in words.
 
-    Written as a table and as a manifest folder: manifest.parquet, kept.txt, summary.json.
+    Written as a table and as a manifest folder: manifest.parquet, kept.txt, kept.marisa,
+    kept_uids.npy, summary.json.
     """
     recipe = parse_key(work.recipe)
     features = features_for(needs(recipe), tables)

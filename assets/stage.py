@@ -79,13 +79,18 @@ CheckFunction = Callable[[Table, Mapping[str, Table], Work], tuple[bool, Mapping
 class Check:
     """An invariant of an asset (blocking), or a matter of taste (a warning).
 
-    ``run(staged, upstream, work)`` returns whether it holds and metadata that says why.
+    ``run(staged, upstream, work)`` returns whether it holds and metadata that says why. Whether it blocks may
+    depend on the dataset's options.
     """
 
     name: str
     description: str
     run: CheckFunction
-    blocking: bool = True
+    blocking: bool | Callable[[Work], bool] = True
+
+    def blocks(self, work: Work) -> bool:
+        """Return whether it blocks for this dataset."""
+        return self.blocking if isinstance(self.blocking, bool) else self.blocking(work)
 
 
 def stage_asset(
@@ -140,7 +145,7 @@ def _check_spec(asset: str, check: Check, partitions: dg.PartitionsDefinition) -
             check.name,
             asset=asset,
             description=check.description,
-            blocking=check.blocking,
+            blocking=check.blocking is not False,
             partitions_def=partitions,
         )
 
@@ -171,7 +176,7 @@ def _run(
         pieces.insert(len(outcome.folders), staged)
         _same_inputs(work.dataset, inputs, tables)
         results = [_checked(check, staged.table, tables, work) for check in checks]
-        broken = [(c, r) for c, r in zip(checks, results, strict=True) if c.blocking and not r.passed]
+        broken = [(c, r) for c, r in zip(checks, results, strict=True) if c.blocks(work) and not r.passed]
         if broken:
             yield from results
             raise EspalierError(f"{name}: {_words(broken)}", "What was stored before is unchanged.")
@@ -197,7 +202,7 @@ def _run(
 
 def _checked(check: Check, staged: Table, tables: Mapping[str, Table], work: Work) -> dg.AssetCheckResult:
     passed, why = check.run(staged, tables, work)
-    severity = dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
+    severity = dg.AssetCheckSeverity.ERROR if check.blocks(work) else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(passed=passed, check_name=check.name, metadata=dict(why), severity=severity)
 
 

@@ -1,11 +1,13 @@
 """``subset_quality``: whether what a recipe keeps is any better than random of its size."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 import numpy as np
 
-from assets.grounds import training
-from assets.stage import Outcome, Work, stage_asset
-from espalier.errors import EspalierError
+from assets.grounds import Training, training
+from assets.stage import Check, Outcome, Work, stage_asset
 from espalier.quality import judge
 from espalier.quality.beside import random_of_size
 from espalier.recipe import Recipe
@@ -13,7 +15,17 @@ from resources.comparison import markdown_table, quality_rows
 from resources.warehouse import Draft, Table
 
 
-@stage_asset("subset_quality", kinds={"numpy", "duckdb"})
+def _not_worse(staged: Table, _: Mapping[str, Table], __: Work) -> tuple[bool, Mapping[str, Any]]:
+    stats = staged.meta.stats
+    return stats.get("difference", 0.0) >= -stats.get("margin", 0.0), {"verdict": stats["verdict"]}
+
+
+not_worse = Check(
+    "not_worse_than_random", "The subset is no worse than random subsets of its size.", _not_worse, blocking=False
+)
+
+
+@stage_asset("subset_quality", kinds={"numpy", "duckdb"}, checks=(not_worse,))
 def subset_quality(
     work: Work,
     raw_dataset: Table,
@@ -29,34 +41,37 @@ def subset_quality(
     """
     known = training(work, raw_dataset, embeddings, semantic_dedup_set, clusters)
     kept = pruned_manifest.column("kept", where="cluster IS NOT NULL")[known.inside]
+    stats = {
+        "tested_on": known.who.source,
+        "n_train": len(kept),
+        "n_train_kept": int(kept.sum()),
+        "share_of_training_kept": float(kept.mean()) if len(kept) else 0.0,
+    }
     if not kept.any():
-        raise EspalierError(f"{work.recipe} keeps no training sample of {work.dataset!r}.", "Keep more.")
-    pruned = Recipe.parse(work.recipe).scope.subsets
-    whole = kept & ~np.isin(known.subsets, pruned) if pruned else np.zeros(len(kept), bool)
+        words = f"{work.recipe} keeps no training sample, so there is nothing to measure"
+        return Outcome(Draft(quality_rows([], "kept_by", ()), sort="", stats={**stats, "verdict": words}))
     with work.bar("quality", 1 + work.options.quality_seeds) as advance:
         mine = known.ground.measure(kept)
         advance(1)
+        whole = kept & ~_pruned(work.recipe, known)
         randoms = random_of_size(known.ground, int(kept.sum()), whole, work.options.quality_seeds, progress=advance)
     verdict = judge(mine, randoms)
     rows = quality_rows(
         [("recipe", None, mine), *(("random", seed, q) for seed, q in enumerate(randoms))], "kept_by", known.names
     )
     words = f"{work.recipe} {verdict.words}"
-    return Outcome(
-        Draft(
-            rows,
-            sort="",
-            stats={
-                "verdict": words,
-                "beats_random": verdict.beats,
-                "difference": verdict.difference,
-                "margin": verdict.margin,
-                "metric": verdict.metric,
-                "tested_on": known.who.source,
-                "n_train": mine.n,
-                "n_train_kept": mine.n_kept,
-                "share_of_training_kept": mine.n_kept / mine.n,
-            },
-        ),
-        metadata={"quality": dg.MetadataValue.md(f"{words}.\n\n{markdown_table(rows, 'kept_by')}")},
-    )
+    stats |= {
+        "verdict": words,
+        "beats_random": verdict.beats,
+        "difference": verdict.difference,
+        "margin": verdict.margin,
+        "metric": verdict.metric,
+    }
+    table = dg.MetadataValue.md(f"{words}.\n\n{markdown_table(rows, 'kept_by')}")
+    return Outcome(Draft(rows, sort="", stats=stats), metadata={"quality": table})
+
+
+def _pruned(recipe: str, known: Training) -> np.ndarray:
+    """Return which training samples the recipe prunes; those of other subsets it keeps whole."""
+    wanted = Recipe.parse(recipe).scope.subsets
+    return np.isin(known.subsets, wanted) if wanted else np.ones(len(known.subsets), bool)

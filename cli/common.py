@@ -26,5 +26,6 @@ def table(title: str, columns: list[str], rows: list[list[Any]], right: tuple[in
     for place, column in enumerate(columns):
         shown.add_column(column, justify="right" if place in right else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*[f"{v:,}" if isinstance(v, int) else str(v) for v in row])
-    Console().print(shown)
+        shown.add_row(*[f"{v:,}" if isinstance(v, int) and not isinstance(v, bool) else str(v) for v in row])
+    console = Console()
+    console.print(shown, width=None if console.is_terminal else 10_000, crop=False)

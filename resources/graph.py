@@ -42,9 +42,9 @@ STAGES = {
         Stage("raw_dataset", "1", (), ("max_pixels",), does="reading files"),
         Stage(
             "dedup_set",
-            "1",
+            "2",
             ("raw_dataset",),
-            ("near_threshold", "flips", "protect", "keep", "drop", "seed"),
+            ("near_threshold", "flips", "protect", "leaks", "against", "keep", "drop", "seed"),
             does="duplicates",
         ),
         Stage(
@@ -71,7 +71,7 @@ STAGES = {
         Stage("cluster_complexity", "1", ("raw_dataset", "clusters"), ("n_neighbors",), does="complexity"),
         Stage(
             "pruned_manifest",
-            "1",
+            "2",
             (
                 "raw_dataset",
                 "dedup_set",

@@ -1,0 +1,117 @@
+"""Who takes part in a search for duplicates: a dataset's own samples, what is known of them, and other datasets.
+
+New against kept: a sample that an earlier run with the same options kept is known, and is compared with new ones
+only; one that it dropped stays dropped as long as the sample that it copies is still there, unchanged.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.stage import Work
+from espalier.errors import EspalierError
+from resources.graph import STAGES
+from resources.warehouse import Table
+from resources.warehouse.session import session
+from resources.warehouse.table import array_block
+
+EARLIER = """
+SELECT e.* FROM raw r JOIN earlier e ON e.sample_id = r.sample_id AND e.sha256 = r.sha256
+"""
+
+
+@dataclass(frozen=True)
+class DedupRows:
+    """Rows of a search; the dataset's own come first, in order of sample_id.
+
+    Attributes
+    ----------
+    facts : pyarrow.Table
+        dataset ("" for the own), sample_id, subset, uri, sha256, n_bytes, pixels; one row a readable sample.
+    grids : ndarray of shape (n, 243), uint16
+    n_own : int
+    known : ndarray of shape (n,), bool
+        Kept before, or of another dataset: stay, and are not compared with one another.
+    carried : pyarrow.Table or None
+        Earlier verdicts, in the stored form, of own samples that are not searched: they were dropped and stay so.
+    twins : pyarrow.Table or None
+        sample_id and twin of known samples that had one.
+    taking_part : ndarray of shape (n,), bool
+        All but the carried ones.
+    threshold : float or None
+        The earlier run's, so that old and new samples are judged alike.
+    """
+
+    facts: pa.Table
+    grids: np.ndarray
+    n_own: int
+    known: np.ndarray
+    carried: pa.Table | None
+    twins: pa.Table | None
+    taking_part: np.ndarray
+    threshold: float | None
+
+
+def dedup_rows(work: Work, raw_dataset: Table) -> DedupRows:
+    """Gather the rows of a dataset's search for duplicates."""
+    own = _read(raw_dataset, "error IS NULL")
+    others = [_kept_of(work, name) for name in work.options.against]
+    facts = pa.concat_tables([own[0], *(o[0] for o in others)])
+    grids = np.concatenate([own[1], *(o[1] for o in others)]) if others else own[1]
+    n, n_own = len(facts), len(own[0])
+    known = np.arange(n) >= n_own
+    earlier = _earlier(work)
+    carried, twins, threshold = None, None, None
+    taking_part = np.ones(n, bool)
+    if earlier is not None:
+        threshold = earlier.meta.stats["threshold"]
+        kept_before, carried, twins = _verdicts(raw_dataset, earlier)
+        known[:n_own] = pc.is_in(own[0]["sample_id"], kept_before).to_numpy()
+        taking_part[:n_own] = ~pc.is_in(own[0]["sample_id"], carried["sample_id"].combine_chunks()).to_numpy()
+    return DedupRows(facts, grids, n_own, known, carried, twins, taking_part, threshold)
+
+
+def _read(raw: Table, where: str) -> tuple[pa.Table, np.ndarray]:
+    columns = ["'' AS dataset", "sample_id", "subset", "uri", "sha256", "n_bytes", "width::BIGINT * height AS pixels"]
+    return raw.arrow(columns, where=where), raw.matrix("grid", where=where)
+
+
+def _kept_of(work: Work, name: str) -> tuple[pa.Table, np.ndarray]:
+    """Return facts and grids of what another dataset keeps."""
+    if name == work.dataset:
+        raise EspalierError(f"The card of {name!r} compares it with itself.", "Take it out of against.")
+    raw, dedup = work.store.need("raw_dataset", name), work.store.need("dedup_set", name)
+    with session(raw=raw, dedup=dedup) as db:
+        found = db.sql(
+            f"""SELECT '{name}' AS dataset, sample_id, subset, uri, raw.sha256, n_bytes,
+                width::BIGINT * height AS pixels, grid
+                FROM raw JOIN dedup USING (sample_id) WHERE dedup.kept ORDER BY sample_id"""
+        ).to_arrow_table()
+    return found.drop_columns("grid"), array_block(found["grid"].combine_chunks())
+
+
+def _earlier(work: Work) -> Table | None:
+    """Return the stored verdicts if they were made by this code with these options."""
+    stored = work.store.get("dedup_set", work.dataset)
+    stage = STAGES["dedup_set"]
+    if stored is None:
+        return None
+    same = stored.meta.code_version == stage.version and stored.meta.params == work.options.pick(stage.options)
+    return stored if same else None
+
+
+def _verdicts(raw: Table, earlier: Table) -> tuple[pa.Array, pa.Table, pa.Table]:
+    """Return the ids kept before, the verdicts on dropped ones that still hold, and twins; all of unchanged content."""
+    with session(raw=raw, earlier=earlier) as db:
+        db.execute(f"CREATE TEMP TABLE same AS {EARLIER}")
+        kept = db.sql("SELECT sample_id FROM same WHERE kept").to_arrow_table()
+        carried = db.sql(
+            """SELECT d.* FROM same d JOIN same k ON k.sample_id = d.duplicate_of AND k.kept
+               WHERE NOT d.kept AND d.stage <> 'by hand' AND d.of_dataset IS NULL ORDER BY d.sample_id"""
+        ).to_arrow_table()
+        twins = db.sql(
+            "SELECT s.sample_id, s.twin FROM same s JOIN same t ON t.sample_id = s.twin WHERE s.kept AND t.kept"
+        ).to_arrow_table()
+    return kept["sample_id"].combine_chunks(), carried, twins
