@@ -42,7 +42,7 @@ class Lloyd:
         found = found or nearest(vectors, centroids)
         self.assignment, self.own, self.other = found.index, found.cosine, found.second
         self.sums = ClusterSums(*centroids.shape)
-        self._add_all()
+        self.sums.add(vectors, np.arange(len(vectors)), self.assignment)
 
     def run(self, max_iter: int, tol: float, progress: Callable[[int], None] | None = None) -> tuple[int, bool]:
         """Make rounds until nothing changes, the mean cosine gains less than ``tol``, or ``max_iter`` ends it.
@@ -77,10 +77,8 @@ class Lloyd:
         rows, clusters = fill_empty(self.vectors, self.centroids, self.assignment, self.sums.size)
         if len(rows):
             self.n_repaired += len(rows)
+            self.other[rows] = np.maximum(self.other[rows], self.own[rows])  # the centroid they leave is an other now
             self._change(rows, clusters)
-
-    def _add_all(self) -> None:
-        self.sums.add(self.vectors, np.arange(len(self.vectors)), self.assignment)
 
     def _change(self, rows: np.ndarray, clusters: np.ndarray) -> None:
         self.sums.add(self.vectors, rows, self.assignment[rows], -1)
@@ -96,7 +94,8 @@ class Lloyd:
 
     def _reassign(self, moved: np.ndarray) -> int:
         """Assign again the rows whose bounds no longer settle them; return how many changed."""
-        self._bring_own_up_to_date(moved)
+        stale = np.flatnonzero(moved[self.assignment] > 0)
+        self.own[stale] = row_cosine(self.vectors, self.centroids, self.assignment, stale)
         self._bring_bound_up_to_date(moved)
         open_rows = np.flatnonzero(self.own - self.other < 2 * NEAR_TIE)
         found = nearest(self.vectors, self.centroids, None if len(open_rows) == len(self.vectors) else open_rows)
@@ -107,10 +106,6 @@ class Lloyd:
         changed = np.flatnonzero(found.index != self.assignment[rows])
         self._change(rows[changed], found.index[changed])
         return len(changed)
-
-    def _bring_own_up_to_date(self, moved: np.ndarray) -> None:
-        rows = np.flatnonzero(moved[self.assignment] > 0)
-        self.own[rows] = row_cosine(self.vectors, self.centroids, self.assignment, rows)
 
     def _bring_bound_up_to_date(self, moved: np.ndarray) -> None:
         """Raise ``other`` so that it bounds the cosine to every centroid but the own one."""
