@@ -57,7 +57,11 @@ def command(
         asked["quality_seeds"] = seeds
     if raw_random:
         asked["raw_random"] = True
-    summary = compare(dataset, asked, name=name, format_name=format_name, option=option)
+    from cli.launch import Launcher
+    from resources.home import Home
+
+    with Launcher(Home.find()) as launcher:
+        summary = compare(launcher, dataset, asked, name=name, format_name=format_name, option=option)
     if output:
         output.mkdir(parents=True, exist_ok=True)
         for kind in ("plot", "record"):
@@ -69,6 +73,7 @@ def command(
 
 
 def compare(
+    launcher: Any,
     target: str,
     asked: dict[str, Any],
     *,
@@ -80,32 +85,29 @@ def compare(
 
     ``asked`` are options of the stage ``comparison``, in the place of the dataset's own.
     """
-    from cli.launch import Launcher, prepare
+    from cli.door import check_encoder
     from cli.prune import dataset_of
     from espalier.quality.beside import plan
     from resources.comparison import summarise
     from resources.graph import COMPARISON
-    from resources.home import Home
     from resources.reports import PLOT, RECORD
     from resources.staleness import Staleness
 
-    home = prepare(Home.find())
+    home = launcher.home
     dataset = dataset_of(home, target, name, format_name, option)
-    options = Staleness(home, dataset).options.override(asked)
+    staleness = Staleness(home, dataset)
+    options = staleness.options.override(asked)
     plan(options.compare_methods, options.compare_ratios, options.compare_recipes)
     ran: dict[str, list[str]] = {}
-    stale = list(Staleness(home, dataset).stages())
-    launcher = None
+    stale = list(staleness.stages())
+    if "embeddings" in stale:
+        check_encoder(options)
     if stale:
-        launcher = Launcher(home)
         ran[launcher.run("chain", dataset, stale)] = stale
     files = [home.reports / dataset / file for file in (PLOT, RECORD)]
     if Staleness(home, dataset, options).manifest(COMPARISON) or not all(f.exists() for f in files):
-        launcher = launcher or Launcher(home)
         config = {COMPARISON: {"config": asked}} if asked else None
         ran[launcher.run("comparisons", dataset, [COMPARISON], config=config)] = [COMPARISON]
-    if launcher:
-        launcher.instance.dispose()
     table = home.store().need(COMPARISON, dataset)
     summary = summarise(dataset, table.arrow(["*"]), table.arrow(["*"], table="verdicts"), table.meta.stats)
     return {
@@ -132,9 +134,9 @@ def _show(summary: dict[str, Any]) -> None:
 
     click.echo(f"{summary['dataset']}: {protocol_words(summary)}")
     titles, lines = columns(summary, brief=True)
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for place, title in enumerate(titles):
-        left = place == 0 or title.startswith("beside")
+        left = place == 0 or title.startswith("vs ")
         shown.add_column(
             title, justify="left" if left else "right", overflow="fold", no_wrap=not title.startswith("beside")
         )
@@ -148,7 +150,7 @@ def _show(summary: dict[str, Any]) -> None:
         click.echo(f"left out: {one['recipe']} {one['why']}")
     if not any(r.get("beside_random", {}).get("beats") for r in summary["recipes"]):
         click.secho("No recipe beats random of its size here.", bold=True)
-    click.echo(f"beside random: {RULE['probe_accuracy' in summary['everything']]}.")
+    click.echo(f"vs random: {RULE['probe_accuracy' in summary['everything']]}.")
     click.echo("±: deviation over seeds; a value without one comes from a method that draws nothing.")
     click.echo(f"plot: {summary['plot']}")
 

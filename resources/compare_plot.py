@@ -102,11 +102,8 @@ def _panel(axes: Any, lines: Mapping[str, list[dict[str, Any]]], measure: str, s
 
 
 def _ticks(axes: Any, recipes: list[dict[str, Any]]) -> None:
-    shares = sorted({round(r["share"], 4) for r in recipes})
+    shares = sorted({r["share"] for r in recipes})
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xticks(
-        shares,
-        [f"{s:.3g}".rstrip() if s < 0.001 else f"{s:.3%}".rstrip("%").rstrip("0").rstrip(".") + "%" for s in shares],
-    )
+    axes.set_xticks(shares, [f"{100 * s:.3g}%" for s in shares])
     axes.grid(axis="y", color="#e6e6e1", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -184,19 +184,21 @@ def columns(summary: Mapping[str, Any], *, brief: bool = False) -> tuple[list[st
     """Return a comparison as a table of texts: titles, and a line a recipe; ``brief`` for a narrow page."""
     labelled = "probe_accuracy" in summary["everything"]
     raw = any(f"beside_{RAW_RANDOM}" in r for r in summary["recipes"])
+    lost = labelled and (not brief or any(r["classes_lost"] for r in summary["recipes"]))
     wanted = ("radius_mean", "redundancy") if brief else MEASURES[2:]
     rest = tuple(m for m in wanted if any(m in r for r in summary["recipes"]))
     titles = ["recipe", "kept", *(("probe %", "10-NN %") if labelled else ())]
     titles += [m.split("_")[0][:6] if brief else m.replace("_", " ") for m in rest]
-    titles += ["lost" if brief else "classes lost"] if labelled else []
-    titles += ["beside random", *(["beside all files"] if raw else [])]
+    titles += ["lost" if brief else "classes lost"] if lost else []
+    titles += ["vs random", *(["vs all files"] if raw else [])]
     lines = []
     for r in summary["recipes"]:
         line = [r["recipe"], f"{r['n_kept']:,}"]
         if labelled:
-            line += [shown(r.get("probe_accuracy"), percent=True), shown(r.get("knn_accuracy"), percent=True)]
+            near = r["knn_accuracy"] | {"std": None} if brief and "knn_accuracy" in r else r.get("knn_accuracy")
+            line += [shown(r.get("probe_accuracy"), percent=True), shown(near, percent=True)]
         line += [f"{r[m]['mean']:.3f}" if brief and m in r else shown(r.get(m)) for m in rest]
-        line += [str(len(r["classes_lost"]))] if labelled else []
+        line += [str(len(r["classes_lost"]))] if lost else []
         line += [verdict_word(r.get("beside_random")), *([verdict_word(r.get(f"beside_{RAW_RANDOM}"))] if raw else [])]
         lines.append(line)
     return titles, lines

@@ -20,8 +20,10 @@ from espalier.quality.cover import coverage, redundancy
 from espalier.quality.judge import Quality
 from espalier.quality.knn import knn_accuracy
 from espalier.quality.logistic import logistic_probe
+from espalier.rng import generator
 
 TEN_NEAREST = 10
+TRAIN_ROWS = 10  # times max_rows: most samples that the probes train on
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Ground:
         The samples that stand for the full set, where ``vectors`` has more of them (the files before
         duplicates were taken out); None means all.
     max_rows : int or None
-        Most samples that the radii and the redundancy are measured on.
+        Most samples that the radii and the redundancy are measured on, and a tenth of the most that the probes
+        train on; drawn by a fixed seed. None means all.
     """
 
     vectors: np.ndarray
@@ -98,6 +101,8 @@ class Ground:
         if self.labels is None or self.test_vectors is None or self.test_labels is None:
             return None, None, 0, 0
         rows = np.flatnonzero(kept)
+        if self.max_rows is not None:
+            rows = at_most(rows, TRAIN_ROWS * self.max_rows, "probe training")
         x, y = self.vectors[rows], take(self.labels, rows)
         n_train = len(np.unique(pairs(y)[0]))
         if not n_train:
@@ -105,3 +110,10 @@ class Ground:
         probe = logistic_probe(x, y, self.test_vectors, self.test_labels)
         near = knn_accuracy(x, y, self.test_vectors, self.test_labels, TEN_NEAREST)
         return near, probe.accuracy, n_train, probe.n_test
+
+
+def at_most(rows: np.ndarray, most: int, purpose: str) -> np.ndarray:
+    """Return ``rows``, or ``most`` of them drawn by a fixed seed, in order."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(generator(0, purpose).choice(rows, most, replace=False))

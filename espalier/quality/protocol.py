@@ -11,6 +11,7 @@ import numpy as np
 
 from espalier.quality.codes import Codes, pairs, take
 from espalier.quality.split import holdout
+from espalier.rng import generator
 
 EVALUATION = ("test", "val")
 HELD_OUT, NONE = "held-out tenth", "none"
@@ -35,13 +36,15 @@ class Protocol:
     source: str
 
 
-def train_and_test(roles: np.ndarray, reach: np.ndarray, labels: Codes | None, *, seed: int = 0) -> Protocol:
+def train_and_test(
+    roles: np.ndarray, reach: np.ndarray, labels: Codes | None, *, seed: int = 0, most: int | None = None
+) -> Protocol:
     """Divide the samples of a dataset into those that train and those that test.
 
     Samples of the subsets test and val never train, whichever of the two is tested on. The whole ``test``
     subset tests, else the whole ``val``; where neither has a labelled sample, a seeded, stratified tenth of the
     labelled training rows does, and leaves them. A dataset that has no other subsets than test and val is
-    read as if it had none.
+    read as if it had none. More test rows than ``most`` are thinned by a seeded draw.
 
     Parameters
     ----------
@@ -52,7 +55,9 @@ def train_and_test(roles: np.ndarray, reach: np.ndarray, labels: Codes | None, *
     labels : ndarray of shape (n,), int, or compressed rows, or None
         Label codes.
     seed : int, default 0
-        Of the held-out tenth.
+        Of the held-out tenth, and of the thinning.
+    most : int, optional
+        Most rows to test on; all by default.
     """
     named = np.isin(roles, EVALUATION)
     if named.all():
@@ -68,8 +73,19 @@ def train_and_test(roles: np.ndarray, reach: np.ndarray, labels: Codes | None, *
     for role in EVALUATION:
         test = roles == role
         if (test & labelled).any():
-            return Protocol(train, test, role)
+            return Protocol(train, _thin(test, most, seed), role)
     rows = np.flatnonzero(train)
     test = nobody
     test[rows[holdout(take(labels, rows), seed=seed)]] = True
-    return Protocol(train & ~test, test, HELD_OUT) if test.any() else Protocol(train, test, NONE)
+    if not test.any():
+        return Protocol(train, test, NONE)
+    return Protocol(train & ~test, _thin(test, most, seed), HELD_OUT)
+
+
+def _thin(test: np.ndarray, most: int | None, seed: int) -> np.ndarray:
+    rows = np.flatnonzero(test)
+    if most is None or len(rows) <= most:
+        return test
+    out = np.zeros(len(test), bool)
+    out[generator(seed, "tested").choice(rows, most, replace=False)] = True
+    return out
