@@ -76,6 +76,20 @@ def _clusters_not_empty(staged: Table, _: Mapping[str, Table], __: Work) -> Resu
     return empty == 0, {"empty clusters": empty}
 
 
+def _members_add_up(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
+    members, odd = _value(
+        staged,
+        """SELECT (sum(size)::BIGINT, count(*) FILTER (NOT (isfinite(d_intra) AND isfinite(d_inter)
+                   AND isfinite(complexity) AND complexity >= 0))) FROM staged""",
+    )
+    clustered = len(upstream["clusters"])
+    return (members or 0) == clustered and odd == 0, {
+        "members": members,
+        "clustered samples": clustered,
+        "clusters without a finite complexity": odd,
+    }
+
+
 def _count_exact(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
     kept = _value(staged, "SELECT count(*) FROM staged WHERE kept")
     asked = staged.meta.stats["n_asked"]
@@ -99,5 +113,8 @@ duplicates_point_to_kept = Check(
 vectors_unit = Check("vectors_unit", "Every vector is finite and of length 1.", _vectors_unit)
 all_survivors = Check("all_survivors", "Every survivor has a vector, or a reason why not.", _all_survivors)
 clusters_not_empty = Check("clusters_not_empty", "Every cluster has a member.", _clusters_not_empty)
+members_add_up = Check(
+    "members_add_up", "Every clustered sample is counted once, every complexity is finite.", _members_add_up
+)
 count_exact = Check("count_exact", "Exactly as many samples are kept as the recipe asks for.", _count_exact)
 whole = Check("every_sample_has_a_fate", "The manifest has a row for every sample of raw_dataset.", _whole)

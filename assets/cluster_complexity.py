@@ -4,6 +4,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from assets.checks import members_add_up
 from assets.loading import labels_of
 from assets.stage import Outcome, Work, stage_asset
 from espalier.complexity import cluster_complexity as measure
@@ -14,7 +15,7 @@ from resources.warehouse import Draft, Table
 EXTREMES = 5
 
 
-@stage_asset("cluster_complexity", kinds={"numpy", "duckdb"})
+@stage_asset("cluster_complexity", kinds={"numpy", "duckdb"}, checks=(members_add_up,))
 def cluster_complexity(work: Work, raw_dataset: Table, clusters: Table) -> Outcome:
     """A row a cluster: size, d_intra, d_inter, complexity, label entropy, prototypical and hardest samples.
 
