@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from resources.kept import uid_array, write_trie, write_uids
 from resources.leftovers import beside, remove_leftovers, sync
 from resources.warehouse.store import recipe_file
 
@@ -52,9 +53,10 @@ def manifest_folder(manifests: Path, dataset: str, recipe: str) -> Path:
 
 
 def write_manifest(link: Path, rows: pa.Table, summary: Mapping[str, Any]) -> StagedFolder:
-    """Write ``manifest.parquet``, ``kept.txt`` and ``summary.json`` into a fresh folder beside ``link``.
+    """Write the files of a manifest into a fresh folder beside ``link``.
 
-    The bytes depend on the rows and the summary only.
+    ``manifest.parquet``, ``kept.txt``, ``kept.marisa``, ``summary.json``, and ``kept_uids.npy`` where the rows have
+    ``uid`` and ``sha256``. The bytes depend on the rows and the summary only.
 
     Parameters
     ----------
@@ -73,6 +75,10 @@ def write_manifest(link: Path, rows: pa.Table, summary: Mapping[str, Any]) -> St
     rows = rows.combine_chunks()
     pq.write_table(rows, folder / "manifest.parquet", compression="zstd", row_group_size=ROW_GROUP)
     digest = _write_kept(folder / "kept.txt", rows)
+    kept = rows.filter(rows["kept"])
+    write_trie(folder / "kept.marisa", kept["sample_id"])
+    if {"uid", "sha256"} <= set(rows.column_names):
+        write_uids(folder / "kept_uids.npy", uid_array(kept["uid"], kept["sha256"]))
     text = json.dumps({**summary, "kept_sha256": digest}, indent=2, sort_keys=True)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
     return StagedFolder(folder, link)
