@@ -87,17 +87,18 @@ def compare(
     """
     from cli.door import check_encoder
     from cli.prune import dataset_of
-    from espalier.quality.beside import plan
     from resources.comparison import summarise
     from resources.graph import COMPARISON
+    from resources.options import Options
     from resources.reports import PLOT, RECORD
     from resources.staleness import Staleness
 
     home = launcher.home
+    _planned(Options().override(asked))
     dataset = dataset_of(home, target, name, format_name, option)
     staleness = Staleness(home, dataset)
     options = staleness.options.override(asked)
-    plan(options.compare_methods, options.compare_ratios, options.compare_recipes)
+    _planned(options)
     ran: dict[str, list[str]] = {}
     stale = list(staleness.stages())
     if "embeddings" in stale:
@@ -117,6 +118,13 @@ def compare(
         "ran": [stage for stages in ran.values() for stage in stages],
         "runs": list(ran),
     }
+
+
+def _planned(options: Any) -> None:
+    """Refuse an unknown method, ratio or recipe before anything runs."""
+    from espalier.quality.beside import plan
+
+    plan(options.compare_methods, options.compare_ratios, options.compare_recipes)
 
 
 def _split(text: str | None) -> list[str]:
