@@ -11,53 +11,53 @@ from __future__ import annotations
 
 import numpy as np
 
+from espalier.near.compare import MIRRORED, Comparer
 from espalier.near.features import mirror_features
 from espalier.pairs import Pairs
 
-CELLS_PER_ROOT = 4  # cells: this times sqrt(n)
-PROBES = 36
-ROWS = 16_384
+CELLS_PER_ROOT = 2  # cells: this times sqrt(n)
+PROBES = 27
+ROWS = 65_536  # many at a time: larger products, fewer of them
 _STEP = 4096
 
 
 class CellIndex:
-    """Finds pairs of rows of ``features``; built once, read many times.
+    """Finds pairs of rows; built once, read many times.
 
     Parameters
     ----------
-    features : ndarray of shape (n, d), float32
-        From ``gradient_features``.
-    flips : bool
-        Visit with the mirrored rows as well.
+    comparer : Comparer
+        Holds the features and the floor.
+    ways : tuple of bool
+        Visit with the rows as they are, or mirrored too.
     rng : numpy.random.Generator
         Draws the centres.
 
     Attributes
     ----------
     comparisons : int
-        Inner products computed so far, those with the centres included.
+        Inner products with the centres.
     """
 
-    def __init__(self, features: np.ndarray, *, flips: bool, rng: np.random.Generator) -> None:
+    def __init__(self, comparer: Comparer, ways: tuple[bool, ...], *, rng: np.random.Generator) -> None:
+        features = comparer.features
         n = len(features)
         cells = min(n, int(CELLS_PER_ROOT * np.sqrt(n)))
-        self._features = features
+        self._comparer, self._ways = comparer, ways
         self._centres = features[np.sort(rng.choice(n, cells, replace=False))]
         self.comparisons = 0
-        self._visits = [_Visits(self._nearest(features, mirrored=False), cells)]
+        self._visits = [_Visits(self._nearest(features, way), cells) for way in ways]
         self._own = self._visits[0].own
-        if flips:
-            self._visits.append(_Visits(self._nearest(features, mirrored=True), cells))
         self._members = np.argsort(self._own, kind="stable")
         self._bounds = np.searchsorted(self._own[self._members], np.arange(cells + 1))
 
-    def _nearest(self, features: np.ndarray, *, mirrored: bool) -> np.ndarray:
+    def _nearest(self, features: np.ndarray, way: bool) -> np.ndarray:
         """Find the nearest centres of each row, the very nearest first: (n, PROBES) int32."""
         count = min(PROBES, len(self._centres))
         nearest = np.empty((len(features), count), dtype=np.int32)
         for start in range(0, len(features), _STEP):
             rows = features[start : start + _STEP]
-            score = (mirror_features(rows) if mirrored else rows) @ self._centres.T
+            score = (mirror_features(rows) if way == MIRRORED else rows) @ self._centres.T
             self.comparisons += score.size
             best = score.argmax(axis=1)
             chosen = np.argpartition(score, -count, axis=1)[:, -count:]
@@ -67,54 +67,40 @@ class CellIndex:
             nearest[start : start + _STEP] = chosen
         return nearest
 
-    def pairs_of(self, start: int, stop: int, floor: float, most: int) -> Pairs | None:
+    def pairs_of(self, start: int, stop: int, most: int) -> Pairs | None:
         """Pairs of rows ``start .. stop - 1`` with earlier rows.
 
         Parameters
         ----------
         start, stop : int
-        floor : float
-            Similarity above which a pair is given.
         most : int
             Give up (None) when there are more pairs, unless there is one row only.
         """
         parts: list[Pairs] = []
         held = 0
-        for mirrored, visits in enumerate(self._visits):
+        for way, visits in zip(self._ways, self._visits, strict=True):
             for cell in range(len(self._centres)):
                 members = self._members[self._bounds[cell] : self._bounds[cell + 1]]
                 members = members[: np.searchsorted(members, stop)]
                 visitors = visits.of(cell, stop)
-                new = visitors[np.searchsorted(visitors, start) :]
-                parts.append(self._compare(members, new, floor, bool(mirrored)))
-                fresh = members[np.searchsorted(members, start) :]
-                found = self._compare(visitors, fresh, floor, bool(mirrored))
+                parts.append(self._compare(members, visitors[np.searchsorted(visitors, start) :], way))
+                found = self._compare(visitors, members[np.searchsorted(members, start) :], way)
                 mutual = (visits.nearest[found.j] == self._own[found.i][:, None]).any(axis=1)
                 parts.append(found.take(~mutual))
                 held += len(parts[-1]) + len(parts[-2])
                 if held > most and stop - start > 1:
                     return None
         found = Pairs.concatenate(parts)
-        return _greater(found) if len(self._visits) > 1 else found
+        return _greater(found) if len(self._ways) > 1 else found
 
-    def _compare(self, earlier: np.ndarray, later: np.ndarray, floor: float, mirrored: bool) -> Pairs:
-        """Pairs ``i < j`` with i of ``earlier`` and j of ``later``."""
+    def _compare(self, earlier: np.ndarray, later: np.ndarray, way: bool) -> Pairs:
         if not len(earlier) or not len(later):
             return Pairs.empty()
-        queries = self._features[later]
-        if mirrored:
-            queries = mirror_features(queries)
-        parts = []
-        for start in range(0, len(earlier), _STEP):
-            rows = earlier[start : start + _STEP]
-            tile = queries @ self._features[rows].T
-            self.comparisons += tile.size
-            if tile.max() > floor:
-                b, a = np.divmod(np.flatnonzero(tile > floor), tile.shape[1])
-                i, j = rows[a], later[b]
-                before = i < j
-                parts.append(Pairs(i[before], j[before], np.minimum(tile[b, a][before], np.float32(1))))
-        return Pairs.concatenate(parts)
+        prepared = self._comparer.prepare(later, (way,))
+        parts = [
+            self._comparer.between(prepared, earlier[start : start + _STEP]) for start in range(0, len(earlier), _STEP)
+        ]
+        return parts[0] if len(parts) == 1 else Pairs.concatenate(parts)
 
 
 class _Visits:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espalier.near.features import mirror_features
+from espalier.near.compare import AS_IS, MIRRORED, Comparer
 from espalier.near.index import ROWS as INDEX_ROWS
 from espalier.near.index import CellIndex
 from espalier.pairs import Pairs
 
-EXACT_LIMIT = 60_000  # rows up to which the exact search is used: about 15 s on two cores
-ROWS, COLUMNS = 1024, 4096  # a tile of 16 MiB
+EXACT_LIMIT = 100_000  # rows up to which the exact search is used: about 15 s on two cores
+ROWS, COLUMNS = 2048, 2048  # a tile of 16 MiB
 MOST_PAIRS = 4_000_000  # pairs held at once (80 MB), unless a single row has more
 RECALL_SAMPLE = 256
 
@@ -111,24 +111,27 @@ def pair_blocks(
     if method == "auto":
         method = "exact" if (n - first) * (n + first) <= EXACT_LIMIT**2 else "index"
     report.method = method
+    ways = (AS_IS, MIRRORED) if flips else (AS_IS,)
+    comparer = Comparer(features, floor, (n - first) * (n + first) // 2)
     blocks = _exact_blocks if method == "exact" else _index_blocks
-    for block in blocks(features, floor, first, flips, rng, report):
+    for block in blocks(comparer, first, ways, rng, report):
         yield block
         if progress is not None:
             progress(block.stop - block.start)
 
 
 def _exact_blocks(
-    features: np.ndarray,
-    floor: float,
+    comparer: Comparer,
     first: int,
-    flips: bool,
+    ways: tuple[bool, ...],
     rng: np.random.Generator,  # noqa: ARG001 (same signature as the index)
     report: SearchReport,
 ) -> Iterator[Block]:
-    return _blocks(
-        lambda start, stop: _pairs_of(features, start, stop, floor, flips, report), first, len(features), ROWS
-    )
+    for block in _blocks(
+        lambda start, stop: _pairs_of(comparer, start, stop, ways), first, len(comparer.features), ROWS
+    ):
+        report.comparisons = comparer.comparisons
+        yield block
 
 
 def _blocks(find: Callable[[int, int], Pairs | None], first: int, n: int, rows: int) -> Iterator[Block]:
@@ -146,68 +149,46 @@ def _blocks(find: Callable[[int, int], Pairs | None], first: int, n: int, rows: 
             size *= 2
 
 
-def _pairs_of(
-    features: np.ndarray, start: int, stop: int, floor: float, flips: bool, report: SearchReport
-) -> Pairs | None:
+def _pairs_of(comparer: Comparer, start: int, stop: int, ways: tuple[bool, ...]) -> Pairs | None:
     """Pairs of rows ``start .. stop - 1`` with earlier rows; None when they are too many for one block."""
-    queries = features[start:stop]
-    mirrored = mirror_features(queries) if flips else None
+    later = comparer.prepare(np.arange(start, stop), ways)
     parts: list[Pairs] = []
     held = 0
     for left in range(0, stop, COLUMNS):
-        columns = features[left : min(left + COLUMNS, stop)]
-        tile = queries @ columns.T
-        if mirrored is not None:
-            np.maximum(tile, mirrored @ columns.T, out=tile)
-        report.comparisons += tile.size * (2 if flips else 1)
-        if tile.max() > floor:
-            j, i = np.divmod(np.flatnonzero(tile > floor), tile.shape[1])
-            parts.append(_ordered(i + left, j + start, tile[j, i]))
-            held += len(parts[-1])
-            if held > MOST_PAIRS and stop - start > 1:
-                return None
+        parts.append(comparer.between(later, np.arange(left, min(left + COLUMNS, stop))))
+        held += len(parts[-1])
+        if held > MOST_PAIRS and stop - start > 1:
+            return None
     return Pairs.concatenate(parts)
 
 
-def _ordered(i: np.ndarray, j: np.ndarray, similarity: np.ndarray) -> Pairs:
-    """Keep the pairs with ``i < j``; similarities of 1 + rounding become 1."""
-    earlier = i < j
-    return Pairs(i[earlier], j[earlier], np.minimum(similarity[earlier], np.float32(1)))
-
-
 def _index_blocks(
-    features: np.ndarray,
-    floor: float,
+    comparer: Comparer,
     first: int,
-    flips: bool,
+    ways: tuple[bool, ...],
     rng: np.random.Generator,
     report: SearchReport,
 ) -> Iterator[Block]:
-    n = len(features)
+    n = len(comparer.features)
     sample = np.sort(rng.choice(np.arange(first, n), min(RECALL_SAMPLE, n - first), replace=False))
-    index = CellIndex(features, flips=flips, rng=rng)
+    index = CellIndex(comparer, ways, rng=rng)
     found = true = 0
-    for block in _blocks(lambda start, stop: index.pairs_of(start, stop, floor, MOST_PAIRS), first, n, INDEX_ROWS):
-        report.comparisons = index.comparisons
+    for block in _blocks(lambda start, stop: index.pairs_of(start, stop, MOST_PAIRS), first, n, INDEX_ROWS):
+        report.comparisons = index.comparisons + comparer.comparisons
         probed = sample[(sample >= block.start) & (sample < block.stop)]
         if probed.size:
             found += int(np.isin(block.pairs.j, probed).sum())
-            true += _count_earlier(features, probed, floor, flips)
+            true += _count_earlier(comparer, probed, ways)
         report.recall_pairs = true
         report.recall = found / true if true else float("nan")
         yield block
 
 
-def _count_earlier(features: np.ndarray, rows: np.ndarray, floor: float, flips: bool) -> int:
+def _count_earlier(comparer: Comparer, rows: np.ndarray, ways: tuple[bool, ...]) -> int:
     """Brute force: how many pairs (i, row) with i < row are above the floor."""
-    count = 0
-    queries = features[rows]
-    mirrored = mirror_features(queries) if flips else None
-    for left in range(0, int(rows[-1]), COLUMNS):
-        columns = features[left : left + COLUMNS]
-        tile = queries @ columns.T
-        if mirrored is not None:
-            np.maximum(tile, mirrored @ columns.T, out=tile)
-        earlier = np.arange(left, left + len(columns))[None] < rows[:, None]
-        count += int(((tile > floor) & earlier).sum())
-    return count
+    before = comparer.comparisons
+    later = comparer.prepare(rows, ways)
+    last = int(rows[-1])
+    parts = [comparer.between(later, np.arange(left, min(left + COLUMNS, last))) for left in range(0, last, COLUMNS)]
+    comparer.comparisons = before  # not part of the search
+    return sum(len(part) for part in parts)

@@ -17,13 +17,11 @@ import numpy as np
 from espalier.cluster.rows import as_unit_rows, exact_dots
 from espalier.errors import EspalierError, UsageError
 from espalier.pairs import Pairs
-from espalier.semdedup.screen import Screen, gather, make_screen
+from espalier.screen import FEW, LEAST_WORK, NOISE, SAMPLE, Screen, choose_axes, gather
 
 TILE = 2048  # rows and columns of a tile: 16 MiB; smaller ones leave BLAS threads waiting
 MEMORY = 1 << 30
-NOISE = 1e-5  # float32 products of unit rows by BLAS are off by less
 _EXACT_ROWS = 4096
-_FEW = 500  # with fewer candidates than one in so many, pair by pair is faster than the whole tile
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class _Walk:
         if tile.max() <= low:
             return above[:0], beside[:0]
         places = np.flatnonzero(tile > low)
-        if self.screen.projects and len(places) > tile.size // _FEW:
+        if self.screen.projects and len(places) > tile.size // FEW:
             tile = self._product(gather(self.vectors, above), gather(self.vectors, beside))
             places = np.flatnonzero(tile > low)
         a, b = np.divmod(places, tile.shape[1])
@@ -169,7 +167,7 @@ def similar_pairs(
     rows = as_unit_rows(vectors)
     n = len(rows)
     order, bounds = _members(assignment)
-    screen = make_screen(rows, order, bounds, float(floor), memory // 4)
+    screen = Screen(rows, _axes(rows, order, bounds, float(floor)), memory // 4)
     walk = _Walk(rows, screen, float(floor), memory // 2 // _PAIR_BYTES, [])
     probing = None if n_probe == 1 or centroids is None else _Probing(rows, assignment, centroids, n_probe)
     for start, stop in pairwise(bounds):
@@ -207,6 +205,17 @@ def _members(assignment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     starts = np.flatnonzero(np.diff(ordered)) + 1
     bounds = np.concatenate([[0], starts, [len(order)]]) if len(order) else np.zeros(1, dtype=np.int64)
     return order, bounds
+
+
+def _axes(vectors: np.ndarray, order: np.ndarray, bounds: np.ndarray, floor: float) -> np.ndarray | None:
+    """Axes for the clusters ``order[bounds[c]:bounds[c + 1]]``, tried on pairs inside them; None for little work."""
+    n, d = vectors.shape
+    if (np.diff(bounds).astype(np.float64) ** 2).sum() / 2 * d < LEAST_WORK:
+        return None
+    inside = np.setdiff1d(np.arange(n - 1), bounds[1:-1] - 1)  # places whose next place is in the same cluster
+    inside = inside[:: max(1, len(inside) // SAMPLE)]
+    sample = vectors[np.sort(order[:: max(1, n // SAMPLE)])]
+    return choose_axes(sample, vectors[order[inside]], vectors[order[inside + 1]], floor)
 
 
 class _Probing:

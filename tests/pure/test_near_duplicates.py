@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from espalier.near import find_duplicates, gradient_features, mirror_features, neighbours
+from espalier.near import compare, find_duplicates, gradient_features, mirror_features, neighbours
+from espalier.near.compare import Comparer
+from espalier.near.features import DIMENSION
 from espalier.near.groups import Grouper, settle
 from espalier.near.neighbours import Block, SearchReport, pair_blocks
 from espalier.pairs import Pairs, components
@@ -17,6 +19,17 @@ T = 0.66
 def textures(n, seed=0):
     """Grids of n unlike images."""
     return np.random.default_rng(seed).integers(6000, 60000, (n, 243), dtype=np.uint16)
+
+
+def smooth(n, seed=0):
+    """Grids with the smoothness of photos."""
+    coarse = np.random.default_rng(seed).integers(6000, 60000, (n, 5, 5, 3)).astype(float)
+    rows = (np.repeat(coarse, 2, axis=1)[:, :9] + np.repeat(coarse, 2, axis=1)[:, 1:]) / 2
+    return (
+        np.rint((np.repeat(rows, 2, axis=2)[:, :, :9] + np.repeat(rows, 2, axis=2)[:, :, 1:]) / 2)
+        .astype(np.uint16)
+        .reshape(n, 243)
+    )
 
 
 def noisy(grids, amount=1500, seed=1):
@@ -239,6 +252,25 @@ def test_the_result_does_not_depend_on_blocks(monkeypatch, planted, rows, column
     for name in ("kept", "duplicate_of", "stage", "similarity", "mirrored", "group", "chained", "via", "twin"):
         np.testing.assert_array_equal(getattr(again, name), getattr(whole, name), err_msg=name)
     np.testing.assert_array_equal(again.border.i, whole.border.i)
+
+
+@pytest.mark.parametrize("method", ["exact", "index"])
+@pytest.mark.parametrize("flips", [False, True])
+def test_the_bound_changes_the_speed_and_nothing_else(monkeypatch, method, flips):
+    base = smooth(900)
+    features = gradient_features(np.concatenate([base, noisy(base[:300], 3000), mirrored(base[300:500])]))
+
+    def search():
+        found = [b.pairs for b in pair_blocks(features, 0.55, flips=flips, method=method, rng=generator(0))]
+        return Pairs.concatenate(found).sorted()
+
+    whole = search()
+    monkeypatch.setattr(compare, "LEAST_WORK", 0)
+    assert Comparer(features, 0.55, 10).prepare(np.arange(3), (False,)).screened[0].shape[1] < DIMENSION
+    again = search()
+    assert len(whole) > 250
+    for name in ("i", "j", "similarity"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
 
 
 def test_shuffled_rows_give_the_same_verdicts_where_quality_decides(planted):

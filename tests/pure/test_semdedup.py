@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from espalier import screen
 from espalier.errors import EspalierError, UsageError
 from espalier.pairs import Pairs, components, keep_greedily
 from espalier.rng import generator
-from espalier.semdedup import SimilarPairs, eps_for_share, rank_positions, resolve, screen, search, similar_pairs
+from espalier.semdedup import SimilarPairs, eps_for_share, rank_positions, resolve, search, similar_pairs
 
 
 def unit(rows):
@@ -129,7 +130,7 @@ def test_pairs_are_complete_and_do_not_depend_on_tiles(monkeypatch):
 @pytest.mark.parametrize("memory", [1 << 30, 1 << 16])
 def test_the_screen_loses_no_pair(monkeypatch, floor, spread, memory):
     """Vectors all around, and vectors with a common direction, whose projections carry most of the cosine."""
-    monkeypatch.setattr(screen, "LEAST_WORK", 0)
+    monkeypatch.setattr(search, "LEAST_WORK", 0)
     monkeypatch.setattr(search, "TILE", 100)
     rng = np.random.default_rng(0)
     rows = unit(rng.standard_normal((500, 64)) * 0.97 ** np.arange(64) + spread)
@@ -151,12 +152,10 @@ def test_screened_products_are_upper_bounds_of_the_cosine():
         assert (screened @ screened.T - rows @ rows.T).min() > -1e-6
 
 
-def test_a_screen_that_rules_out_pairs_is_chosen_and_a_useless_one_is_not(monkeypatch):
-    monkeypatch.setattr(screen, "LEAST_WORK", 0)
+def test_a_projection_that_rules_out_pairs_is_chosen_and_a_useless_one_is_not():
     rows = unit(np.random.default_rng(0).standard_normal((2000, 128)))
-    order, bounds = np.arange(2000), np.array([0, 2000])
-    assert screen.make_screen(rows, order, bounds, 0.95, 1 << 30).of(order).shape[1] < 128
-    assert not screen.make_screen(rows, order, bounds, 0.3, 1 << 30).projects
+    assert screen.choose_axes(rows, rows[:-1], rows[1:], 0.95).shape[1] < 127
+    assert screen.choose_axes(rows, rows[:-1], rows[1:], 0.3) is None
 
 
 def test_probing_all_clusters_finds_every_pair_once_and_probing_one_more_finds_border_pairs():

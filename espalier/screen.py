@@ -3,7 +3,7 @@
 Rows are projected on their first ``m`` principal directions; by Cauchy and Schwarz what the projection leaves out adds
 at most the product of the two remainders' norms. With that norm as one more entry, the inner product of two screened
 rows *is* the bound: a quarter of the arithmetic rules a pair out, and no pair is ever lost. Where the vectors do not
-allow it (the bound would pass too many pairs), the rows themselves are the screen.
+allow it (the bound would pass too many pairs), the rows themselves are the screen. Serves near and semantic duplicates.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ SAMPLE = 2048
 SHARES = (8, 4, 2)  # the projection keeps one of so many dimensions
 MOST_PASSED = 0.001  # share of sampled pairs above the floor by the bound alone
 LEAST_WORK = 5e9  # multiplications below which screening is not worth its preparation
+NOISE = 1e-5  # float32 products of unit rows by BLAS are off by less
+FEW = 500  # with fewer candidates than one in so many, pair by pair is faster than the whole tile
 _SAFETY = 1e-6  # squared norms are off by less in float32
 
 
@@ -52,39 +54,34 @@ class Screen:
         return project(gather(self._vectors, rows), self._axes)
 
 
-def make_screen(vectors: np.ndarray, order: np.ndarray, bounds: np.ndarray, floor: float, memory: int) -> Screen:
-    """Choose the projection for clusters ``order[bounds[c]:bounds[c + 1]]``, the smallest that still rules pairs out.
+def choose_axes(sample: np.ndarray, left: np.ndarray, right: np.ndarray, floor: float) -> np.ndarray | None:
+    """Choose the smallest projection that still rules pairs out.
 
     Parameters
     ----------
-    vectors : ndarray of shape (n, d), float32
-    order, bounds : ndarray
-        Rows by cluster, and where each cluster begins.
+    sample : ndarray of shape (s, d), float32
+        Rows whose principal directions are taken.
+    left, right : ndarray of shape (p, d), float32
+        Pairs of the kind that will be compared.
     floor : float
         Cosine above which pairs are wanted.
-    memory : int
-        Bytes for projected rows.
+
+    Returns
+    -------
+    ndarray of shape (d, m), float32, or None
+        None when no projection rules enough of the pairs out.
     """
-    n, d = vectors.shape
-    sizes = np.diff(bounds).astype(np.float64)
-    if (sizes**2).sum() / 2 * d < LEAST_WORK or d < 2 * max(SHARES):
-        return Screen(vectors, None, memory)
-    rows = vectors[np.sort(order[:: max(1, n // SAMPLE)])]
-    directions = np.linalg.eigh(rows.T @ rows)[1][:, ::-1]
-    inside = np.setdiff1d(np.arange(n - 1), bounds[1:-1] - 1)  # places whose next place is in the same cluster
-    inside = inside[:: max(1, len(inside) // SAMPLE)]
-    left, right = vectors[order[inside]], vectors[order[inside + 1]]
+    d = sample.shape[1]
+    if d < 2 * max(SHARES) or not len(left):
+        return None
+    directions = np.linalg.eigh(sample.T @ sample)[1][:, ::-1]
+    similar = (np.einsum("ij,ij->i", left, right) > floor).mean()  # no bound can rule these out
     for share in SHARES:
-        axes = np.ascontiguousarray(directions[:, : d // share - 1])
+        axes = np.ascontiguousarray(directions[:, : d // share - 1], dtype=np.float32)
         bound = np.einsum("ij,ij->i", project(left, axes), project(right, axes))
-        if (bound > floor).mean() <= MOST_PASSED + _pairs_above(left, right, floor):
-            return Screen(vectors, axes, memory)
-    return Screen(vectors, None, memory)
-
-
-def _pairs_above(left: np.ndarray, right: np.ndarray, floor: float) -> float:
-    """Share of the sampled pairs that are similar indeed: no bound can rule them out."""
-    return float((np.einsum("ij,ij->i", left, right) > floor).mean())
+        if (bound > floor).mean() <= MOST_PASSED + similar:
+            return axes
+    return None
 
 
 def project(rows: np.ndarray, axes: np.ndarray) -> np.ndarray:
