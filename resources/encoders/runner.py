@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from espalier.errors import EspalierError
 from resources.encoders.base import EncodedBatch
 from resources.encoders.geometry import Geometry
+from resources.encoders.requests import Requests
 from resources.images import UnreadableImage
 
 if TYPE_CHECKING:
@@ -62,33 +62,33 @@ def encode(
         One for each ``BLOCK`` consecutive items. At most two of them are in memory at a time.
     """
     threads = threads or cores()
-    requests = _Requests(compiled)
+    batches = _Batches(compiled)
     decode = partial(_decode, geometry, read, max_pixels)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    blocks = deque([_Block(requests.dim)])
+    blocks = deque([_Block(batches.dim)])
     try:
         for rows, pictures in _decoded(pool, decode, items, ahead=2 * threads + 2):
             for row, picture in zip(rows, pictures, strict=True):
-                _take(blocks[-1], row, picture, requests)
+                _take(blocks[-1], row, picture, batches)
             if len(blocks[-1].rows) == BLOCK:
-                blocks.append(_Block(requests.dim))
+                blocks.append(_Block(batches.dim))
             while len(blocks) > 1 and not blocks[0].missing:
                 yield _given(blocks.popleft(), progress)
-        requests.finish()
+        batches.finish()
         yield from (_given(block, progress) for block in blocks if block.rows)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        requests.close()
+        batches.close()
 
 
-def _take(block: "_Block", row: int, picture: np.ndarray | str, requests: "_Requests") -> None:
-    """Put an item into its block, and its picture into a request."""
+def _take(block: "_Block", row: int, picture: np.ndarray | str, batches: "_Batches") -> None:
+    """Put an item into its block, and its picture into a batch."""
     block.rows.append(row)
     unreadable = isinstance(picture, str)
     block.reasons.append(str(picture) if unreadable else None)
     if not isinstance(picture, str):
         block.missing += 1
-        requests.add(picture, block, len(block.rows) - 1)
+        batches.add(picture, block, len(block.rows) - 1)
 
 
 def _given(block: "_Block", progress: Callable[[int], None] | None) -> EncodedBatch:
@@ -161,28 +161,24 @@ class _Block:
         return EncodedBatch(np.array(self.rows, dtype=np.int64)[usable], unit, errors)
 
 
-class _Requests:
-    """Inference requests that are filled, started and emptied in turn by one thread.
-
-    Twice as many as the device works on at a time, so that it always finds the next one. Emptying in turn needs no
-    callback into Python, which would take the interpreter from the decode threads once an image.
-    """
+class _Batches:
+    """Fills requests of a fixed number of pictures."""
 
     def __init__(self, compiled: "openvino.CompiledModel") -> None:
-        n = 2 * int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-        self._idle = [compiled.create_infer_request() for _ in range(n)]
-        self._running: deque[tuple[openvino.InferRequest, list[tuple[_Block, int]]]] = deque()
-        self._places: list[tuple[_Block, int]] = []
-        self._pixels = self._idle[-1].get_input_tensor(0).data
-        self._size = self._pixels.shape[0]
         self.dim = int(compiled.output(0).get_shape()[1])
+        self._size = int(compiled.input(0).get_shape()[0])
+        self._requests = Requests(compiled)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._open: openvino.InferRequest | None = None
+        self._places: list[tuple[_Block, int]] = []
 
     def add(self, picture: np.ndarray, block: _Block, place: int) -> None:
         """Take a picture in; waits when all requests are busy."""
-        if not self._places:
-            if not self._idle:
-                self._empty()
-            self._pixels = self._idle[-1].get_input_tensor(0).data
+        if self._open is None:
+            self._open = self._requests.idle()
+            self._pixels = self._open.get_input_tensor(0).data
         self._pixels[len(self._places)] = picture
         self._places.append((block, place))
         if len(self._places) == self._size:
@@ -190,35 +186,23 @@ class _Requests:
 
     def finish(self) -> None:
         """Run what has been taken in to its end."""
-        if self._places:
+        if self._open is not None:
             self._pixels[len(self._places) :] = 0
             self._start()
-        while self._running:
-            self._empty()
+        self._requests.finish()
 
     def close(self) -> None:
-        """Let running inferences end; they use memory that is about to go."""
-        for request, _ in self._running:
-            request.wait()
+        """Let running inferences end."""
+        self._requests.close()
 
     def _start(self) -> None:
-        request = self._idle.pop()
-        request.start_async()
-        self._running.append((request, self._places))
-        self._places = []
+        if self._open is not None:
+            self._requests.start(self._open, partial(_deliver, self._places))
+        self._begin()
 
-    def _empty(self) -> None:
-        """Wait for the request that was started first and hand its vectors out."""
-        request, places = self._running.popleft()
-        try:
-            request.wait()
-        except RuntimeError as error:
-            why = str(error).strip().splitlines()[-1]
-            raise EspalierError(
-                f"The encoder failed while running: {why}", "Try another device or precision."
-            ) from None
-        vectors = request.get_output_tensor(0).data
-        for index, (block, place) in enumerate(places):
-            block.vectors[place] = vectors[index]
-            block.missing -= 1
-        self._idle.append(request)
+
+def _deliver(places: list[tuple[_Block, int]], request: "openvino.InferRequest") -> None:
+    vectors = request.get_output_tensor(0).data
+    for index, (block, place) in enumerate(places):
+        block.vectors[place] = vectors[index]
+        block.missing -= 1

@@ -4,13 +4,14 @@ Here lives running it in batches of a fixed size. Not here: tokenizing (``resour
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from espalier.errors import EspalierError
 from resources.encoders.model import embedding_output
+from resources.encoders.requests import Requests
 from resources.encoders.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -68,22 +69,20 @@ class TextTower:
         return (exact / lengths[:, None]).astype(np.float32)
 
     def _run(self, texts: list[str]) -> np.ndarray:
-        import openvino
-
         ids, mask = self.tokens.encode(texts + [""] * (-len(texts) % BATCH))
         out = np.empty((len(ids), int(self.model.output(0).get_shape()[1])), dtype=np.float32)
 
-        def store(request: "openvino.InferRequest", start: int) -> None:
+        def deliver(start: int, request: "openvino.InferRequest") -> None:
             out[start : start + BATCH] = request.get_output_tensor(0).data
 
-        queue = openvino.AsyncInferQueue(self._compiled)
-        queue.set_callback(store)
+        requests = Requests(self._compiled)
         for start in range(0, len(ids), BATCH):
-            given = {self.inputs["ids"]: ids[start : start + BATCH]}
+            request = requests.idle()
+            request.get_input_tensor(self.inputs["ids"]).data[:] = ids[start : start + BATCH]
             if "mask" in self.inputs:
-                given[self.inputs["mask"]] = mask[start : start + BATCH]
-            queue.start_async(given, start)
-        queue.wait_all()
+                request.get_input_tensor(self.inputs["mask"]).data[:] = mask[start : start + BATCH]
+            requests.start(request, partial(deliver, start))
+        requests.finish()
         return out[: len(texts)]
 
     def describe(self) -> dict[str, Any]:
