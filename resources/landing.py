@@ -148,6 +148,13 @@ class LandingZone:
                 write_card(self._file(name), card, is_folder=uri == str(self.root / name))
         return card
 
+    def set_against(self, name: str, others: Iterable[str]) -> Card:
+        """Name the datasets that ``name`` is compared with; ``()`` takes all back."""
+        with self._locked():
+            card = replace(self.card(name), against=tuple(sorted(set(others))))
+            write_card(self._file(name), card, is_folder=(self.root / name).is_dir())
+        return card
+
     def record_verdicts(
         self, name: str, keep: Iterable[str] = (), drop: Iterable[str] = (), clear: Iterable[str] = ()
     ) -> Card:

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from espalier.errors import UsageError
+from resources.warehouse.ledger_view import LEDGER_ASSETS, ledger_view
 from resources.warehouse.store import Warehouse, file_recipe
 from resources.warehouse.table import quoted, unreadable
 
@@ -27,9 +28,13 @@ def query(warehouse: Warehouse, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
     """
     found = _partitions(warehouse)
     with duckdb.connect(config={"allow_community_extensions": "false"}) as db:
+        ledger = "raw_dataset" in found and bool(re.search(r"\bledger\b", sql, re.IGNORECASE))
         for asset, paths in found.items():
-            if re.search(rf"\b{re.escape(asset)}\b", sql, re.IGNORECASE):
+            named = re.search(rf"\b{re.escape(asset)}\b", sql, re.IGNORECASE)
+            if named or (ledger and asset in LEDGER_ASSETS):
                 _make_view(db, warehouse.root / asset, paths)
+        if ledger:
+            ledger_view(db, set(found))
         try:
             statements = db.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -39,7 +44,7 @@ def query(warehouse: Warehouse, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
             db.execute("SET lock_configuration=true")
             yield db.sql(sql)
         except duckdb.Error as error:
-            known = ", ".join(found) or "none yet; run espalier prune first"
+            known = ", ".join([*found, "ledger"] if found else []) or "none yet; run espalier prune first"
             raise UsageError(f"{str(error).strip()}", f"Views: {known}.") from error
 
 

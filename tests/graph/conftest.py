@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import numpy as np
@@ -177,3 +178,9 @@ def regrown(tmp_path, grown) -> Chain:
     chain, _ = grown
     shutil.copytree(chain.home.root, tmp_path / "home", symlinks=True)
     return Chain(tmp_path / "home", chain.data)
+
+
+@pytest.fixture(scope="session")
+def kit() -> SimpleNamespace:
+    """What a test needs to make a dataset of its own."""
+    return SimpleNamespace(Chain=Chain, texture=texture, write_textures=write_textures)

@@ -1,0 +1,130 @@
+"""``espalier dedup``: the duplicates of a dataset: exact, near and semantic, and leaks."""
+
+import json
+from typing import Any
+
+import click
+
+from cli.common import json_option, option_pairs, print_json, table
+
+
+@click.command("dedup")
+@click.argument("dataset", metavar="DATASET|PATH")
+@click.option("--name", help="Name of the dataset when a PATH is given [from the path's last part].")
+@click.option("--format", "format_name", help="Format of the data when a PATH is given [found out].")
+@click.option("--threshold", type=float, help="Similarity above which images are near duplicates [automatic].")
+@click.option("--flips/--no-flips", default=None, help="Also match mirrored copies [no].")
+@click.option("--eps", type=float, help="SemDeDup: drop above cosine 1 - eps [0.05].")
+@click.option("--rule", type=click.Choice(["keep_one", "paper"]), help="SemDeDup: compare with kept samples, or all.")
+@click.option("--rank", type=click.Choice(["hard", "easy", "random"]), help="SemDeDup: which of a group stays.")
+@click.option("--target-share", type=float, help="Choose the eps that keeps about this share of the embedded samples.")
+@click.option("--against", multiple=True, metavar="OTHER", help="Drop copies of what this dataset keeps; repeatable.")
+@click.option("--afresh", is_flag=True, help="Compare all again, not only what is new.")
+@option_pairs
+@json_option
+def command(dataset: str, as_json: bool, afresh: bool, target_share: float | None, **given: Any) -> None:
+    """Find a dataset's duplicates. What you set is kept in its card.
+
+    \b
+    espalier dedup photos/
+    espalier dedup photos --flips --eps 0.1
+    espalier dedup photos --target-share 0.63
+    espalier dedup new_photos --against photos
+    """  # noqa: D301
+    from cli.launch import Launcher
+    from cli.prune import dataset_of
+    from resources.home import Home
+    from resources.landing import LandingZone
+    from resources.staleness import Staleness
+
+    names = {"threshold": "near_threshold", "flips": "flips", "eps": "eps", "rule": "rule", "rank": "rank"}
+    chain = {option: given[name] for name, option in names.items() if given[name] is not None}
+    with Launcher(Home.find()) as launcher:
+        zone = LandingZone(launcher.home.landing)
+        pairs = (*given["option"], *(f"{option}={json.dumps(value)}" for option, value in chain.items()))
+        name = dataset_of(launcher.home, dataset, given["name"], given["format_name"], pairs)
+        if given["against"]:
+            for other in given["against"]:
+                launcher.home.store().need("dedup_set", zone.card(other).name)
+            zone.set_against(name, given["against"])
+        if afresh:
+            launcher.home.store().path("dedup_set", name).unlink(missing_ok=True)
+        _run(launcher, name)
+        if target_share is not None:
+            zone.land(zone.card(name).uri, name, chain={"eps": _eps_for(launcher.home, name, target_share)})
+            _run(launcher, name)
+        assert not Staleness(launcher.home, name).stages(STAGES)
+        found = _summary(launcher.home, name)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+STAGES = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set")
+
+
+def _run(launcher: Any, name: str) -> None:
+    from resources.staleness import Staleness
+
+    stale = Staleness(launcher.home, name).stages(STAGES)
+    if stale:
+        launcher.run("chain", name, list(stale))
+
+
+def _eps_for(home: Any, name: str, share: float) -> float:
+    """Find the eps that keeps about ``share`` of what is embedded, from similar pairs down to cosine 0.5."""
+    from espalier.errors import UsageError
+    from resources.semantic import eps_for_share_of
+
+    if not 0 < share <= 1:
+        raise UsageError(f"--target-share {share:g} is out of range.", "It is the share to keep: above 0, up to 1.")
+    found = eps_for_share_of(home, name, share)
+    click.echo(f"eps {found.eps:.4g} keeps {found.kept:,} samples, a share of {found.share:.3f}.", err=True)
+    return round(float(found.eps), 6)
+
+
+def _summary(home: Any, name: str) -> dict[str, Any]:
+    store = home.store()
+    raw, dedup = store.need("raw_dataset", name).meta.stats, store.need("dedup_set", name)
+    semantic = store.need("semantic_dedup_set", name).meta
+    stats = dedup.meta.stats
+    leaks = dedup.arrow(["* EXCLUDE (uri, of_uri)"], table="leaks").to_pylist()
+    return {
+        "dataset": name,
+        "n_raw": raw["n_raw"],
+        "n_unreadable": raw["n_unreadable"],
+        **{k: stats[k] for k in ("n_exact", "n_near", "n_by_hand", "n_chained", "n_new", "n_known", "comparisons")},
+        "n_semantic": semantic.stats["n_semantic"],
+        "n_kept": semantic.stats["n_kept"],
+        "threshold": stats["threshold"],
+        "eps": semantic.params["eps"],
+        "leaks": leaks,
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    rows = [
+        ["samples", found["n_raw"], f"{found['n_unreadable']:,} unreadable"],
+        ["exact copies", found["n_exact"], "the same bytes or pixels"],
+        ["near duplicates", found["n_near"], f"similarity above {found['threshold']:g}"],
+        ["semantic duplicates", found["n_semantic"], f"cosine above {1 - found['eps']:g}"],
+        ["left", found["n_kept"], f"{found['n_new']:,} new samples compared, {found['n_known']:,} known"],
+    ]
+    table(found["dataset"], ["", "number", ""], rows, right=(1,))
+    if found["leaks"]:
+        shown = found["leaks"][:20]
+        click.secho(f"{len(found['leaks'])} pictures stand in two subsets or datasets:", fg="yellow")
+        rows = [
+            [
+                leak["sample_id"],
+                f"{leak['of_dataset'] + ': ' if leak['of_dataset'] else ''}{leak['of_sample']}",
+                "" if leak["similarity"] is None else f"{leak['similarity']:.3f}",
+                "dropped" if leak["dropped"] else "kept (protected)",
+            ]
+            for leak in shown
+        ]
+        table("", ["sample", "is a copy of", "similarity", ""], rows)
+    click.echo(
+        f"Contact sheets: espalier ui, asset dedup_set.  One sample's story: espalier why {found['dataset']} SAMPLE"
+    )

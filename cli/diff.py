@@ -1,0 +1,33 @@
+"""``espalier diff``: two recipes of a dataset beside each other."""
+
+import click
+
+from cli.common import json_option, print_json, table
+
+
+@click.command("diff")
+@click.argument("dataset")
+@click.argument("recipe_a")
+@click.argument("recipe_b")
+@json_option
+def command(dataset: str, recipe_a: str, recipe_b: str, as_json: bool) -> None:
+    """Show what only one of two recipes keeps, by cluster and by label. --json lists the samples.
+
+    \b
+    espalier diff photos density@0.3 random@0.3
+    """  # noqa: D301
+    from espalier.recipe import Recipe
+    from resources.home import Home
+    from resources.ledger import diff
+
+    one, other = str(Recipe.parse(recipe_a)), str(Recipe.parse(recipe_b))
+    found = diff(Home.find(), dataset, one, other)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"Both keep {found['both']:,}; only {one}: {found['only_a']:,}; only {other}: {found['only_b']:,}.")
+    columns = ["both", f"only {one}", f"only {other}"]
+    for key in ("label", "cluster"):
+        rows = [[r[key], r["both"], r["only_a"], r["only_b"]] for r in found[f"{key}s"]]
+        if rows:
+            table("", [key, *columns], rows, right=(1, 2, 3))

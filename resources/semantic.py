@@ -1,0 +1,38 @@
+"""Semantic duplicates of a stored dataset, for questions that no stage asks: which eps keeps a wanted share."""
+
+from typing import Any
+
+from espalier.rng import generator
+from resources.home import Home
+from resources.landing import LandingZone
+from resources.options import Options
+
+FLOORS = (0.8, 0.5, 0.2)
+"""Cosines down to which pairs are searched, one after the other, until the share is reached."""
+
+
+def eps_for_share_of(home: Home, dataset: str, share: float) -> Any:
+    """Find the eps that keeps the share nearest to ``share`` of a dataset's embedded samples.
+
+    Searches the same fine clusters that the stage uses, down to a cosine of 0.2 when need be.
+
+    Returns
+    -------
+    espalier.semdedup.share.Share
+    """
+    from espalier.cluster import fit_kmeans
+    from espalier.semdedup import eps_for_share, rank_positions, resolve, similar_pairs
+
+    store = home.store()
+    options = Options.of_card(LandingZone(home.landing).card(dataset))
+    stored = store.need("semantic_dedup_set", dataset)
+    vectors = store.need("embeddings", dataset).matrix("vector")
+    fine = fit_kmeans(vectors, stored.meta.stats["fine_k"], rng=generator(options.seed, "semantic clusters"))
+    position = rank_positions(fine.distance, options.rank, rng=generator(options.seed, "semantic rank"))
+    for floor in FLOORS:
+        similar = similar_pairs(
+            vectors, fine.assignment, floor=floor, centroids=fine.centroids, n_probe=min(options.n_probe, fine.k)
+        )
+        if resolve(similar, position, eps=1 - floor, rule=options.rule).kept.mean() <= share or floor == FLOORS[-1]:
+            break
+    return eps_for_share(similar, position, target_share=share, rule=options.rule)
