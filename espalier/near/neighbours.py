@@ -20,7 +20,7 @@ from espalier.pairs import Pairs
 EXACT_LIMIT = 100_000  # rows up to which the exact search is used: about 15 s on two cores
 ROWS, COLUMNS = 2048, 2048  # a tile of 16 MiB
 MOST_PAIRS = 4_000_000  # pairs held at once (80 MB), unless a single row has more
-RECALL_SAMPLE = 256
+RECALL_SAMPLE = 1024
 
 
 @dataclass(frozen=True)

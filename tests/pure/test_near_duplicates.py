@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from espalier.near import compare, find_duplicates, gradient_features, mirror_features, neighbours
+from espalier.near import compare, find_duplicates, gradient_features, index, mirror_features, neighbours
 from espalier.near.compare import Comparer
 from espalier.near.features import DIMENSION
 from espalier.near.groups import Grouper, settle
@@ -315,7 +315,8 @@ def test_many_alike_images_are_grouped_in_bounded_memory(monkeypatch):
     assert find_duplicates(np.arange(1500), grids, threshold=T).kept.sum() == 1
 
 
-def test_the_index_finds_nearly_all_pairs_and_measures_its_recall():
+def test_the_index_finds_nearly_all_pairs_and_measures_its_recall(monkeypatch):
+    monkeypatch.setattr(index, "PROBES", 6)
     base = textures(1500)
     grids = np.concatenate([base, noisy(base, 4000)])
     features = gradient_features(grids)
