@@ -11,15 +11,15 @@ from espalier.cluster.batches import draw_in_batches
 from espalier.cluster.lloyd import Lloyd
 from espalier.cluster.pruned import STRETCH, nearest_pruned
 from espalier.cluster.rows import row_cosine
-from espalier.cluster.search import nearest
 from espalier.cluster.seeding import fixed_point, kmeans_plusplus
 from espalier.cluster.sums import ClusterSums
-from espalier.cluster.swaps import improve
+from espalier.cluster.swaps import improve, swap
 
 DRAW_ROWS, DRAW_ROWS_PER_CLUSTER = 4_000, 20
 SETTLE_ROWS, SETTLE_ROWS_PER_CLUSTER = 10_000, 30
 SETTLE_ROUNDS, SETTLE_TOL = 10, 1e-4
 SWAP_ROUNDS = 8
+WINDOW, ORDER_ROUNDS = 256, 3
 
 
 def sample_rows(rows: np.ndarray, count: int | None, rng: np.random.Generator) -> np.ndarray:
@@ -29,7 +29,7 @@ def sample_rows(rows: np.ndarray, count: int | None, rng: np.random.Generator) -
     return rows[np.sort(rng.choice(len(rows), count, replace=False))]
 
 
-def drawn_start(rows: np.ndarray, k: int, rng: np.random.Generator, *, swap: bool = True) -> np.ndarray:
+def drawn_start(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Draw centroids from a sample, settle them on a larger one, and swap those that are misplaced.
 
     Parameters
@@ -40,8 +40,6 @@ def drawn_start(rows: np.ndarray, k: int, rng: np.random.Generator, *, swap: boo
         At most n.
     rng : numpy.random.Generator
         Source of the draws.
-    swap : bool, default True
-        False leaves out the swaps, for groups that need not be perfect.
 
     Returns
     -------
@@ -51,13 +49,11 @@ def drawn_start(rows: np.ndarray, k: int, rng: np.random.Generator, *, swap: boo
     sample = sample_rows(rows, max(SETTLE_ROWS, SETTLE_ROWS_PER_CLUSTER * k), rng)
     few = sample_rows(sample, max(DRAW_ROWS, DRAW_ROWS_PER_CLUSTER * k), rng)
     drawn = few[kmeans_plusplus(fixed_point(few), k, rng)]
-    if not swap:
-        return improve(few, drawn, rounds=0, max_iter=SETTLE_ROUNDS, tol=SETTLE_TOL)
     return improve(sample, drawn, rounds=SWAP_ROUNDS, max_iter=SETTLE_ROUNDS, tol=SETTLE_TOL)
 
 
 def batched_start(rows: np.ndarray, k: int, rng: np.random.Generator) -> Lloyd:
-    """Start for very many clusters: draw in batches, move to the means, assign by pruned search.
+    """Start for very many clusters: draw in batches, swap once, assign by pruned search.
 
     Costs one assignment, O(n k d), and a part of a second one.
 
@@ -75,16 +71,21 @@ def batched_start(rows: np.ndarray, k: int, rng: np.random.Generator) -> Lloyd:
     Lloyd
         Ready for rounds.
     """
-    chosen, assignment = draw_in_batches(rows, k, rng)
+    chosen, near = draw_in_batches(rows, k, rng)
     sums = ClusterSums(len(chosen), rows.shape[1])
-    sums.add(rows, np.arange(len(rows)), assignment)
+    sums.add(rows, np.arange(len(rows)), near)
     centroids = sums.directions(sums.norms(), rows[chosen])
     order = _like_next_to_like(centroids, rng)
+    assignment = np.argsort(order).astype(np.int32)[near]
+    sums.total, sums.size = sums.total[order], sums.size[order]
+    centroids, place = swap(rows, centroids[order], assignment, sums, WINDOW)
     known = row_cosine(rows, centroids, assignment)
-    return Lloyd(rows, centroids[order], nearest_pruned(rows, centroids[order], known))
+    centroids = centroids[np.argsort(place, kind="stable")]
+    return Lloyd(rows, centroids, nearest_pruned(rows, centroids, known))
 
 
 def _like_next_to_like(centroids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Order centroids by rough groups of about 64."""
-    pivots = drawn_start(centroids, -(-len(centroids) // STRETCH), rng, swap=False)
-    return np.argsort(nearest(centroids, pivots).index, kind="stable")
+    rough = Lloyd(centroids, sample_rows(centroids, -(-len(centroids) // STRETCH), rng))
+    rough.run(ORDER_ROUNDS, SETTLE_TOL)
+    return np.argsort(rough.assignment, kind="stable")

@@ -1,11 +1,10 @@
 """Swaps: take a centroid from where two share one group and give it to a cluster that holds two groups.
 
-Lloyd's rounds never move a centroid across empty space, so a start that puts two centroids into one group
-and one centroid between two groups stays so. After the rounds settle, the pairs whose union costs least are
-merged and the clusters whose halving gains most are split, as long as the gain exceeds the cost; then the
-rounds go on. The idea is that of Muhr and Granitzer 2009 and Fritzke's breathing k-means (arXiv 2006.15666),
-with costs and gains taken from the sums of the clusters. Used on the start only (seeding.py draws it); the
-rounds are in lloyd.py.
+Lloyd's rounds never move a centroid across empty space, so a start that puts two centroids into one group and
+one centroid between two groups stays so. The pairs whose union costs least are merged and the clusters whose
+halving gains most are split, as long as the gain exceeds the cost. The idea is that of Fritzke's breathing
+k-means (arXiv 2006.15666); here costs and gains come from the sums of the clusters. Starts only: the draws are in
+seeding.py and batches.py, the rounds in lloyd.py.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ def improve(vectors: np.ndarray, centroids: np.ndarray, *, rounds: int, max_iter
     state.run(max_iter, tol)
     best, best_total = state.centroids, state.sums.norms().sum()
     for _ in range(rounds):
-        swapped = _swap(state)
-        if swapped is None:
+        swapped, _ = swap(vectors, state.centroids, state.assignment, state.sums)
+        if swapped is state.centroids:
             break
         state.jump(swapped)
         state.run(max_iter, tol)
@@ -56,53 +55,81 @@ def improve(vectors: np.ndarray, centroids: np.ndarray, *, rounds: int, max_iter
     return best
 
 
-def _swap(state: Lloyd) -> np.ndarray | None:
-    """Return the centroids after all swaps that pay, or None when none does."""
-    norms = state.sums.norms()
-    merged, heir, cost = _merges(state, norms)
-    split, gain, halves = _splits(state, norms)
-    centroids = state.centroids.copy()
+def swap(
+    vectors: np.ndarray, centroids: np.ndarray, assignment: np.ndarray, sums: ClusterSums, window: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make all swaps that pay, each centroid in one at most.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d), float32
+        Unit rows.
+    centroids : ndarray of shape (k, d), float32
+        Unit centroids.
+    assignment : ndarray of shape (n,), int32
+        Cluster of each row.
+    sums : ClusterSums
+        Of these rows and clusters.
+    window : int or None, default None
+        Look for a centroid's partner only among the ``window`` centroids of its stretch; among all when None.
+
+    Returns
+    -------
+    centroids : ndarray of shape (k, d), float32
+        Where the centroids should go; the very array given when no swap pays.
+    place : ndarray of shape (k,), int64
+        The old centroid that each lies near now: itself, or the one that was split.
+    """
+    k = len(centroids)
+    norms = sums.norms()
+    merged, heir, cost = _merges(centroids, sums, norms, window or k)
+    split, gain, halves = _splits(vectors, centroids, assignment, norms)
+    moved, place = centroids.copy(), np.arange(k)
     taken: set[int] = set()
-    next_split, n_swaps = 0, 0
+    waiting = iter(zip(split.tolist(), gain.tolist(), strict=True))
     for one, other, price in zip(merged.tolist(), heir.tolist(), cost.tolist(), strict=True):
         if one in taken or other in taken:
             continue
-        while next_split < len(split) and (int(split[next_split]) in taken or int(split[next_split]) in (one, other)):
-            next_split += 1
-        if next_split == len(split) or gain[next_split] <= MARGIN * price:
+        torn, profit = next(((s, g) for s, g in waiting if s not in taken and s not in (one, other)), (0, -np.inf))
+        if profit <= MARGIN * price:
             break
-        torn = int(split[next_split])
         taken.update((one, other, torn))
-        union = state.sums.total[one] + state.sums.total[other]
-        centroids[other] = union / np.sqrt(np.square(union).sum())
-        centroids[one], centroids[torn] = halves[2 * torn], halves[2 * torn + 1]
-        n_swaps += 1
-    return centroids if n_swaps else None
+        union = sums.total[one] + sums.total[other]
+        moved[other] = union / np.sqrt(np.square(union).sum())
+        moved[one], moved[torn] = halves[2 * torn], halves[2 * torn + 1]
+        place[one] = torn
+    return (moved, place) if taken else (centroids, place)
 
 
-def _merges(state: Lloyd, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _merges(
+    centroids: np.ndarray, sums: ClusterSums, norms: np.ndarray, window: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each centroid with its nearest other, and what their union costs in summed cosine; cheapest first."""
-    rows = fixed_point(state.centroids)
-    cosine = rows @ rows.T
-    np.fill_diagonal(cosine, -np.inf)
-    heir = cosine.argmax(axis=1)
-    union = state.sums.total + state.sums.total[heir]
-    cost = norms + norms[heir] - state.sums.lengths(union)
+    heir = np.arange(len(centroids))
+    for start in range(0, len(centroids), window):
+        rows = fixed_point(centroids[start : start + window])
+        cosine = rows @ rows.T
+        np.fill_diagonal(cosine, -np.inf)
+        heir[start : start + window] = start + cosine.argmax(axis=1)
+    cost = norms + norms[heir] - sums.lengths(sums.total + sums.total[heir])
     order = np.argsort(cost, kind="stable")
+    order = order[order != heir[order]]
     return order, heir[order], cost[order]
 
 
-def _splits(state: Lloyd, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _splits(
+    vectors: np.ndarray, centroids: np.ndarray, assignment: np.ndarray, norms: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Halve every cluster by two-means; clusters by falling gain, the gains, and the halves (2k, d), in pairs."""
-    k, d = state.centroids.shape
-    everyone = np.arange(len(state.vectors))
-    first = _farthest(state, state.centroids)
-    second = _farthest(state, state.vectors[first])
-    halves = state.vectors[np.stack([first, second], axis=1).ravel()]
+    k, d = centroids.shape
+    everyone = np.arange(len(vectors))
+    first = _farthest(vectors, assignment, centroids)
+    second = _farthest(vectors, assignment, vectors[first])
+    halves = vectors[np.stack([first, second], axis=1).ravel()]
     for _ in range(HALVING_ROUNDS):
-        lean = own_cosine(state.vectors, halves[1::2] - halves[::2], state.assignment)
+        lean = own_cosine(vectors, halves[1::2] - halves[::2], assignment)
         sums = ClusterSums(2 * k, d)
-        sums.add(state.vectors, everyone, 2 * state.assignment + (lean > 0))
+        sums.add(vectors, everyone, 2 * assignment + (lean > 0))
         lengths = sums.norms()
         halves = sums.directions(lengths, halves)
     gain = lengths.reshape(k, 2).sum(axis=1) - norms
@@ -110,11 +137,11 @@ def _splits(state: Lloyd, norms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     return order, gain[order], halves
 
 
-def _farthest(state: Lloyd, points: np.ndarray) -> np.ndarray:
+def _farthest(vectors: np.ndarray, assignment: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return the row of each cluster that lies farthest from the cluster's point, (k,) int64; 0 for an empty one."""
-    cosine = own_cosine(state.vectors, points, state.assignment)
-    order = np.lexsort((cosine, state.assignment))
-    start = np.flatnonzero(np.diff(state.assignment[order], prepend=-1))
+    cosine = own_cosine(vectors, points, assignment)
+    order = np.lexsort((cosine, assignment))
+    start = np.flatnonzero(np.diff(assignment[order], prepend=-1))
     farthest = np.zeros(len(points), dtype=np.int64)
-    farthest[state.assignment[order[start]]] = order[start]
+    farthest[assignment[order[start]]] = order[start]
     return farthest

@@ -175,7 +175,7 @@ def test_every_row_is_at_its_nearest_centroid_and_every_centroid_has_a_row(n, k,
 @given(st.integers(1, 80), st.integers(1, 60), st.integers(2, 6), st.integers(0, 6), st.integers(0, 999))
 @settings(max_examples=150, deadline=None)
 def test_starts_far_from_the_rows_leave_no_cluster_empty_and_no_row_misplaced(n, k, d, max_iter, seed):
-    """Empty clusters take rows from others between rounds; a bound that forgets this would misplace rows later."""
+    """Empty clusters take rows from others between the rounds."""
     rows, start = scattered(n, d, seed), scattered(k, d, seed + 1000)
     result = fit_kmeans(rows, k, rng=generator(seed), init=start, max_iter=max_iter, tol=0.0)
     np.testing.assert_array_equal(result.assignment, assign(rows, result.centroids)[0])
