@@ -45,7 +45,7 @@ def why(home: Home, dataset: str, sample_id: str) -> Fate:
     raw = _row(store.need("raw_dataset", dataset), sample_id)
     if raw is None:
         raise UsageError(
-            f"{dataset!r} has no sample {sample_id!r}.", _nearest(store.need("raw_dataset", dataset), sample_id)
+            f"{dataset!r} has no sample {sample_id!r}.", nearest_ids(store.need("raw_dataset", dataset), sample_id)
         )
     fate = Fate(sample_id, facts={"raw_dataset": raw})
     fate.steps.append(("raw_dataset", _landed(raw)))
@@ -111,7 +111,7 @@ def check_samples(home: Home, dataset: str, samples: tuple[str, ...]) -> None:
     for sample in samples if table else ():
         assert table is not None
         if _row(table, sample) is None:
-            raise UsageError(f"{dataset!r} has no sample {sample!r}.", _nearest(table, sample))
+            raise UsageError(f"{dataset!r} has no sample {sample!r}.", nearest_ids(table, sample))
 
 
 def _row(table: Table, sample_id: str) -> dict[str, Any] | None:
@@ -122,7 +122,8 @@ def _row(table: Table, sample_id: str) -> dict[str, Any] | None:
     return dict(zip(names, found[0], strict=True)) if found else None
 
 
-def _nearest(table: Table, sample_id: str) -> str:
+def nearest_ids(table: Table, sample_id: str) -> str:
+    """Return the remedy for an id that is not there: those that are most like it."""
     name = Path(sample_id).name
     with table.connect() as db:
         found = db.execute(
