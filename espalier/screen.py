@@ -16,6 +16,7 @@ MOST_PASSED = 0.001  # share of sampled pairs above the floor by the bound alone
 LEAST_WORK = 5e9  # multiplications below which screening is not worth its preparation
 NOISE = 1e-5  # float32 products of unit rows by BLAS are off by less
 FEW = 500  # with fewer candidates than one in so many, pair by pair is faster than the whole tile
+_SMALL_TERMS, _ONE_THREAD_TERMS = 8 << 20, 4 << 16
 _SAFETY = 1e-6  # squared norms are off by less in float32
 
 
@@ -91,6 +92,21 @@ def project(rows: np.ndarray, axes: np.ndarray) -> np.ndarray:
     left_out = np.einsum("ij,ij->i", rows, rows) - np.einsum("ij,ij->i", screened[:, :-1], screened[:, :-1])
     screened[:, -1] = np.sqrt(np.maximum(left_out, 0) + np.float32(_SAFETY))
     return screened
+
+
+def product(rows: np.ndarray, columns: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Inner products of all rows with all columns, shape (b, c) float32, written to ``out``.
+
+    Small products are cut so that OpenBLAS works in the calling thread (up to 4 * 65536 terms): waking its threads
+    costs more than the work, and on a busy machine a thousand times more.
+    """
+    terms = len(columns) * rows.shape[1]
+    if len(rows) * terms > _SMALL_TERMS:
+        return np.matmul(rows, columns.T, out=out)
+    step = max(1, _ONE_THREAD_TERMS // max(terms, 1))
+    for start in range(0, len(rows), step):
+        np.matmul(rows[start : start + step], columns.T, out=out[start : start + step])
+    return out
 
 
 def gather(matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:

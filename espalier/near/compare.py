@@ -11,7 +11,7 @@ import numpy as np
 
 from espalier.near.features import mirror_features
 from espalier.pairs import Pairs
-from espalier.screen import FEW, LEAST_WORK, NOISE, SAMPLE, Screen, choose_axes, gather, project
+from espalier.screen import FEW, LEAST_WORK, NOISE, SAMPLE, Screen, choose_axes, gather, product, project
 
 AS_IS, MIRRORED = False, True
 MOST_SCREEN = 1 << 30  # bytes of projected features held at once
@@ -103,9 +103,10 @@ class Comparer:
 
 
 def _greatest(queries: list[np.ndarray], columns: np.ndarray) -> np.ndarray:
-    tile = queries[0] @ columns.T
+    shape = len(queries[0]), len(columns)
+    tile = product(queries[0], columns, np.empty(shape, dtype=np.float32))
     for other in queries[1:]:
-        np.maximum(tile, other @ columns.T, out=tile)
+        np.maximum(tile, product(other, columns, np.empty(shape, dtype=np.float32)), out=tile)
     return tile
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from espalier.cluster.rows import as_unit_rows, exact_dots
 from espalier.errors import EspalierError, UsageError
 from espalier.pairs import Pairs
-from espalier.screen import FEW, LEAST_WORK, NOISE, SAMPLE, Screen, choose_axes, gather
+from espalier.screen import FEW, LEAST_WORK, NOISE, SAMPLE, Screen, choose_axes, gather, product
 
 TILE = 2048  # rows and columns of a tile: 16 MiB; smaller ones leave BLAS threads waiting
 MEMORY = 1 << 30
@@ -99,7 +99,7 @@ class _Walk:
         size = len(rows) * len(columns)
         if self.buffer.size < size:
             self.buffer = np.empty(size, dtype=np.float32)
-        return np.matmul(rows, columns.T, out=self.buffer[:size].reshape(len(rows), len(columns)))
+        return product(rows, columns, self.buffer[:size].reshape(len(rows), len(columns)))
 
     def _exact(self, i: np.ndarray, j: np.ndarray) -> Iterator[Pairs]:
         """Replace BLAS's noisy numbers by exact ones: the verdict must not depend on tiles and threads."""
