@@ -8,9 +8,10 @@ can be found, every similar pair inside a cluster is found whatever the cluster'
 
 from __future__ import annotations
 
+from espalier.semdedup.direct import resolve_directly
 from espalier.semdedup.ranking import RANKS, rank_positions
 from espalier.semdedup.resolve import RULES, SemanticDuplicates, resolve
-from espalier.semdedup.search import SimilarPairs, similar_pairs
+from espalier.semdedup.search import SimilarPairs, TooManyPairs, similar_pairs
 from espalier.semdedup.share import eps_for_share
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "RULES",
     "SemanticDuplicates",
     "SimilarPairs",
+    "TooManyPairs",
     "eps_for_share",
     "rank_positions",
     "resolve",
+    "resolve_directly",
     "similar_pairs",
 ]

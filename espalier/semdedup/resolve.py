@@ -75,12 +75,7 @@ def resolve(
     if rule not in RULES:
         raise UsageError(f"There is no rule {rule!r}.", f"Use one of {', '.join(RULES)}.")
     n = similar.n
-    stays = np.zeros(n, dtype=bool) if immune is None else np.asarray(immune, dtype=bool)
-    barred = np.zeros(n, dtype=bool) if drop is None else np.asarray(drop, dtype=bool)
-    stays = stays & ~barred
-    rank = np.empty(n, dtype=np.int64)
-    rank[np.lexsort((position, ~stays))] = np.arange(n)
-
+    stays, barred, rank = ranks_of(n, position, immune, drop)
     pairs = similar.pairs
     pairs = pairs.take((pairs.similarity > low) & ~barred[pairs.i] & ~barred[pairs.j])
     forward = rank[pairs.i] < rank[pairs.j]
@@ -97,6 +92,17 @@ def resolve(
         kept = via < 0
         target = _ends(via)
     return SemanticDuplicates(kept & ~barred, np.where(kept, -1, target), cosine, via)
+
+
+def ranks_of(
+    n: int, position: np.ndarray, immune: np.ndarray | None, drop: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows that stay, rows dropped by hand (which win over the former), and ranks with the first ones in front."""
+    barred = np.zeros(n, dtype=bool) if drop is None else np.asarray(drop, dtype=bool)
+    stays = np.zeros(n, dtype=bool) if immune is None else np.asarray(immune, dtype=bool) & ~barred
+    rank = np.empty(n, dtype=np.int64)
+    rank[np.lexsort((position, ~stays))] = np.arange(n)
+    return stays, barred, rank
 
 
 def lowest_similarity(similar: SimilarPairs, eps: float) -> float:

@@ -24,6 +24,10 @@ MEMORY = 1 << 30
 _EXACT_ROWS = 4096
 
 
+class TooManyPairs(EspalierError):
+    """The similar pairs do not fit in memory; :func:`espalier.semdedup.resolve_directly` does without them."""
+
+
 @dataclass(frozen=True)
 class SimilarPairs:
     """Every pair of rows more similar than ``floor`` that the search could see.
@@ -50,14 +54,14 @@ class SimilarPairs:
 
 
 @dataclass
-class _Walk:
+class Walk:
     """The work in progress: vectors, their screen, floor, limits and what was found."""
 
     vectors: np.ndarray
     screen: Screen
     floor: float
-    most_pairs: int
-    found: list[Pairs]
+    most_pairs: int = 0
+    found: list[Pairs] = field(default_factory=list)
     held: int = 0
     comparisons: int = 0
     buffer: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.float32))
@@ -115,7 +119,7 @@ class _Walk:
             return
         self.held += len(pairs)
         if self.held > self.most_pairs:
-            raise EspalierError(
+            raise TooManyPairs(
                 f"More than {self.most_pairs:,} pairs of samples are more similar than {self.floor:g}.",
                 "Ask for a smaller eps, remove near duplicates first, or give more memory.",
             )
@@ -161,14 +165,16 @@ def similar_pairs(
     UsageError
         When ``floor`` or ``n_probe`` is out of range, or centroids are missing.
     EspalierError
-        When rows are not of unit norm, or there are more pairs than memory for them.
+        When rows are not of unit norm.
+    TooManyPairs
+        When there are more pairs than memory for them (an EspalierError too).
     """
-    _check(floor, n_probe, centroids, len(vectors), len(assignment))
+    check_search(floor, n_probe, centroids, len(vectors), len(assignment))
     rows = as_unit_rows(vectors)
     n = len(rows)
-    order, bounds = _members(assignment)
+    order, bounds = members_of(assignment)
     screen = Screen(rows, _axes(rows, order, bounds, float(floor)), memory // 4)
-    walk = _Walk(rows, screen, float(floor), memory // 2 // _PAIR_BYTES, [])
+    walk = Walk(rows, screen, float(floor), int(memory // 2 // _PAIR_BYTES))
     probing = None if n_probe == 1 or centroids is None else _Probing(rows, assignment, centroids, n_probe)
     for start, stop in pairwise(bounds):
         members = order[start:stop]
@@ -189,7 +195,8 @@ def similar_pairs(
 _PAIR_BYTES = 64  # a stored pair (20 bytes), its copy while joining, and the sort
 
 
-def _check(floor: float, n_probe: int, centroids: np.ndarray | None, n: int, assigned: int) -> None:
+def check_search(floor: float, n_probe: int, centroids: np.ndarray | None, n: int, assigned: int) -> None:
+    """Refuse wrong parameters of a search before it begins."""
     if not -1 < floor < 1 or n_probe < 1:
         raise UsageError(f"floor {floor} and n_probe {n_probe}: -1 < floor < 1 and n_probe >= 1 are needed.")
     if n_probe > 1 and centroids is None:
@@ -198,7 +205,7 @@ def _check(floor: float, n_probe: int, centroids: np.ndarray | None, n: int, ass
         raise ValueError(f"{assigned} assignments for {n} vectors")
 
 
-def _members(assignment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def members_of(assignment: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows by cluster, ascending inside each, and the bounds of the clusters that have rows."""
     order = np.argsort(assignment, kind="stable")
     ordered = np.asarray(assignment)[order]

@@ -11,7 +11,17 @@ from espalier import screen
 from espalier.errors import EspalierError, UsageError
 from espalier.pairs import Pairs, components, keep_greedily
 from espalier.rng import generator
-from espalier.semdedup import SimilarPairs, eps_for_share, rank_positions, resolve, search, similar_pairs
+from espalier.semdedup import (
+    SimilarPairs,
+    TooManyPairs,
+    direct,
+    eps_for_share,
+    rank_positions,
+    resolve,
+    resolve_directly,
+    search,
+    similar_pairs,
+)
 
 
 def unit(rows):
@@ -281,9 +291,33 @@ def test_immune_rows_stay_and_rows_dropped_by_hand_drop_nobody():
         assert barred.duplicate_of.tolist() == [-1, -1, -1]
 
 
+@pytest.mark.parametrize("block", [5, 256])
+def test_deciding_directly_gives_the_same_verdicts_without_stored_pairs(monkeypatch, block):
+    monkeypatch.setattr(direct, "BLOCK", block)
+    rows, assignment, distance, _ = planted(noise=0.1, k=3)
+    rng = np.random.default_rng(0)
+    position = rank_positions(distance, rng=generator(0))
+    immune, drop = rng.random(600) < 0.1, rng.random(600) < 0.1
+    for eps in (0.05, 0.3, 0.6):
+        stored = resolve(similar_pairs(rows, assignment, floor=0.3), position, eps=eps, immune=immune, drop=drop)
+        straight = resolve_directly(rows, assignment, position, eps=eps, immune=immune, drop=drop)
+        for name in ("kept", "duplicate_of", "similarity", "via"):
+            np.testing.assert_array_equal(getattr(straight, name), getattr(stored, name), err_msg=name)
+
+
+def test_three_thousand_rows_all_alike_are_decided_directly():
+    base = planted(n=2)[0][:1]
+    rows = unit(base + 0.01 * np.random.default_rng(0).standard_normal((3000, base.shape[1])))
+    done = []
+    verdict = resolve_directly(rows, np.zeros(3000, int), np.arange(3000), eps=0.05, progress=done.append)
+    assert verdict.kept.tolist() == [True] + [False] * 2999
+    assert (verdict.duplicate_of[1:] == 0).all()
+    assert sum(done) == 3000
+
+
 def test_too_many_pairs_for_the_memory_are_refused_instead_of_filling_it():
     rows = np.repeat(planted(n=4)[0][:1], 3000, axis=0)
-    with pytest.raises(EspalierError, match="smaller eps"):
+    with pytest.raises(TooManyPairs, match="smaller eps"):
         similar_pairs(rows, np.zeros(3000, int), floor=0.9, memory=1 << 20)
 
 
