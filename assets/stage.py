@@ -21,7 +21,7 @@ from assets.partitions import datasets, manifests, split_key
 from espalier.errors import EspalierError
 from resources.cards import Card
 from resources.configured import ComputeResource, HomeResource, ProgressResource
-from resources.graph import STAGES
+from resources.graph import STAGES, Stage
 from resources.home import Home
 from resources.landing import LandingZone
 from resources.manifests import StagedFolder
@@ -111,7 +111,7 @@ def stage_asset(
             group_name=GROUP,
             kinds=kinds,
             owners=OWNERS,
-            automation_condition=dg.AutomationCondition.eager() if stage.reads and not stage.on_demand else None,
+            automation_condition=_automation(stage),
             check_specs=[_check_spec(name, c, partitions) for c in checks],
             io_manager_key="warehouse",
             dagster_type=dg.Any,
@@ -135,6 +135,18 @@ def stage_asset(
         return asset
 
     return decorate
+
+
+def _automation(stage: Stage) -> dg.AutomationCondition | None:
+    """Return the eager rule; a recipe's asset follows the last of what it reads, and none before that is made.
+
+    Its runs have other partitions than the chain's, so on a change of ``raw_dataset`` they would start beside the
+    chain's run and see the old clusters.
+    """
+    if not stage.reads or stage.on_demand:
+        return None
+    eager = dg.AutomationCondition.eager()
+    return eager.ignore(dg.AssetSelection.assets(*stage.reads[:-1])) if stage.per_recipe else eager
 
 
 def _check_spec(asset: str, check: Check, partitions: dg.PartitionsDefinition) -> dg.AssetCheckSpec:

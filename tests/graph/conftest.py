@@ -172,6 +172,12 @@ def grown(tmp_path_factory, textures):
     return chain, results
 
 
+@pytest.fixture(scope="session")
+def new_chain() -> type[Chain]:
+    """The class, for tests that open homes of their own."""
+    return Chain
+
+
 @pytest.fixture
 def regrown(tmp_path, grown) -> Chain:
     """A copy of the grown home, to change."""

@@ -25,6 +25,7 @@ cluster_complexity  dataset          eager      <- raw_dataset clusters
 pruned_manifest     dataset x recipe eager      <- raw_dataset dedup_set embeddings semantic_dedup_set clusters cluster_complexity
 subset_quality      dataset x recipe eager      <- raw_dataset embeddings semantic_dedup_set clusters pruned_manifest
 comparison          dataset          on demand  <- raw_dataset dedup_set embeddings semantic_dedup_set clusters cluster_complexity
+pruned_dataset      dataset x recipe on demand  <- raw_dataset pruned_manifest
 """  # noqa: E501
 
 
