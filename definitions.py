@@ -10,6 +10,7 @@ from assets.comparison import comparison
 from assets.dedup_set import dedup_set
 from assets.embeddings import embeddings
 from assets.jobs import all_jobs
+from assets.pruned_dataset import pruned_dataset
 from assets.pruned_manifest import pruned_manifest
 from assets.raw_dataset import raw_dataset
 from assets.semantic_dedup_set import semantic_dedup_set
@@ -29,6 +30,7 @@ ALL_ASSETS = [
     pruned_manifest,
     subset_quality,
     comparison,
+    pruned_dataset,
 ]
 
 

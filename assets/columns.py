@@ -40,6 +40,7 @@ MEANINGS = {
     "label_entropy": "bits; 0 when all labels are the same",
     "prototypical": "the samples nearest to the centroid",
     "hardest": "the samples farthest from the centroid",
+    "file": "where the sample is in the export; empty where its format keeps no file for it",
     "fate": "kept, pruned, a duplicate, unreadable",
     "reason": "the fate in words",
     "score": "the number that the method ranked by",

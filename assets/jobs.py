@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from resources.graph import CHAIN, COMPARISON, MANIFEST, QUALITY
+from resources.graph import CHAIN, COMPARISON, EXPORT, MANIFEST, QUALITY
 
 land = dg.define_asset_job(
     "land", selection=["raw_dataset"], description="Read what landed; the rest follows by itself."
@@ -11,5 +11,6 @@ chain = dg.define_asset_job("chain", selection=list(CHAIN), description="All sta
 manifests = dg.define_asset_job("manifests", selection=[MANIFEST], description="One dataset pruned by one recipe.")
 qualities = dg.define_asset_job("qualities", selection=[QUALITY], description="One manifest beside random of its size.")
 comparisons = dg.define_asset_job("comparisons", selection=[COMPARISON], description="Methods beside random.")
+exports = dg.define_asset_job("exports", selection=[EXPORT], description="One subset written out as a dataset.")
 
-all_jobs = [land, chain, manifests, qualities, comparisons]
+all_jobs = [land, chain, manifests, qualities, comparisons, exports]

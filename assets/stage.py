@@ -21,6 +21,7 @@ from assets.partitions import datasets, manifests, split_key
 from espalier.errors import EspalierError
 from resources.cards import Card
 from resources.configured import ComputeResource, HomeResource, ProgressResource
+from resources.exports.place import StagedExport
 from resources.graph import STAGES, Stage
 from resources.home import Home
 from resources.landing import LandingZone
@@ -67,7 +68,7 @@ class Outcome:
 
     draft: Draft
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    folders: tuple[StagedFolder | StagedFiles, ...] = ()
+    folders: tuple[StagedFolder | StagedFiles | StagedExport, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     cleanup: tuple[Any, ...] = ()
 

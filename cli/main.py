@@ -13,6 +13,7 @@ from espalier.errors import EspalierError
 COMMANDS = {
     "land": "Make a folder of images a dataset (writes a card, copies nothing).",
     "prune": "Prune a dataset by a recipe; runs what is missing or stale and nothing else.",
+    "export": "Write the samples that a recipe keeps into a folder, in any of some sixty formats.",
     "compare": "Measure prune methods beside random of the same size, with a table and a plot.",
     "dedup": "Find duplicates: exact, near and semantic, and leaks between subsets or datasets.",
     "why": "Tell what each stage decided about one sample, and why.",

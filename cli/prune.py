@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cli.common import json_option, option_pairs, print_json
+from cli.export import Wanted, echo_export, export_options
 from espalier.errors import UsageError
 
 
@@ -15,8 +16,11 @@ from espalier.errors import UsageError
 @click.option("-r", "--ratio", default="0.5", show_default=True, help="Share to keep (0.3, 30%) or a count (n5000).")
 @click.option("--param", multiple=True, metavar="NAME=VALUE", help="A parameter of the method; repeatable.")
 @click.option("--recipe", help="The whole recipe in one text, instead of -m, -r and --param.")
+@click.option("--hash-type", type=click.Choice(["img", "txt"]), help="What query_clust clusters: images or texts.")
 @click.option("--name", help="Name of the dataset when a PATH is given [from the path's last part].")
 @click.option("--format", "format_name", help="Format of the data when a PATH is given [found out].")
+@click.option("--to", "export_format", default="", help="Format of what -o writes [the dataset's own].")
+@export_options
 @option_pairs
 @json_option
 def command(
@@ -25,8 +29,14 @@ def command(
     ratio: str,
     param: tuple[str, ...],
     recipe: str | None,
+    hash_type: str | None,
     name: str | None,
     format_name: str | None,
+    export_format: str,
+    output: Path | None,
+    link: bool,
+    overwrite: bool,
+    in_place: bool,
     option: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -36,18 +46,23 @@ def command(
     espalier prune photos/ -m density -r 0.3
     espalier prune photos -m density -r 30% --param keep=easy --param temperature=0.2
     espalier prune photos --recipe random@n5000:seed=7
+    espalier prune photos/ -m query_clust -r 0.5 --hash-type txt -o small --overwrite
     """  # noqa: D301
     from cli.launch import Launcher, echo_kept
     from espalier.recipe import Recipe
     from resources.home import Home
 
-    parsed = Recipe.parse(recipe) if recipe else Recipe.build(method, ratio, _pairs(param))
+    params = _hashed(_pairs(param), method, hash_type, recipe)
+    parsed = Recipe.parse(recipe) if recipe else Recipe.build(method, ratio, params)
+    wanted = _wanted(output, export_format, link, overwrite, in_place)
     with Launcher(Home.find()) as launcher:
-        summary = prune(launcher, dataset, parsed, name=name, format_name=format_name, option=option)
+        summary = prune(launcher, dataset, parsed, name=name, format_name=format_name, option=option, wanted=wanted)
     if as_json:
         print_json(summary)
-    else:
-        echo_kept(summary)
+        return
+    echo_kept(summary)
+    if wanted:
+        echo_export(summary)
 
 
 def prune(
@@ -58,15 +73,21 @@ def prune(
     name: str | None = None,
     format_name: str | None = None,
     option: tuple[str, ...] = (),
+    wanted: Wanted | None = None,
 ) -> dict[str, Any]:
-    """Land ``target`` if it is a path, run what is missing or stale, and return the manifest's summary."""
+    """Land ``target`` if it is a path, run what is missing or stale, and return the manifest's summary.
+
+    With ``wanted`` the subset is written out, too, and the summary has ``export``.
+    """
     from cli.door import check_encoder
-    from resources.graph import MANIFEST
+    from cli.export import check_export, run_export
+    from resources.graph import EXPORT, MANIFEST
     from resources.manifests import manifest_folder
     from resources.staleness import Staleness
 
     home = launcher.home
     dataset = dataset_of(home, target, name, format_name, option)
+    export = check_export(home, dataset, wanted) if wanted else None
     ran: dict[str, list[str]] = {}
     staleness = Staleness(home, dataset)
     stale = staleness.stages()
@@ -77,8 +98,13 @@ def prune(
     if Staleness(home, dataset).manifest(MANIFEST, str(recipe)):
         ran[launcher.run("manifests", dataset, [MANIFEST], recipe=str(recipe))] = [MANIFEST]
     meta = home.store().need(MANIFEST, dataset, str(recipe)).meta
+    written = {}
+    if export:
+        run, written["export"] = run_export(launcher, dataset, str(recipe), export)
+        ran[run] = [EXPORT]
     return {
         **meta.stats,
+        **written,
         "manifest": str(manifest_folder(home.manifests, dataset, str(recipe))),
         "ran": [stage for stages in ran.values() for stage in stages],
         "runs": list(ran),
@@ -113,3 +139,27 @@ def _pairs(param: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(f"--param {key} is given twice.", "Give it once.")
         pairs[key] = value
     return pairs
+
+
+def _hashed(params: dict[str, str], method: str, hash_type: str | None, recipe: str | None) -> dict[str, str]:
+    """Add ``--hash-type`` to the parameters, where it says anything."""
+    if hash_type is None:
+        return params
+    if recipe:
+        raise UsageError("--recipe is whole, so --hash-type has no place.", "Write :hash=txt into the recipe.")
+    if "hash" in params:
+        raise UsageError("--hash-type and --param hash are the same.", "Give one of them.")
+    if method == "query_clust":
+        return {**params, "hash": hash_type}
+    if hash_type == "txt":
+        raise UsageError(f"--hash-type txt has no meaning for {method}.", "Only query_clust clusters texts.")
+    return params
+
+
+def _wanted(output: Path | None, format_name: str, link: bool, overwrite: bool, in_place: bool) -> Wanted | None:
+    """Return what is to be written out, or None; options of an export without one are refused."""
+    if output is None and not in_place:
+        if format_name or link or overwrite:
+            raise UsageError("--to, --link and --overwrite are about what -o writes.", "Give a folder with -o.")
+        return None
+    return Wanted(output, format_name, link, overwrite, in_place)

@@ -119,9 +119,18 @@ STAGES = {
             on_demand=True,
             does="comparing",
         ),
+        Stage(
+            "pruned_dataset",
+            "1",
+            ("raw_dataset", "pruned_manifest"),
+            ("export_to", "export_format", "export_mode", "export_overwrite"),
+            per_recipe=True,
+            on_demand=True,
+            does="writing",
+        ),
     )
 }
 
 CHAIN = tuple(s.name for s in STAGES.values() if not s.per_recipe and not s.on_demand)
-MANIFEST, QUALITY, COMPARISON = "pruned_manifest", "subset_quality", "comparison"
+MANIFEST, QUALITY, COMPARISON, EXPORT = "pruned_manifest", "subset_quality", "comparison", "pruned_dataset"
 DEFAULT_RECIPES = ("density@0.3", "random@0.3")

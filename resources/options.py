@@ -43,6 +43,10 @@ class Options:
     compare_ratios: tuple[str, ...] = _option(("0.1", "0.3", "0.5"), "amounts to compare them at")
     compare_recipes: tuple[str, ...] = _option((), "whole recipes to compare")
     raw_random: bool = _option(False, "compare with random over all files too, duplicates among them")
+    export_to: str = _option("", "folder that a subset is written to, none = exports/ in the home")
+    export_format: str = _option("", "format that a subset is written in, none = the dataset's own")
+    export_mode: Literal["copy", "link"] = _option("copy", "how an export gets pictures that are files")
+    export_overwrite: bool = _option(False, "let an export replace a folder that is not empty")
     keep: tuple[str, ...] = _option((), "samples that a human keeps")
     drop: tuple[str, ...] = _option((), "samples that a human drops")
 

@@ -61,6 +61,7 @@ class DatumaroReader:
             )
         self.format, self.uri, self._options = format_name, card.uri, card.options
         self._loaded: Any = None
+        self._shared = False
         self._faults: dict[tuple[str, str], str] = {}
 
     def batches(self, size: int) -> Iterator[list[Sample]]:
@@ -80,20 +81,26 @@ class DatumaroReader:
             self._loaded, self._faults = _imported(self.uri, self.format, self._options)
         return self._loaded
 
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Yield each ``datumaro.DatasetItem`` after its sample id, by subset and id."""
+        items = sorted(self.dataset(), key=lambda item: (item.subset.encode(), item.id.encode()))
+        self._shared = len(Counter(item.id for item in items)) < len(items)
+        for item in items:
+            yield f"{item.subset}/{item.id}" if self._shared else item.id, item
+
     def _samples(self) -> Iterator[Sample]:
         names = self.categories()
-        items = sorted(self.dataset(), key=lambda item: (item.subset.encode(), item.id.encode()))
+        items = list(self.items())
         if not items and not self._faults:
             raise nothing_in(self.uri, f"item of the format {self.format}")
         faults = dict(self._faults)
-        shared = len(Counter(item.id for item in items)) < len(items)
         real = os.path.realpath(self.uri)
-        for item in items:
+        for sample_id, item in items:
             subset = "" if item.subset == "default" else item.subset
             uri, error = _picture(item.media, real)
             error = faults.pop((item.id, item.subset), error)
             yield Sample(
-                f"{item.subset}/{item.id}" if shared else item.id,
+                sample_id,
                 subset,
                 uri,
                 _labels(item.annotations, names),
@@ -102,7 +109,7 @@ class DatumaroReader:
                 error,
             )
         for (name, subset), reason in sorted(faults.items()):
-            yield Sample(f"{subset}/{name}" if shared else name, subset, "", error=reason)
+            yield Sample(f"{subset}/{name}" if self._shared else name, subset, "", error=reason)
 
 
 @cache

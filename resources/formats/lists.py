@@ -22,7 +22,7 @@ from resources.listing import filesystem, local_path, unreadable, walk
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 MAX_LINE = 16 << 20
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 class ListFile:
@@ -55,9 +55,8 @@ class ListFile:
     def _samples(self) -> Iterator[Sample]:
         labels: dict[str, None] = {}
         empty = True
-        for uri, folder in self._lists():
-            subset = folder.split("/", 1)[0]
-            for sample in self._list(uri, folder and folder + "/", subset if subset.lower() in SUBSET_NAMES else ""):
+        for uri, folder in self.lists():
+            for sample in self.samples(uri, folder):
                 empty = False
                 labels.update(dict.fromkeys(sample.labels))
                 yield sample
@@ -65,7 +64,18 @@ class ListFile:
             raise nothing_in(self.uri, "row of a list")
         self._labels = labels
 
-    def _lists(self) -> Iterator[tuple[str, str]]:
+    def samples(self, uri: str, folder: str) -> Iterator[Sample]:
+        """Yield a sample for every row of one of :meth:`lists`."""
+        subset = folder.split("/", 1)[0]
+        return self._list(uri, folder and folder + "/", subset if subset.lower() in SUBSET_NAMES else "")
+
+    def columns_of(self, uri: str) -> Columns:
+        """Return which column of one list means what."""
+        with open_list(uri) as file:
+            row = next((row for row in _rows(file, uri) if not isinstance(row, str)), {})
+        return self._columns(uri, row)
+
+    def lists(self) -> Iterator[tuple[str, str]]:
         """Yield each list and the folder below the root that it is in."""
         for entry in walk(self.uri):
             folder, _, name = entry.path.rpartition("/")
@@ -75,7 +85,7 @@ class ListFile:
     def _list(self, uri: str, prefix: str, subset: str) -> Iterator[Sample]:
         columns: Columns | None = None
         try:
-            with _open(uri) as file:
+            with open_list(uri) as file:
                 for number, row in enumerate(_rows(file, uri)):
                     key = f"{prefix}{number:09}"
                     if isinstance(row, str):
@@ -96,7 +106,7 @@ class ListFile:
 
 def _rows(file: TextIO, uri: str) -> Iterator[dict[str, Any] | str]:
     """Yield rows, or why a line is none."""
-    separator = _SEPARATORS.get("." + uri.rsplit(".", 1)[-1].lower())
+    separator = SEPARATORS.get("." + uri.rsplit(".", 1)[-1].lower())
     if separator is None:
         while line := file.readline(MAX_LINE):
             if line.strip():
@@ -117,7 +127,8 @@ def _parsed(line: str) -> dict[str, Any] | str:
     return value if isinstance(value, dict) else "the line is no JSON object"
 
 
-def _open(uri: str) -> TextIO:
+def open_list(uri: str) -> TextIO:
+    """Open a list that lies on a disk or in a store."""
     path = local_path(uri)
     if path is not None:
         return path.open(encoding="utf-8-sig", newline="")

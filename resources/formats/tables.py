@@ -71,7 +71,7 @@ class ParquetTables:
         empty = True
         for entry in walk(self.uri):
             if entry.path.endswith(".parquet"):
-                for sample in self._rows(entry):
+                for sample in self.rows(entry):
                     empty = False
                     labels.update(dict.fromkeys(sample.labels))
                     yield sample
@@ -79,19 +79,23 @@ class ParquetTables:
             raise nothing_in(self.uri, "row of a .parquet")
         self._labels = labels
 
-    def _rows(self, entry: Entry) -> Iterator[Sample]:
+    def rows(self, entry: Entry) -> Iterator[Sample]:
+        """Yield a sample for every row of one file."""
         try:
-            with _open(entry.uri) as file:
+            with open_parquet(entry.uri) as file:
                 yield from self._table(entry, file)
         except (OSError, pa.ArrowException) as error:
             if isinstance(error, pa.ArrowInvalid):
                 raise EspalierError(f"{entry.uri} is not a Parquet file: {error}.", "Mend or remove it.") from error
             raise EspalierError(f"{entry.uri} cannot be read: {error}.", "Check it and try again.") from error
 
-    def _table(self, entry: Entry, file: pq.ParquetFile) -> Iterator[Sample]:
-        schema = file.schema_arrow
+    def columns(self, entry: Entry, schema: pa.Schema) -> Columns:
+        """Return which column of one file means what."""
         folder = entry.uri.rsplit("/", 1)[0]
-        columns = choose(_kinds(schema), self._options, entry.uri, folder, class_names(schema))
+        return choose(_kinds(schema), self._options, entry.uri, folder, class_names(schema))
+
+    def _table(self, entry: Entry, file: pq.ParquetFile) -> Iterator[Sample]:
+        columns = self.columns(entry, file.schema_arrow)
         self._names = self._names or columns.names
         files = _Files(entry.uri, columns)
         stem, subset, row_number = entry.path.removesuffix(".parquet"), table_subset(entry.path), 0
@@ -138,9 +142,9 @@ class SavedDataset:
     def _samples(self) -> Iterator[Sample]:
         labels: dict[str, None] = {}
         empty = True
-        for split in self._splits():
-            for file in self._files(self._root / split):
-                for sample in self._rows(file, split):
+        for split in self.splits():
+            for file in self.files(self._root / split):
+                for sample in self.rows(file, split):
                     empty = False
                     labels.update(dict.fromkeys(sample.labels))
                     yield sample
@@ -148,17 +152,20 @@ class SavedDataset:
             raise nothing_in(self.uri, "row")
         self._labels = labels
 
-    def _splits(self) -> list[str]:
+    def splits(self) -> list[str]:
+        """Return the names of the splits; '' for a dataset without any."""
         path = self._root / "dataset_dict.json"
         return [_plain(name, path) for name in _json(path).get("splits", [])] if path.is_file() else [""]
 
-    def _files(self, folder: Path) -> list[Path]:
+    def files(self, folder: Path) -> list[Path]:
+        """Return the Arrow files of one split, in their order."""
         state = _json(folder / "state.json")
         if state.get("_indices_data_files"):
             raise EspalierError(f"{folder} keeps its order in a file apart.", "Save it after flatten_indices().")
         return [folder / _plain(item["filename"], folder) for item in state.get("_data_files", [])]
 
-    def _rows(self, file: Path, split: str) -> Iterator[Sample]:
+    def rows(self, file: Path, split: str) -> Iterator[Sample]:
+        """Yield a sample for every row of one file."""
         try:
             table = open_arrow(str(file))
         except OSError as error:
@@ -205,7 +212,8 @@ class _Files:
         return Sample(sample.sample_id, sample.subset, uri, sample.labels, sample.caption, sample.uid, error)
 
 
-def _open(uri: str) -> pq.ParquetFile:
+def open_parquet(uri: str) -> pq.ParquetFile:
+    """Open a Parquet file that lies on a disk or in a store."""
     if not is_url(uri):
         return pq.ParquetFile(uri, pre_buffer=False, buffer_size=1 << 20)
     system, path = filesystem(uri)

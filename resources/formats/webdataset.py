@@ -40,7 +40,7 @@ MAX_TEXT = 1 << 20
 MAX_JSON = 16 << 20
 _BUFFER = 1 << 18
 _TOKEN = re.compile(r"[a-z]+")
-_CLASS_FILES = ("classnames.txt", "classes.txt")
+CLASS_FILES = ("classnames.txt", "classes.txt")
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class WebDataset:
             yield Sample(shard.path, subset, shard.uri, error=shard.error)
             return
         try:
-            with _open(shard.uri) as file:
+            with open_shard(shard.uri) as file:
                 for group in _groups(file, shard.n_bytes):
                     yield self._sample(group, shard, subset)
         except BadTar as error:
@@ -194,7 +194,8 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _open(uri: str) -> BinaryIO:
+def open_shard(uri: str) -> BinaryIO:
+    """Open a tar that lies on a disk or in a store."""
     path = local_path(uri)
     if path is not None:
         return path.open("rb", buffering=_BUFFER)
@@ -208,7 +209,7 @@ def _groups(file: BinaryIO, size: int) -> Iterator[_Group]:
     group: _Group | None = None
     try:
         for member in members(file, size):
-            key, name = _split(member.name)
+            key, name = split_member(member.name)
             if key is None:
                 continue
             if group is None or group.key != key:
@@ -224,7 +225,7 @@ def _groups(file: BinaryIO, size: int) -> Iterator[_Group]:
         yield group
 
 
-def _split(name: str) -> tuple[str | None, str]:
+def split_member(name: str) -> tuple[str | None, str]:
     """Split a member's name into key and field, as the webdataset package does; (None, '') for one without a dot."""
     folder, slash, last = name.rpartition("/")
     stem, dot, rest = last.partition(".")
@@ -260,7 +261,7 @@ def _read_class_names(uri: str) -> list[str]:
     path = local_path(uri)
     if path is None or not path.is_dir():
         return []
-    for name in _CLASS_FILES:
+    for name in CLASS_FILES:
         if (path / name).is_file():
             return [line.strip() for line in (path / name).read_text("utf-8").splitlines() if line.strip()]
     return []

@@ -1,0 +1,99 @@
+"""``pruned_dataset``: the subset of a recipe written out as a dataset of its own."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.stage import Check, Outcome, Work, stage_asset
+from espalier.errors import EspalierError, UsageError
+from resources.exports.base import Subset
+from resources.exports.choose import choose_writer
+from resources.exports.place import StagedExport, begin, check_target, default_target, file_facts
+from resources.graph import EXPORT
+from resources.warehouse import Draft, Table
+from resources.warehouse.session import session
+
+KEPT = """
+SELECT r.sample_id, r.subset, r.uri, r.labels, r.caption FROM raw_dataset r
+JOIN pruned_manifest m USING (sample_id) WHERE m.kept ORDER BY sample_id
+"""
+
+
+def _all_written(staged: Table, upstream: Mapping[str, Table], _: Work) -> tuple[bool, Mapping[str, Any]]:
+    asked = upstream["pruned_manifest"].meta.stats["n_kept"]
+    return len(staged) == asked, {"written": len(staged), "kept by the manifest": asked}
+
+
+all_written = Check("all_written", "Every sample that the manifest keeps is in the export.", _all_written)
+
+
+@stage_asset(EXPORT, kinds={"python", "files"}, checks=(all_written,))
+def pruned_dataset(work: Work, raw_dataset: Table, pruned_manifest: Table) -> Outcome:
+    """The kept samples as a dataset of their own, in their own format or another; made on demand.
+
+    Written beside its place and renamed into it when it is whole. A row a sample, with its file. docs/export.md has
+    what each format keeps.
+    """
+    _fresh(work, raw_dataset, pruned_manifest)
+    source = str(raw_dataset.meta.stats["format"])
+    format_name, write = choose_writer(source, work.options.export_format)
+    target, overwrite = _target(work)
+    check_target(target, overwrite=overwrite)
+    with session(raw_dataset=raw_dataset, pruned_manifest=pruned_manifest) as db:
+        rows = db.sql(KEPT).to_arrow_table()
+    if not len(rows):
+        raise EspalierError(f"{work.recipe} keeps no sample of {work.dataset!r}.", "Keep more.")
+    subset = Subset(work.card, source, rows, _shard_size(raw_dataset))
+    staged = StagedExport(begin(target), target, overwrite)
+    try:
+        with work.bar("writing", len(rows)) as advance:
+            files = write(subset, staged.folder, link=work.options.export_mode == "link", progress=advance)
+        _unchanged(work, raw_dataset)
+        facts = file_facts(staged.folder)
+    except BaseException:
+        staged.discard()
+        raise
+    ids = [i for i in rows["sample_id"].to_pylist() if i in files]
+    table = pa.table({"sample_id": pa.array(ids, pa.string()), "file": pa.array([files[i] or None for i in ids])})
+    stats = {"folder": str(target), "format": format_name, "n_files": facts[0], "n_bytes": facts[1]}
+    return Outcome(
+        Draft(table.cast(pa.schema([("sample_id", pa.string()), ("file", pa.string())])), stats=stats),
+        metadata={"export": dg.MetadataValue.path(str(target))},
+        folders=(staged,),
+    )
+
+
+def _target(work: Work) -> tuple[Path, bool]:
+    """Return where the export goes and whether what is there may be replaced; our own folder always may."""
+    if not work.options.export_to:
+        return default_target(work.home.root, work.dataset, work.recipe), True
+    target = Path(work.options.export_to)
+    if not target.is_absolute():
+        raise UsageError(f"export_to is {work.options.export_to!r}.", "Write an absolute path.")
+    return target, work.options.export_overwrite
+
+
+def _fresh(work: Work, raw_dataset: Table, pruned_manifest: Table) -> None:
+    """Refuse a manifest of other rows than those stored now, and files that changed since they were read."""
+    if pruned_manifest.meta.inputs.get("raw_dataset") != raw_dataset.meta.data_version:
+        raise EspalierError(
+            f"{work.recipe} of {work.dataset!r} was made of an earlier raw_dataset.", "Prune again, then export."
+        )
+    _unchanged(work, raw_dataset)
+
+
+def _unchanged(work: Work, raw_dataset: Table) -> None:
+    if work.landing.fingerprint(work.dataset).fingerprint != raw_dataset.meta.inputs["listing"]:
+        raise EspalierError(f"The files of {work.dataset!r} changed since they were read.", "Prune again, then export.")
+
+
+def _shard_size(raw_dataset: Table) -> int:
+    """Return the samples of the source's fullest shard, or a usual number where it has no shards."""
+    shards = pc.replace_substring_regex(raw_dataset.arrow(["uri"], where="uri LIKE 'tar:%'")["uri"], r"#\d+\+\d+$", "")
+    counts = shards.value_counts().field("counts").to_numpy()
+    return int(np.max(counts)) if len(counts) else Subset.shard_size

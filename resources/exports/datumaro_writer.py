@@ -1,0 +1,190 @@
+"""Writes the formats that Datumaro exports: COCO, VOC, YOLO, CVAT and some fifty more.
+
+A dataset that Datumaro imported is exported with the annotations that its importer gave, of the kept items only. Any
+other dataset becomes items with its labels and captions (a caption a line). Pictures keep their bytes: Datumaro
+encodes anew whatever was not a file, or has its extension in capitals; here that happens only where the format asks
+for another kind of picture. What a format cannot hold (masks in YOLO) is lost, as it is with Datumaro.
+
+Two layouts of COCO that Datumaro reads and does not write are made of the one that it writes. What does not belong
+here: reading (``resources.formats.datumaro_reader``).
+"""
+
+import io
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from espalier.errors import EspalierError
+from resources.blobs import read_bytes
+from resources.exports.base import Progress, Subset, Writer
+from resources.formats.datumaro_reader import DatumaroReader, environment
+from resources.formats.detect import open_reader
+
+_SAME = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tiff": "tif"}
+
+
+def exporters() -> list[str]:
+    """Return the names of the formats that can be written, sorted."""
+    return sorted({*environment().exporters, *_LAYOUTS})
+
+
+def datumaro_writer(format_name: str) -> Writer:
+    """Return the writer of a format of :func:`exporters`."""
+
+    def write(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> dict[str, str]:
+        if link:
+            raise EspalierError(f"Datumaro writes {format_name} and cannot link pictures.", "Use --copy.")
+        written_as, arrange = _LAYOUTS.get(format_name, (format_name, None))
+        dataset = _subset(subset, progress)
+        try:
+            dataset.export(str(folder), written_as, save_media=True)
+        except Exception as error:
+            cause = error.__cause__ or error
+            raise EspalierError(
+                f"Datumaro cannot write this as {format_name} ({type(cause).__name__}: {str(cause)[:300]}).",
+                "Choose another format with --format, for example datumaro.",
+            ) from error
+        if arrange is not None:
+            arrange(folder)
+        return dict.fromkeys(subset.rows["sample_id"].to_pylist(), "")
+
+    return write
+
+
+def _subset(subset: Subset, progress: Progress) -> Any:
+    """Return the kept items as a ``datumaro.Dataset``."""
+    environment()
+    from datumaro import Dataset
+
+    reader = open_reader(subset.card)
+    if isinstance(reader, DatumaroReader):
+        wanted, whole = subset.ids(), reader.dataset()
+        items = [_untouched(item, progress) for sample_id, item in reader.items() if sample_id in wanted]
+        if len(items) != len(wanted):
+            raise EspalierError(f"{subset.card.uri} has other items now than when it was read.", "Prune again.")
+        return Dataset.from_iterable(
+            items, infos=whole.infos(), categories=whole.categories(), media_type=whole.media_type()
+        )
+    names = reader.categories()
+    return Dataset.from_iterable(list(_items(subset, names, progress)), categories=names)
+
+
+def _items(subset: Subset, names: list[str], progress: Progress) -> Iterator[Any]:
+    """Make items of samples that another reader gave."""
+    from datumaro import Caption, DatasetItem, Label
+
+    columns = [subset.rows[name].to_pylist() for name in ("sample_id", "subset", "uri", "labels", "caption")]
+    short = [_item_id(sample_id, inside) for sample_id, inside in zip(*columns[:2], strict=True)]
+    counts = Counter(zip(short, columns[1], strict=True))
+    place = {name: number for number, name in enumerate(names)}
+    for item_id, (sample_id, inside, uri, labels, caption) in zip(short, zip(*columns, strict=True), strict=True):
+        yield DatasetItem(
+            id=item_id if counts[item_id, inside] == 1 else sample_id,
+            subset=inside or None,
+            media=_picture()(uri, progress) if uri else None,
+            annotations=[
+                *(Label(place[label]) for label in labels or () if label in place),
+                *(Caption(line, id=number) for number, line in enumerate((caption or "").splitlines()) if line),
+            ],
+        )
+
+
+def _item_id(sample_id: str, subset: str) -> str:
+    """Return a sample id without its picture's extension and without the folder of its subset."""
+    stem, dot, extension = sample_id.rpartition(".")
+    stem = stem if dot and "/" not in extension and stem else sample_id
+    return stem.removeprefix(f"{subset}/") if subset else stem
+
+
+def _untouched(item: Any, progress: Progress) -> Any:
+    """Return an item whose picture, if it is a file, is written with the bytes that it has."""
+    from datumaro.components.media import ImageFromFile
+
+    if type(item.media) is not ImageFromFile:
+        progress(1)
+        return item
+    size = item.media.size if item.media.has_size else None
+    return item.wrap(media=_picture()(item.media.path, progress, size))
+
+
+@cache
+def _picture() -> Callable[..., Any]:
+    """Return the class of pictures that keep their bytes; made on demand, as datumaro is imported then."""
+    from datumaro.components.media import ImageFromFile
+
+    class Picture(ImageFromFile):
+        """A picture behind a uri of ``resources.blobs``."""
+
+        def __init__(self, uri: str, progress: Progress = lambda _: None, size: Any = None) -> None:
+            super().__init__(path=uri if uri.startswith("/") else "picture" + _extension(uri), size=size)
+            self._uri, self._progress = uri, progress
+
+        @property
+        def data(self) -> Any:
+            from datumaro.util.image import decode_image
+
+            return decode_image(read_bytes(self._uri), dtype=self._dtype)
+
+        @property
+        def bytes(self) -> bytes:
+            return read_bytes(self._uri)
+
+        def save(self, fp: str | io.IOBase, ext: str | None = None) -> None:
+            asked = self._get_ext_to_save(fp, ext)
+            self._progress(1)
+            if _kind(asked) != _kind(self.ext):
+                self._encode(fp, asked)
+            elif isinstance(fp, str):
+                Path(fp).parent.mkdir(parents=True, exist_ok=True)
+                Path(fp).write_bytes(read_bytes(self._uri))
+            else:
+                fp.write(read_bytes(self._uri))
+
+        def _encode(self, fp: str | io.IOBase, ext: str) -> None:
+            from datumaro.util.image import save_image
+
+            save_image(fp, self.data, ext=ext)
+
+    return Picture
+
+
+def _extension(uri: str) -> str:
+    """Return the extension of the picture behind a uri that is no path, found from its bytes."""
+    from resources.images import probe
+
+    return "." + probe(read_bytes(uri)).format.lower().replace("jpeg", "jpg")
+
+
+def _kind(extension: str | None) -> str:
+    name = (extension or "").lstrip(".").lower()
+    return _SAME.get(name, name)
+
+
+def _as_mmdet(folder: Path) -> None:
+    """Move ``images/<subset>`` up, as MMDetection has it."""
+    _lift(folder)
+
+
+def _as_roboflow(folder: Path) -> None:
+    """Move each subset's pictures up and its annotations beside them, as Roboflow has it."""
+    _lift(folder)
+    for path in sorted((folder / "annotations").glob("instances_*.json")):
+        subset = folder / path.stem.removeprefix("instances_")
+        subset.mkdir(exist_ok=True)
+        path.rename(subset / "_annotations.coco.json")
+    (folder / "annotations").rmdir()
+
+
+def _lift(folder: Path) -> None:
+    for path in sorted((folder / "images").iterdir()):
+        shutil.move(path, folder / path.name)
+    (folder / "images").rmdir()
+
+
+_LAYOUTS: dict[str, tuple[str, Callable[[Path], None] | None]] = {
+    "mmdet_coco": ("coco_instances", _as_mmdet),
+    "roboflow_coco": ("coco_instances", _as_roboflow),
+}

@@ -1,0 +1,14 @@
+"""Writes image folders: each kept picture at its own path below the root, copied or linked."""
+
+from pathlib import Path
+
+from resources.exports.base import Progress, Subset, inside, put_file
+
+
+def write_image_folder(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> dict[str, str]:
+    """Put every kept picture at its sample id, which is its path; see ``resources.exports.base.Writer``."""
+    ids, uris = subset.rows["sample_id"].to_pylist(), subset.rows["uri"].to_pylist()
+    for sample_id, uri in zip(ids, uris, strict=True):
+        put_file(uri, inside(folder, sample_id), link=link)
+        progress(1)
+    return dict(zip(ids, ids, strict=True))
