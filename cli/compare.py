@@ -69,7 +69,7 @@ def command(
     if as_json:
         print_json(summary)
     else:
-        _show(summary)
+        show(summary)
 
 
 def compare(
@@ -131,7 +131,8 @@ def _split(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def _show(summary: dict[str, Any]) -> None:
+def show(summary: dict[str, Any]) -> None:
+    """Print a comparison: a line a recipe, random among them, and what the words mean."""
     from itertools import groupby
 
     from rich import box

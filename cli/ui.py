@@ -34,7 +34,7 @@ def command(port: int, host: str) -> None:
     where = ["-w", str(workspace)] if definitions.exists() else ["-m", "definitions"]
     arguments = [sys.executable, "-m", "dagster", "dev", *where, "-p", str(port), "-h", host]
     process = subprocess.Popen(arguments, env=os.environ | {"DAGSTER_HOME": str(home.dagster)})
-    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     while True:
         try:
             sys.exit(process.wait())
