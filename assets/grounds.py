@@ -123,8 +123,9 @@ def _vectors(work: Work, embeddings: Table, needed: pa.Table) -> tuple[pa.Array,
     parts = work.store.parts("comparison", work.dataset)
     store = VectorStore(parts, encoder.id, encoder.dim, simhash.length(encoder.dim) // 8, [embeddings])
     todo = store.missing(needed)
-    with work.bar("embedding duplicates", len(todo)) as advance:
-        embed(encoder, simhash, store, todo, work.threads, advance)
+    if len(todo):
+        with work.bar("embedding duplicates", len(todo)) as advance:
+            embed(encoder, simhash, store, todo, work.threads, advance)
     batches = list(store.merged(needed))
     return (
         pa.chunked_array([b.column("sample_id") for b in batches], pa.string()).combine_chunks(),

@@ -137,7 +137,7 @@ def compare(
     Raises
     ------
     EspalierError
-        When no recipe can be applied.
+        When random is all that can be applied of more.
     """
     left_out: list[tuple[str, str]] = []
     randoms: dict[str, tuple[Quality, ...]] = {}
@@ -161,13 +161,14 @@ def compare(
                     raws[size] = recipe.amount, tuple(raw.measure(_draw(raw, size, s)) for s in range(seeds))
                 measured.append(_measured(recipe, runs, found, randoms[key], raws.get(size)))
         except EspalierError as error:
-            why = str(error)
+            why = f"cannot be applied: {error}"
         if why:
             left_out.append((str(recipe), why))
         if progress:
             progress(1)
-    if not measured:
-        raise EspalierError(f"None of the {len(recipes)} recipes can be applied: {left_out[0][1]}")
+    if left_out and all(m.verdict is None for m in measured):
+        text, why = left_out[0]
+        raise EspalierError(f"No recipe can be compared with random here: {text} {why}.", "See: espalier methods.")
     return Comparison(tuple(measured), tuple(raws.values()), tuple(left_out))
 
 
