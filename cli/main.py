@@ -15,6 +15,7 @@ COMMANDS = {
     "prune": "Prune a dataset by a recipe; runs what is missing or stale and nothing else.",
     "export": "Write the samples that a recipe keeps into a folder, in any of some sixty formats.",
     "compare": "Measure prune methods beside random of the same size, with a table and a plot.",
+    "explore": "Find what looks like a picture or a sample, or matches words.",
     "dedup": "Find duplicates: exact, near and semantic, and leaks between subsets or datasets.",
     "why": "Tell what each stage decided about one sample, and why.",
     "diff": "Show what only one of two recipes keeps.",

@@ -18,7 +18,7 @@ from espalier.explore.joined import Joined, Where
 from espalier.explore.part import Cosine, Hamming
 from espalier.explore.ranking import FUSE, Ranking
 from espalier.explore.types import Hits, Part
-from espalier.explore.unique import NEAR_COSINE, hide_duplicates
+from espalier.explore.unique import hide_duplicates, near_threshold
 
 
 class Explorer:
@@ -241,11 +241,7 @@ class Explorer:
         return self._index
 
     def _threshold(self, data: Joined, unique: bool | float) -> float:
-        if unique is not True:
-            return float(unique)
-        if data.name == "cosine":
-            return NEAR_COSINE
-        return float(np.floor(np.arccos(1 - NEAR_COSINE) / np.pi * 8 * self._bytes))
+        return near_threshold(data.name, 8 * self._bytes) if unique is True else float(unique)
 
     def _named(self, part: np.ndarray, row: np.ndarray) -> tuple[str, ...]:
         if len(self._ids) < len(self.names):

@@ -12,6 +12,13 @@ NEAR_COSINE = 0.05  # the cosine distance at which two samples count as duplicat
 _CHUNK = 512  # ranked rows compared at once
 
 
+def near_threshold(metric: str, bits: int) -> float:
+    """Return the distance at which two samples count as duplicates: a cosine of 0.95, or that angle in ``bits``."""
+    if metric == "cosine":
+        return NEAR_COSINE
+    return float(np.floor(np.arccos(1 - NEAR_COSINE) / np.pi * bits))
+
+
 def hide_duplicates(
     first: Callable[[int], tuple[np.ndarray, np.ndarray]], data: Joined, k: int, left: int, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:

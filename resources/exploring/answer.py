@@ -1,0 +1,123 @@
+"""What is asked of the explorer and what it answers, as plain data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from espalier.errors import UsageError
+from resources.exploring.queries import Query, check_text
+
+METRICS = ("hamming", "cosine")
+FUSES = ("best", "mean", "rrf")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question.
+
+    Attributes
+    ----------
+    queries : tuple of Query
+        At least one that does not push away.
+    topk : int
+    metric : {"hamming", "cosine"}
+    fuse : {"best", "mean", "rrf"}
+        See ``espalier.explore.Explorer.topk``.
+    subsets, labels : tuple of str
+        Show only samples of one of these subsets, with one of these labels.
+    where : str
+        An SQL condition over the columns of the view ``ledger``, and uri, sha256, n_bytes, width, height, caption, uid.
+    unique : bool
+        Hide near duplicates of what is shown.
+    others : bool
+        Leave out the samples that are asked with.
+    item_subset : str, optional
+        The subset of the items that are asked with.
+    """
+
+    queries: tuple[Query, ...]
+    topk: int = 50
+    metric: str = "hamming"
+    fuse: str = "best"
+    subsets: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    where: str = ""
+    unique: bool = False
+    others: bool = False
+    item_subset: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.topk < 1:
+            raise UsageError(f"top-k is {self.topk}.", "Ask for at least 1 result.")
+        for what, value, known in (("metric", self.metric, METRICS), ("fuse", self.fuse, FUSES)):
+            if value not in known:
+                raise UsageError(f"{what} is {value!r}.", f"Use one of {', '.join(known)}.")
+        for query in self.queries:
+            if query.kind == "text":
+                check_text(query.value)
+        if all(query.away for query in self.queries):
+            raise UsageError("There is nothing to look for.", "Give --query-img, --query-item or --query-str.")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One sample that was found.
+
+    Attributes
+    ----------
+    dataset, sample_id, subset, uri : str
+    distance : float
+        To the nearest query: differing bits of 512 (``hamming``) or 1 - cosine.
+    query : int
+        The number of that query.
+    copy_of : str or None
+        The kept sample in whose favour this one was dropped.
+    """
+
+    dataset: str
+    sample_id: str
+    subset: str
+    distance: float
+    uri: str
+    query: int
+    copy_of: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a plain mapping; a Hamming distance is a whole number."""
+        distance = int(self.distance) if self.distance == int(self.distance) else round(self.distance, 6)
+        return {
+            "dataset": self.dataset,
+            "sample_id": self.sample_id,
+            "subset": self.subset,
+            "distance": distance,
+            "uri": self.uri,
+            "query": self.query,
+            "copy_of": self.copy_of,
+        }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found, best first.
+
+    Attributes
+    ----------
+    asked : Asked
+    results : tuple of Result
+    pictures : tuple of (Query, str)
+        The queries with a picture, each with the uri of it.
+    encoder : str
+    """
+
+    asked: Asked
+    results: tuple[Result, ...]
+    pictures: tuple[tuple[Query, str], ...]
+    encoder: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a plain mapping."""
+        return {
+            "queries": [query.as_json() for query in self.asked.queries],
+            "results": [result.as_json() for result in self.results],
+            "metric": self.asked.metric,
+            "encoder": self.encoder,
+        }

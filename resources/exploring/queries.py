@@ -1,0 +1,130 @@
+"""What is looked for: pictures, samples, words; all of it is found and checked before anything is ranked."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from espalier.errors import EspalierError, UsageError
+from resources.blobs import BlobError, read_bytes
+from resources.exploring.rows import Rows
+from resources.home import Home
+from resources.ledger import nearest_ids
+from resources.listing import is_url
+from resources.warehouse.table import quoted
+
+Kind = Literal["image", "item", "text"]
+
+
+@dataclass(frozen=True)
+class Query:
+    """One thing that is looked for, or (``away``) that pushes away.
+
+    Attributes
+    ----------
+    kind : {"image", "item", "text"}
+    value : str
+        A path or URL, a sample's id (``DATASET:ID`` where several have it), or words.
+    away : bool
+    """
+
+    kind: Kind
+    value: str
+    away: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as a plain mapping; ``not`` marks what pushes away."""
+        return {"kind": self.kind, "value": self.value} | ({"not": True} if self.away else {})
+
+
+@dataclass(frozen=True)
+class Found:
+    """A picture query that was found.
+
+    Attributes
+    ----------
+    uri : str
+        Where its bytes are.
+    row : int
+        Its row among the samples, or -1: it is in none of the datasets.
+    """
+
+    uri: str
+    row: int
+
+
+def away(value: str) -> Query:
+    """Read an example that pushes away: ``img:``, ``item:`` or ``str:`` says what it is, else a file is a picture."""
+    kinds: dict[str, Kind] = {"img": "image", "item": "item", "str": "text"}
+    prefix, colon, rest = value.partition(":")
+    if colon and prefix in kinds:
+        return Query(kinds[prefix], rest, True)
+    return Query("image" if os.path.isfile(value) else "item", value, True)  # noqa: PTH113 - a URL is text here
+
+
+def find_picture(query: Query, home: Home, rows: Rows, subset: str | None) -> Found:
+    """Find the bytes of a picture query, and its row if it is a sample.
+
+    Raises
+    ------
+    EspalierError
+        When there is no such file or it cannot be read.
+    UsageError
+        For an id that no dataset has, or several.
+    """
+    if query.kind == "item":
+        return _item(query.value, home, rows, subset)
+    uri = query.value if is_url(query.value) else os.path.abspath(os.path.expanduser(query.value))  # noqa: PTH100, PTH111
+    try:
+        data = read_bytes(uri)
+    except BlobError as error:
+        raise EspalierError(f"The query image {query.value} cannot be read: {error}.", "Check the path.") from error
+    return Found(uri, rows.find("sha256", hashlib.sha256(data).hexdigest()))
+
+
+def check_text(text: str) -> None:
+    """Refuse a text without a word."""
+    if not text.strip():
+        raise UsageError("The text to look for is empty.", 'Write for example --query-str "a red car".')
+
+
+def _item(value: str, home: Home, rows: Rows, subset: str | None) -> Found:
+    names: Sequence[str] = rows.names
+    found = _matches(home, names, value, subset)
+    prefix, colon, rest = value.partition(":")
+    if not found and colon and prefix in names:
+        names, value = (prefix,), rest
+        found = _matches(home, names, value, subset)
+    if not found:
+        inside = f" in the subset {subset!r}" if subset else ""
+        first = home.store().need("raw_dataset", names[0])
+        raise UsageError(f"{' and '.join(names)}: no sample {value!r}{inside}.", nearest_ids(first, value))
+    if len(found) > 1:
+        listed = ", ".join(f"{dataset}:{sample}" for dataset, sample, _, _ in found[:4])
+        raise UsageError(f"Several samples are called {value!r}: {listed}.", "Write one of these.")
+    dataset, sample, uri, error = found[0]
+    if error:
+        raise EspalierError(f"The sample {sample!r} of {dataset} is unreadable: {error}.", "Take another.")
+    return Found(uri, rows.find("sample_id", sample, rows.names.index(dataset)))
+
+
+def _matches(
+    home: Home, names: Sequence[str], value: str, subset: str | None
+) -> list[tuple[str, str, str, str | None]]:
+    """Return (dataset, id, uri, error) of the samples with this id; failing these, with it as the end of their path."""
+    exact, loose = [], []
+    inside = f"subset = {quoted(subset)}" if subset else "true"
+    stem = r"regexp_replace(sample_id, '\.[^./]+$', '')"
+    ends = quoted(f"/{value}")
+    for name in names:
+        with home.store().need("raw_dataset", name).connect() as db:
+            found = db.execute(
+                f"""SELECT sample_id, uri, error, sample_id = $1 FROM data
+                    WHERE {inside} AND (sample_id = $1 OR {stem} = $1 OR ends_with(sample_id, {ends})
+                    OR ends_with({stem}, {ends})) ORDER BY sample_id LIMIT 9""",
+                [value],
+            ).fetchall()
+        loose += [(name, sample, uri, error) for sample, uri, error, _ in found]
+        exact += [(name, sample, uri, error) for sample, uri, error, same in found if same]
+    return exact or loose
