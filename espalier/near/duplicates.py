@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from espalier.errors import UsageError
 from espalier.near.border import BORDER_BELOW, BORDER_PAIRS, Border
 from espalier.near.features import gradient_features
 from espalier.near.groups import Fates, Grouper, settle
@@ -125,24 +126,26 @@ def find_duplicates(
     Raises
     ------
     ValueError
-        When shapes disagree, the threshold is not above 0 and at most 1, or a row is both kept and dropped by hand.
+        When shapes disagree.
+    UsageError
+        When the threshold is not above 0 and at most 1, or a row is both kept and dropped by hand.
     """
     n = len(codes)
     guarded, wanted, unwanted, old = (_mask(mask, n) for mask in (protected, keep, drop, known))
     if len(grids) != n or any(len(column) != n for column in quality):
         raise ValueError(f"{n} codes, {len(grids)} grids, quality of {[len(column) for column in quality]}")
     if (wanted & unwanted).any():
-        raise ValueError("a row cannot be both kept and dropped by hand")
+        raise UsageError("A sample cannot be both kept and dropped by hand.")
     immune = (guarded | wanted | old) & ~unwanted
     preference = _preference(guarded, immune, quality, n)
     nodes = make_nodes(codes, grids, preference, old, np.flatnonzero(~unwanted))
     features = gradient_features(grids[nodes.leader])
     if isinstance(threshold, str):
         if threshold != "auto":
-            raise ValueError(f"threshold {threshold!r}: a number or 'auto'")
+            raise UsageError(f"The threshold {threshold!r} is neither a number nor 'auto'.")
         threshold = auto_threshold(features, rng=generator(seed, "near", "threshold"))
     if not 0 < threshold <= 1:
-        raise ValueError(f"threshold {threshold} is not above 0 and at most 1")
+        raise UsageError(f"The threshold {threshold} is out of range.", "It is a cosine: above 0, up to 1.")
 
     grouper = Grouper(immune[nodes.face], preference[nodes.face])
     report = SearchReport()
