@@ -38,7 +38,7 @@ def command(dataset: str, recipe: str | None, delete_data: bool, yes: bool, as_j
         recipe = _stored_recipe(home, dataset, recipe)
     what = f"{recipe} of {dataset}" if recipe else dataset
     if not yes:
-        click.confirm(f"Forget {what}: tables, manifests and history?", abort=True, err=True)
+        click.confirm(f"Forget {what}: tables and manifests?", abort=True, err=True)
     if recipe:
         link = manifest_folder(home.manifests, dataset, recipe)
         if link.is_symlink():
@@ -47,9 +47,11 @@ def command(dataset: str, recipe: str | None, delete_data: bool, yes: bool, as_j
     else:
         if landed:
             zone.forget(dataset, delete_data=delete_data)
-        shutil.rmtree(home.manifests / dataset, ignore_errors=True)
+        for folder in (home.manifests, home.reports):
+            shutil.rmtree(folder / dataset, ignore_errors=True)
     gone = home.store().forget(dataset, recipe or "")
-    _forget_in_dagster(home, dataset, recipe)
+    if not recipe:
+        _forget_in_dagster(home, dataset)
     if as_json:
         print_json({"dataset": dataset, "recipe": recipe, "tables_removed": gone})
     else:
@@ -79,21 +81,12 @@ def _stored_recipe(home: Any, dataset: str, text: str) -> str:
     return canonical
 
 
-def _forget_in_dagster(home: Any, dataset: str, recipe: str | None) -> None:
-    """Take the partition out of Dagster and wipe what it remembers, so that a namesake starts anew."""
+def _forget_in_dagster(home: Any, dataset: str) -> None:
+    """Take the partition out of Dagster. The events of its runs stay: SQLite storage cannot wipe a partition."""
     import dagster as dg
 
-    from assets.partitions import DATASET, manifest_key
-    from resources.graph import STAGES
+    from assets.partitions import DATASET
 
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        recipes = [recipe] if recipe else instance.get_dynamic_partitions("recipe")
-        for stage in STAGES.values():
-            if recipe and not stage.per_recipe:
-                continue
-            keys = [str(manifest_key(dataset, r)) for r in recipes] if stage.per_recipe else [dataset]
-            known = instance.get_materialized_partitions(dg.AssetKey(stage.name)) & set(keys)
-            if known:
-                instance.wipe_asset_partitions(dg.AssetKey(stage.name), sorted(known))
-        if not recipe and instance.has_dynamic_partition(DATASET, dataset):
+        if instance.has_dynamic_partition(DATASET, dataset):
             instance.delete_dynamic_partition(DATASET, dataset)

@@ -122,6 +122,8 @@ def _failure(result: Any) -> EspalierError:
         cause = data.error
         while cause.cause is not None:
             cause = cause.cause
+        if cause.cls_name == "DagsterExecutionInterruptedError":
+            raise click.Abort
         return EspalierError(
             f"{event.step_key} failed: {' '.join(cause.message.split())}",
             f"The whole story is in run {result.run_id[:8]} (espalier ui), and below {os.environ['DAGSTER_HOME']}.",

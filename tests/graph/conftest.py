@@ -1,9 +1,14 @@
 """A tiny real dataset and a home to grow it in: the graph as the command line and the page run it."""
 
+import io
+import json
 import os
 import shutil
+import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import dagster as dg
 import numpy as np
@@ -190,3 +195,49 @@ def regrown(tmp_path, grown) -> Chain:
 def kit() -> SimpleNamespace:
     """What a test needs to make a dataset of its own."""
     return SimpleNamespace(Chain=Chain, texture=texture, write_textures=write_textures)
+
+
+class Answer(NamedTuple):
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self):
+        """Return what it printed as JSON; a failed command shows its error."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+def espalier(*args: str, home: Path, stdin: str = "") -> Answer:
+    """Run the command line in this process."""
+    from cli.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    known = dict(os.environ)
+    os.environ.pop("DAGSTER_HOME", None)
+    os.environ["ESPALIER_HOME"] = str(home)
+    real, sys.stdin = sys.stdin, io.StringIO(stdin)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main([str(a) for a in args])
+    except SystemExit as end:
+        code = end.code or 0
+    finally:
+        sys.stdin = real
+        os.environ.clear()
+        os.environ.update(known)
+    return Answer(int(code), out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session", name="espalier")
+def espalier_fixture():
+    """The command line: ``espalier("status", home=folder)``."""
+    return espalier
+
+
+@pytest.fixture(scope="session", name="files_below")
+def files_below_fixture():
+    """Every file below a folder with its size and mtime."""
+    return files_below

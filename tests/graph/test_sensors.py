@@ -265,6 +265,18 @@ def test_the_eager_rules_ask_for_everything_below_a_new_dataset_and_for_a_new_re
     made(*CHAIN[1:])
     cursor, found = asked(cursor)
     assert found == {"pruned_manifest": {"set|density@0.3", "set|random@0.5"}}
+    # Forgotten and landed again: Dagster still knows the old events, and takes everything anew all the same.
+    for recipe in ("density@0.3", "random@0.5"):
+        made("pruned_manifest", partition=f"set|{recipe}")
+    chain.instance.delete_dynamic_partition(DATASET, "set")
+    cursor, found = asked(cursor)
+    assert found == {}
+    chain.instance.add_dynamic_partitions(DATASET, ["set"])
+    cursor, found = asked(cursor)
+    assert found == {}
+    made("raw_dataset")
+    cursor, found = asked(cursor)
+    assert found == {name: {"set"} for name in CHAIN[1:]}
 
 
 # The nightly refresh
