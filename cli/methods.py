@@ -17,7 +17,8 @@ def command(as_json: bool) -> None:
     espalier methods --json
     """  # noqa: D301
     from espalier.prune.registry import METHODS
-    from espalier.recipe import Scope, describe, fields_of
+    from espalier.prune.scope import Scope
+    from espalier.recipe import describe, fields_of
 
     listed: list[dict[str, Any]] = []
     for name, kind in METHODS.items():

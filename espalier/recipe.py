@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import cache
@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from espalier.errors import UsageError
 from espalier.prune.base import Method
+from espalier.prune.scope import Scope
 
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)", re.ASCII)
 _COUNT = re.compile(r"n\d{1,12}", re.ASCII)
@@ -80,41 +81,12 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Scope:
-    """The parameters that methods share; each method says in ``accepts`` which of them it takes.
-
-    Attributes
-    ----------
-    seed : int
-        Seed of every random draw.
-    subsets : tuple of str
-        Prune only these subsets and keep the rest whole; empty means all. ``subsets=train+extra``.
-    min_per_class : int
-        Keep at least so many samples of each label (all of a label that has fewer).
-    space : str
-        What is clustered: the embeddings or the unpacked hash bits.
-    """
-
-    seed: int = 0
-    subsets: tuple[str, ...] = ()
-    min_per_class: int = 0
-    space: Literal["embedding", "hash"] = "embedding"
-
-    def __post_init__(self) -> None:
-        if self.min_per_class < 0:
-            raise UsageError(
-                f"min_per_class={self.min_per_class} is out of range.",
-                "min_per_class must be at least 0. It counts samples.",
-            )
-
-
-@dataclass(frozen=True)
 class Recipe:
     """A method with its parameters, the amount to keep and the shared scope."""
 
     method: Method
     amount: Amount
-    scope: Scope = Scope()
+    scope: Scope = field(default_factory=Scope)
 
     def __post_init__(self) -> None:
         self.method.check_scope(self.scope)

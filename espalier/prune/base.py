@@ -12,14 +12,12 @@ import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from espalier.errors import EspalierError, UsageError
-
-if TYPE_CHECKING:
-    from espalier.recipe import Scope
+from espalier.prune.scope import Scope
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ the counts are exact, no cluster is emptied while the target allows, the default
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -17,10 +17,8 @@ from espalier.errors import UsageError
 from espalier.prune.base import Clusters, Features, Method, Selection
 from espalier.prune.checks import check_range
 from espalier.prune.ranking import keep_first
+from espalier.prune.scope import Scope
 from espalier.quota import density_quota
-
-if TYPE_CHECKING:
-    from espalier.recipe import Scope
 
 TEMPERATURE, N_NEIGHBORS = 0.1, 20
 

@@ -10,14 +10,12 @@ whose bound reaches the top are brought up to date, many by one matrix product. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from espalier.prune.base import Features, Method, Selection
-
-if TYPE_CHECKING:
-    from espalier.recipe import Scope
+from espalier.prune.scope import Scope
 
 BLOCK = 512  # candidates brought up to date together
 SCALE = 4000.0  # products of unit vectors times this stay under 2**24, where float32 counts exactly

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -17,9 +17,7 @@ from espalier.errors import UsageError
 from espalier.prune.base import Features, Method, Selection
 from espalier.prune.checks import check_range
 from espalier.prune.ranking import keep_first
-
-if TYPE_CHECKING:
-    from espalier.recipe import Scope
+from espalier.prune.scope import Scope
 
 HASH_DIM = 32
 _GRID = 9  # the stored grids have 9 x 9 cells

@@ -8,17 +8,15 @@ balance may be over labels or, where there are none, over clusters.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from espalier.prune.base import Features, Method, Selection
 from espalier.prune.checks import check_range
 from espalier.prune.ranking import keep_first, label_groups, rank_in_groups
+from espalier.prune.scope import Scope
 from espalier.quota import SNAP
-
-if TYPE_CHECKING:
-    from espalier.recipe import Scope
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ something; the counts are exact and the draw is seeded.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -17,10 +17,8 @@ from espalier.errors import UsageError
 from espalier.hashing import as_vectors
 from espalier.prune.base import Features, Labels, Method, Selection
 from espalier.prune.ranking import keep_first
+from espalier.prune.scope import Scope
 from espalier.quota import largest_remainder
-
-if TYPE_CHECKING:
-    from espalier.recipe import Scope
 
 BLOCK = 4096
 

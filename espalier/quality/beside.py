@@ -16,10 +16,11 @@ from espalier.errors import EspalierError
 from espalier.prune.base import Features
 from espalier.prune.random import Random
 from espalier.prune.registry import METHODS
+from espalier.prune.scope import Scope
 from espalier.prune.select import needs, select
 from espalier.quality.ground import Ground
 from espalier.quality.judge import Quality, Verdict, judge
-from espalier.recipe import Amount, Recipe, Scope
+from espalier.recipe import Amount, Recipe
 
 RANDOM = "random"
 GIVEN = ("labels", "text_hashes")  # what a dataset may lack; all else is computed

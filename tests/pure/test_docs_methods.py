@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from espalier.prune.registry import METHODS
-from espalier.recipe import Recipe, Scope, fields_of
+from espalier.prune.scope import Scope
+from espalier.recipe import Recipe, fields_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
 

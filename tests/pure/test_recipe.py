@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from espalier.errors import EspalierError, UsageError
 from espalier.prune.registry import METHODS
-from espalier.recipe import Amount, Recipe, Scope, describe, fields_of
+from espalier.prune.scope import Scope
+from espalier.recipe import Amount, Recipe, describe, fields_of
 
 
 @pytest.mark.parametrize(
