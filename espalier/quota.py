@@ -179,10 +179,11 @@ def _root(base: np.ndarray, slope: np.ndarray, target: float, lower: np.ndarray,
     The sum is piecewise linear in t with a breakpoint wherever a term meets a bound. A search over the sorted
     breakpoints, halving and interpolating in turn, finds the piece; there the free terms give t in closed form.
     """
-    line = np.flatnonzero(slope > 0)
+    rises = slope > 0
     x = np.minimum(np.maximum(base, lower), upper).astype(np.float64)
-    if not len(line):
+    if not rises.any():
         return x
+    line = slice(None) if rises.all() else np.flatnonzero(rises)
     start, rise = base[line], slope[line]
     low, high = lower[line].astype(np.float64), upper[line].astype(np.float64)
     wanted = target - (x.sum() - x[line].sum())
