@@ -134,9 +134,9 @@ class Recipe:
         parts: tuple[Any, ...] = (self.method, self.scope)
         for part in parts:
             kind: Any = type(part)
-            for name, field in fields_of(kind).items():
+            for name, known in fields_of(kind).items():
                 value = getattr(part, name)
-                if value != field.default:
+                if value != known.default:
                     changed[name] = value
         return dict(sorted(changed.items()))
 

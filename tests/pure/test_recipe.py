@@ -80,8 +80,9 @@ def recipe_texts(draw: st.DrawFn) -> str:
 def test_what_is_written_reads_back_as_the_same_recipe(text: str) -> None:
     try:
         recipe = Recipe.parse(text)
-    except UsageError as refused:  # parameters that exclude each other
-        assume("no effect" not in str(refused) and "say the same" not in str(refused))
+    except UsageError as refused:  # parameters that exclude each other, or a small block_shape with a long hash
+        excluded = ("no effect", "say the same", "hash_dim")
+        assume(not any(words in str(refused) for words in excluded))
         raise
     assert Recipe.parse(str(recipe)) == recipe
     assert str(Recipe.parse(str(recipe))) == str(recipe)
