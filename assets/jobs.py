@@ -1,7 +1,10 @@
 """Jobs: what a sensor, a schedule, the UI or the command line launches."""
 
+from typing import Any
+
 import dagster as dg
 
+from assets.explore_job import explore
 from resources.graph import CHAIN, COMPARISON, EXPORT, MANIFEST, QUALITY
 
 land = dg.define_asset_job(
@@ -13,4 +16,4 @@ qualities = dg.define_asset_job("qualities", selection=[QUALITY], description="O
 comparisons = dg.define_asset_job("comparisons", selection=[COMPARISON], description="Methods beside random.")
 exports = dg.define_asset_job("exports", selection=[EXPORT], description="One subset written out as a dataset.")
 
-all_jobs = [land, chain, manifests, qualities, comparisons, exports]
+all_jobs: list[Any] = [land, chain, manifests, qualities, comparisons, exports, explore]

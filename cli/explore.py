@@ -106,11 +106,11 @@ def command(
 
 
 def _queries(*given: tuple[str, ...]) -> "tuple[Query, ...]":
-    from resources.exploring.queries import Query, away
+    from resources.exploring.queries import Query, read_query
 
     images, items, texts, pushed = given
     found = [Query("image", v) for v in images] + [Query("item", v) for v in items] + [Query("text", v) for v in texts]
-    return (*found, *map(away, pushed))
+    return (*found, *(read_query(v, away=True) for v in pushed))
 
 
 def _spread(args: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from resources.exploring.answer import Answer, Asked, Result
 from resources.exploring.explored import Explored
-from resources.exploring.queries import Query
-from resources.exploring.save import check_folder, save
+from resources.exploring.queries import Query, read_query
+from resources.exploring.save import check_folder, save, sheet
 
-__all__ = ["Answer", "Asked", "Explored", "Query", "Result", "check_folder", "save"]
+__all__ = ["Answer", "Asked", "Explored", "Query", "Result", "check_folder", "read_query", "save", "sheet"]

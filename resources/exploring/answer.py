@@ -7,6 +7,7 @@ from espalier.errors import UsageError
 from resources.exploring.queries import Query, check_text
 
 METRICS = ("hamming", "cosine")
+DEFAULT_TOPK = 50
 FUSES = ("best", "mean", "rrf")
 
 
@@ -35,7 +36,7 @@ class Asked:
     """
 
     queries: tuple[Query, ...]
-    topk: int = 50
+    topk: int = DEFAULT_TOPK
     metric: str = "hamming"
     fuse: str = "best"
     subsets: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ import numpy as np
 
 from espalier.errors import EspalierError
 from resources.blobs import read_bytes
-from resources.exploring.answer import Answer, Asked, Result
+from resources.exploring.answer import DEFAULT_TOPK, Answer, Asked, Result
 from resources.exploring.filters import mask
 from resources.exploring.queries import Found, find_picture
 from resources.exploring.ranking import Question, rank
@@ -92,7 +92,7 @@ class Explored:
             passes = _one_a_group(self.rows, passes)
         questions = self._questions(asked, found)
         left = int(np.count_nonzero(passes))
-        if asked.topk > left:
+        if asked.topk > left and asked.topk != DEFAULT_TOPK:
             self.tell(f"top-k is {asked.topk:,}, but only {left:,} samples can be shown.")
         k = min(asked.topk, left)
         near = np.flatnonzero(~self._space(asked.metric).known) if k else np.zeros(0, np.int64)

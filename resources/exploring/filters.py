@@ -18,6 +18,10 @@ SELECT DISTINCT dataset, sample_id FROM (
   FROM ledger l JOIN raw_dataset r USING (dataset, sample_id) WHERE dataset IN ({datasets})
 ) WHERE {condition}
 """
+COLUMNS = (
+    "Columns: sample_id, subset, labels, caption, width, height, n_bytes, uri, dedup_kept, cluster, distance, recipe, "
+    "kept, fate, and what else espalier sql shows of ledger."
+)
 
 
 def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], where: str) -> np.ndarray | None:
@@ -43,8 +47,12 @@ def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], 
     if not passes:
         return None
     sql = LEDGER.format(datasets=", ".join(map(quoted, rows.names)), condition=" AND ".join(passes))
-    with query(home.store(), sql) as found:
-        passed = found.to_arrow_table()
+    try:
+        with query(home.store(), sql) as found:
+            passed = found.to_arrow_table()
+    except UsageError as error:
+        first = str(error).splitlines()[0].rstrip(".!")
+        raise UsageError(f"The condition {where!r} is not valid: {first}.", COLUMNS) from error
     out = np.zeros(len(rows), bool)
     for number, name in enumerate(rows.names):
         part = rows.part(number)

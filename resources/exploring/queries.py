@@ -54,13 +54,13 @@ class Found:
     row: int
 
 
-def away(value: str) -> Query:
-    """Read an example that pushes away: ``img:``, ``item:`` or ``str:`` says what it is, else a file is a picture."""
+def read_query(value: str, *, away: bool = False) -> Query:
+    """Read a query: ``img:``, ``item:`` or ``str:`` tells the kind; else a file or URL is a picture, the rest an id."""
     kinds: dict[str, Kind] = {"img": "image", "item": "item", "str": "text"}
     prefix, colon, rest = value.partition(":")
     if colon and prefix in kinds:
-        return Query(kinds[prefix], rest, True)
-    return Query("image" if os.path.isfile(value) else "item", value, True)  # noqa: PTH113 - a URL is text here
+        return Query(kinds[prefix], rest, away)
+    return Query("image" if os.path.isfile(value) or is_url(value) else "item", value, away)  # noqa: PTH113
 
 
 def find_picture(query: Query, home: Home, rows: Rows, subset: str | None) -> Found:

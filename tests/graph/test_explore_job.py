@@ -1,0 +1,58 @@
+"""The explore job, as the page launches it: its run config, its contact sheet, its failures in words."""
+
+import base64
+import io
+import re
+
+import pytest
+from PIL import Image
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def launch(chain, **config):
+    return chain.defs.resolve_job_def("explore").execute_in_process(
+        instance=chain.instance,
+        run_config={**QUIET, "ops": {"explore": {"config": config}}},
+        raise_on_error=False,
+    )
+
+
+def metadata(result):
+    (event,) = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
+    return event.step_output_data.metadata
+
+
+def test_a_run_shows_the_contact_sheet_and_the_results(grown, tmp_path):
+    chain, _ = grown
+    query = str(chain.data / "leaf/05.png")
+    result = launch(chain, queries=[query, "str:moss"], topk=14, datasets=["set"], save=str(tmp_path / "out"))
+    assert chain.succeeded(result)
+    shown = metadata(result)
+    assert shown["found"].value == 14
+    png = base64.b64decode(re.search(r"base64,([^)]+)\)", shown["contact sheet"].md_str)[1])
+    assert Image.open(io.BytesIO(png)).width > 500
+    answer = shown["answer"].data
+    assert {"leaf/05.png", "leaf/05-small.jpg"} <= {r["sample_id"] for r in answer["results"]}
+    assert len(shown["results"].records) == 14
+    assert (tmp_path / "out" / "explore.png").read_bytes() == png
+
+
+def test_without_datasets_all_that_have_embeddings_are_searched(grown):
+    chain, _ = grown
+    answer = metadata(launch(chain, queries=["item:moss/01.png"], topk=1))["answer"].data
+    assert [(r["dataset"], r["sample_id"]) for r in answer["results"]] == [("set", "moss/01.png")]
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"queries": []}, "nothing to look for"),
+        ({"queries": ["nowhere.png"]}, "no sample 'nowhere.png'"),
+        ({"queries": ["item:moss/01.png"], "datasets": ["other"]}, "No embeddings yet: other"),
+        ({"queries": ["item:moss/01.png"], "metric": "taxi"}, "Use one of hamming, cosine"),
+    ],
+)
+def test_a_mistake_fails_the_run_with_a_sentence(grown, config, words):
+    chain, _ = grown
+    assert words in chain.failure(launch(chain, **config))
