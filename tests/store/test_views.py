@@ -121,7 +121,7 @@ def test_no_variable_of_the_program_can_be_read_by_sql(store):
 
 
 def test_an_unknown_view_or_column_is_refused_with_the_known_ones(store):
-    with pytest.raises(UsageError, match=r"Views: clusters, pruned_manifest, raw_dataset\."):
+    with pytest.raises(UsageError, match=r"Views: clusters, pruned_manifest, raw_dataset, ledger\."):
         ask(store, "select * from embedings")
     with pytest.raises(UsageError, match="wdth"):
         ask(store, "select wdth from raw_dataset")
