@@ -13,7 +13,7 @@ from assets.stage import Check, Outcome, Work, stage_asset
 from espalier.errors import EspalierError, UsageError
 from resources.exports.base import Subset
 from resources.exports.choose import choose_writer
-from resources.exports.place import StagedExport, begin, check_target, default_target, file_facts
+from resources.exports.place import default_target, file_facts, stage_export
 from resources.graph import EXPORT
 from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
@@ -43,16 +43,15 @@ def pruned_dataset(work: Work, raw_dataset: Table, pruned_manifest: Table) -> Ou
     source = str(raw_dataset.meta.stats["format"])
     format_name, write = choose_writer(source, work.options.export_format)
     target, overwrite = _target(work)
-    check_target(target, overwrite=overwrite)
     with session(raw_dataset=raw_dataset, pruned_manifest=pruned_manifest) as db:
         rows = db.sql(KEPT).to_arrow_table()
     if not len(rows):
         raise EspalierError(f"{work.recipe} keeps no sample of {work.dataset!r}.", "Keep more.")
     subset = Subset(work.card, source, rows, _shard_size(raw_dataset))
-    staged = StagedExport(begin(target), target, overwrite)
+    link = work.options.export_mode == "link"
+    with work.bar("writing", len(rows)) as advance:
+        staged, files = stage_export(subset, write, target, link=link, overwrite=overwrite, progress=advance)
     try:
-        with work.bar("writing", len(rows)) as advance:
-            files = write(subset, staged.folder, link=work.options.export_mode == "link", progress=advance)
         _unchanged(work, raw_dataset)
         facts = file_facts(staged.folder)
     except BaseException:

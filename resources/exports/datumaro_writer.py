@@ -5,8 +5,8 @@ other dataset becomes items with its labels and captions (a caption a line). Pic
 encodes anew whatever was not a file, or has its extension in capitals; here that happens only where the format asks
 for another kind of picture. What a format cannot hold (masks in YOLO) is lost, as it is with Datumaro.
 
-Two layouts of COCO that Datumaro reads and does not write are made of the one that it writes. What does not belong
-here: reading (``resources.formats.datumaro_reader``).
+Two layouts of COCO that Datumaro reads and does not write are made of the one that it writes; so is YOLO without
+subsets, which it would call ``train``. What does not belong here: reading (``resources.formats.datumaro_reader``).
 """
 
 import io
@@ -49,6 +49,8 @@ def datumaro_writer(format_name: str) -> Writer:
             ) from error
         if arrange is not None:
             arrange(folder)
+        if format_name == "yolo" and set(subset.rows["subset"].to_pylist()) == {""}:
+            _without_subsets(folder)
         return dict.fromkeys(subset.rows["sample_id"].to_pylist(), "")
 
     return write
@@ -123,6 +125,10 @@ def _picture() -> Callable[..., Any]:
             self._uri, self._progress = uri, progress
 
         @property
+        def has_data(self) -> bool:
+            return True
+
+        @property
         def data(self) -> Any:
             from datumaro.util.image import decode_image
 
@@ -176,6 +182,18 @@ def _as_roboflow(folder: Path) -> None:
         subset.mkdir(exist_ok=True)
         path.rename(subset / "_annotations.coco.json")
     (folder / "annotations").rmdir()
+
+
+def _without_subsets(folder: Path) -> None:
+    """Turn YOLO's ``obj_train_data`` into ``images`` and ``labels``."""
+    source = folder / "obj_train_data"
+    for path in sorted(p for p in source.rglob("*") if p.is_file()):
+        place = folder / ("labels" if path.suffix == ".txt" else "images") / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(place)
+    shutil.rmtree(source)
+    for name in ("train.txt", "obj.data"):
+        (folder / name).unlink()
 
 
 def _lift(folder: Path) -> None:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from espalier.errors import EspalierError, UsageError
 from resources.cards import Card
+from resources.exports.base import Progress, Subset, Writer
+from resources.formats.base import IMAGE_EXTENSIONS
+from resources.formats.webdataset import CLASS_FILES
 from resources.leftovers import beside, remove_leftovers, sync
 from resources.listing import is_pattern, local_path
 from resources.warehouse.store import recipe_file
@@ -97,13 +100,26 @@ def own_folder(card: Card, format_name: str) -> Path:
     local = None if is_pattern(card.uri) else local_path(card.uri)
     if local is None or not local.is_dir() or local.is_symlink():
         raise UsageError(f"{card.uri} is no local folder and cannot be replaced.", "Write elsewhere with -o.")
-    hidden = sorted(item.name for item in local.iterdir() if item.name.startswith("."))
-    if hidden:
+    lost = _not_carried(local, format_name)
+    if lost:
         raise UsageError(
-            f"{local} holds {hidden[0]}, which the format {format_name} does not carry over.",
+            f"{local} holds {lost}, which the format {format_name} does not carry over.",
             "Move it away, or write elsewhere with -o.",
         )
     return local
+
+
+def _not_carried(folder: Path, format_name: str) -> str:
+    """Return a file that an export would leave out though it is no sample's, '' when there is none."""
+    allowed = {"image_folder": IMAGE_EXTENSIONS, "webdataset": frozenset({".tar"})}.get(format_name)
+    for _, below, names in os.walk(folder):
+        for name in sorted([*below, *names]):
+            if name.startswith("."):
+                return name
+        for name in sorted(names):
+            if allowed and Path(name).suffix.lower() not in allowed and name not in CLASS_FILES:
+                return name
+    return ""
 
 
 def begin(target: Path) -> Path:
@@ -123,6 +139,30 @@ def begin(target: Path) -> Path:
     except OSError as error:
         raise EspalierError(f"Cannot write beside {target}: {error.strerror}.", "Choose another with -o.") from error
     return folder
+
+
+def stage_export(
+    subset: Subset, write: Writer, target: Path, *, link: bool, overwrite: bool, progress: Progress
+) -> tuple[StagedExport, dict[str, str]]:
+    """Write a subset beside ``target``; ``commit`` puts it there.
+
+    Returns
+    -------
+    tuple of StagedExport and dict
+        The whole folder, and each sample's file in it ('' where it has none of its own).
+
+    Raises
+    ------
+    EspalierError
+        When the target is taken or something cannot be written; nothing is left then.
+    """
+    check_target(target, overwrite=overwrite)
+    staged = StagedExport(begin(target), target, overwrite)
+    try:
+        return staged, write(subset, staged.folder, link=link, progress=progress)
+    except BaseException:
+        staged.discard()
+        raise
 
 
 def recover(target: Path) -> None:
