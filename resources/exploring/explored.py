@@ -188,10 +188,8 @@ class Explored:
                 "the words are searched in captions and labels."
             )
         for text in texts:
-            if _too_long(encoder, text):
-                self.tell(
-                    f"The text {text[:40]!r}... is too long for the encoder; what is beyond its limit is cut off."
-                )
+            if limit := _tokens_beyond(encoder, text):
+                self.tell(f"The text {text[:40]!r}... has more than {limit} tokens; what is beyond is not read.")
 
     def _learn_copies(self, rows: np.ndarray, groups: np.ndarray, asked: Asked) -> None:
         """Encode near copies, those of the best groups first."""
@@ -265,10 +263,10 @@ def _same_encoder(embeddings: Mapping[str, Table]) -> None:
         )
 
 
-def _too_long(encoder: Any, text: str) -> bool:
-    """Tell whether an encoder's tokenizer cuts a text off."""
+def _tokens_beyond(encoder: Any, text: str) -> int:
+    """Return the most tokens that an encoder takes, if a text has more; else 0."""
     tokens = getattr(encoder.text, "tokens", None)
-    return tokens is not None and bool(tokens.tokenizer.encode(text).overflowing)
+    return int(tokens.length) if tokens is not None and tokens.tokenizer.encode(text).overflowing else 0
 
 
 def _one_a_group(rows: Rows, passes: np.ndarray) -> np.ndarray:

@@ -80,7 +80,11 @@ def find_picture(query: Query, home: Home, rows: Rows, subset: str | None) -> Fo
         data = read_bytes(uri)
     except BlobError as error:
         raise EspalierError(f"The query image {query.value} cannot be read: {error}.", "Check the path.") from error
-    return Found(uri, rows.find("sha256", hashlib.sha256(data).hexdigest()))
+    row = rows.find("uri", uri)  # a file may have changed since, and may have the bytes of others
+    digest = hashlib.sha256(data).hexdigest()
+    if row < 0 or rows.values("sha256", [row]) != [digest]:
+        row = rows.find("sha256", digest)
+    return Found(uri, row)
 
 
 def check_text(text: str) -> None:

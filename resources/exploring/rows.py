@@ -89,7 +89,7 @@ class Rows:
         found = np.flatnonzero(same) + part.start
         return int(found[np.argsort(~self.embedded[found], kind="stable")[0]]) if len(found) else -1
 
-    def values(self, column: str, rows: np.ndarray) -> list[str]:
+    def values(self, column: str, rows: np.ndarray | list[int]) -> list[str]:
         """Return one column of some rows."""
         return list(self.facts[column].take(pa.array(rows)).to_pylist())
 

@@ -188,6 +188,12 @@ def test_several_queries_give_each_sample_once_and_others_leaves_them_out(birds)
     assert not {"train/heron/2.png", "train/lynx/4.png"} & set(others)
 
 
+def test_a_file_asked_with_is_itself_and_not_another_with_its_bytes(birds, data):
+    query = Query("image", str(data / "train/heron/0-again.png"))
+    found = ids(birds.ask(Asked((query,), topk=2, others=True)))
+    assert found == ["train/heron/0.png", "test/heron/0-small.jpg"]
+
+
 def test_an_example_that_pushes_away_goes_down(birds):
     pushed = "train/otter/1.png"
     plain = ids(birds.ask(item("train/heron/2.png", topk=21)))
