@@ -29,9 +29,11 @@ from resources.warehouse.table import array_block
 
 RAW = """
 SELECT r.sample_id, r.subset, r.sha256, r.uri, coalesce(r.labels, []) AS labels,
-  coalesce(s.duplicate_of, d.duplicate_of, r.sample_id) AS original
-FROM raw_dataset r JOIN dedup_set d USING (sample_id)
-LEFT JOIN semantic_dedup_set s ON s.sample_id = coalesce(d.duplicate_of, r.sample_id)
+  coalesce(s.duplicate_of, o.original) AS original
+FROM raw_dataset r
+JOIN (SELECT sample_id, CASE WHEN duplicate_of IS NULL OR of_dataset IS NOT NULL THEN sample_id ELSE duplicate_of END
+        AS original FROM dedup_set) o USING (sample_id)
+LEFT JOIN semantic_dedup_set s ON s.sample_id = o.original
 ORDER BY r.sample_id
 """
 
