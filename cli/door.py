@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from espalier.errors import EspalierError
+from espalier.errors import EspalierError, UsageError
 from resources.cards import Card
 from resources.landing import LandingZone
 from resources.options import Options, parse_pairs
@@ -40,6 +40,17 @@ def _spec_of(options: Options) -> str:
     from resources.encoders import EncoderSpec
 
     return EncoderSpec.parse(options.encoder).model
+
+
+def check_format_of(card: Card) -> None:
+    """Refuse a card that names a format that there is not."""
+    from resources.formats.detect import check_format
+
+    try:
+        if card.format:
+            check_format(card.format)
+    except UsageError as error:
+        raise UsageError(f"card of {card.name}: {error.what}", error.remedy) from error
 
 
 def land(zone: LandingZone, path: str, name: str | None, format_name: str | None, chain: dict[str, Any]) -> Card:

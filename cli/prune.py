@@ -113,7 +113,7 @@ def prune(
 
 def dataset_of(home: Any, target: str, name: str | None, format_name: str | None, option: tuple[str, ...]) -> str:
     """Return the dataset's name; a path (or URL) is landed first."""
-    from cli.door import land, stage_options
+    from cli.door import check_format_of, land, stage_options
     from resources.landing import LandingZone
 
     zone = LandingZone(home.landing)
@@ -122,6 +122,7 @@ def dataset_of(home: Any, target: str, name: str | None, format_name: str | None
     if not landed and ("/" in target or "\\" in target or Path(target).exists()):
         return land(zone, target, name, format_name, chain).name
     card = zone.card(target)
+    check_format_of(card)
     if name and name != target:
         raise UsageError(f"{target!r} is a landed dataset, so --name {name} has no meaning.", "Leave --name out.")
     if chain or format_name:
