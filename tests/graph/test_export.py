@@ -1,0 +1,163 @@
+"""``espalier export`` and ``prune -o`` as a user runs them: whole, refused early, and the source replaced last."""
+
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from cli.export import Wanted
+from cli.launch import Launcher
+from cli.main import group
+from cli.prune import prune
+from espalier.errors import EspalierError, UsageError
+from espalier.manifest import Manifest
+from espalier.recipe import Recipe
+from resources.graph import EXPORT
+from resources.home import Home
+
+RECIPE = "random@0.5:seed=7"
+
+
+def pictures(root):
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def home(regrown, monkeypatch):
+    monkeypatch.setenv("ESPALIER_HOME", str(regrown.home.root))
+    monkeypatch.setenv("DAGSTER_HOME", str(regrown.home.root / "dagster"))
+    return regrown
+
+
+def run(home, target, wanted, recipe=RECIPE):
+    with Launcher(Home.find(home.home.root), bars=False) as launcher:
+        return prune(launcher, target, Recipe.parse(recipe), wanted=wanted)
+
+
+def test_an_export_holds_exactly_what_the_manifest_keeps(home, tmp_path):
+    summary = run(home, "set", Wanted(tmp_path / "out"))
+    manifest = Manifest.load(summary["manifest"])
+    assert pictures(tmp_path / "out") == {key: (home.data / key).read_bytes() for key in manifest}
+    assert summary["ran"] == [EXPORT]
+    assert summary["export"]["n_files"] == len(manifest) == summary["n_kept"]
+    rows = home.table(EXPORT, RECIPE).arrow(["*"]).to_pylist()
+    assert [row["sample_id"] for row in rows] == list(manifest)
+    assert all(row["file"] == row["sample_id"] for row in rows)
+
+
+def test_the_asset_needs_no_word_of_where(home):
+    result = home.defs.resolve_job_def("exports")
+    assert result is not None
+    from assets.partitions import DATASET, manifest_key
+    from assets.partitions import RECIPE as DIMENSION
+
+    home.instance.add_dynamic_partitions(DATASET, ["set"])
+    home.instance.add_dynamic_partitions(DIMENSION, [RECIPE])
+    for _ in range(2):  # its own folder is replaced
+        done = result.execute_in_process(instance=home.instance, partition_key=manifest_key("set", RECIPE))
+        assert home.succeeded(done)
+    out = home.home.root / "exports" / "set" / RECIPE.replace(":", "~")
+    assert len(pictures(out)) == home.table(EXPORT, RECIPE).meta.stats["n_files"] > 0
+
+
+def test_a_taken_folder_a_wrong_format_and_the_data_itself_are_refused_before_anything_runs(home, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").touch()
+    before = home.files()
+    recipe = "random@0.1"  # not made yet
+    for wanted, why in (
+        (Wanted(tmp_path / "out"), "not empty"),
+        (Wanted(tmp_path / "new", format_name="roboflow_voc"), "not written"),
+        (Wanted(home.data / "sub"), "lie in each other"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            run(home, "set", wanted, recipe)
+    assert home.files() == before
+    assert not (tmp_path / "new").exists()
+
+
+def test_files_that_change_meanwhile_leave_the_target_as_it_was(home, tmp_path, monkeypatch):
+    import assets.pruned_dataset as stage
+
+    data = tmp_path / "moving"
+    shutil.copytree(home.data, data)
+    run(home, str(data), None)
+    write = stage.choose_writer
+
+    def meddling(source, asked=""):
+        name, writer = write(source, asked)
+
+        def slow(*args, **kwargs):
+            files = writer(*args, **kwargs)
+            (data / "bark" / "new.png").write_bytes(b"x")
+            return files
+
+        return name, slow
+
+    monkeypatch.setattr(stage, "choose_writer", meddling)
+    with pytest.raises(EspalierError, match="changed since"):
+        run(home, "moving", Wanted(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".out")]
+
+
+def test_in_place_replaces_the_source_by_the_subset_when_it_is_whole(home, tmp_path):
+    data = tmp_path / "mine"
+    shutil.copytree(home.data, data)
+    whole = pictures(data)
+    summary = run(home, str(data), Wanted(None, overwrite=True, in_place=True))
+    manifest = Manifest.load(summary["manifest"])
+    assert pictures(data) == {key: whole[key] for key in manifest}
+    assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(".mine")]
+
+
+def test_an_interrupted_replacement_leaves_the_source_whole(home, tmp_path, monkeypatch):
+    from resources.exports import place
+
+    data = tmp_path / "mine"
+    shutil.copytree(home.data, data)
+    whole = pictures(data)
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, "_replace", die)
+    with pytest.raises(BaseException):  # noqa: B017, PT011 - however Dagster wraps it
+        run(home, str(data), Wanted(None, overwrite=True, in_place=True))
+    assert pictures(data) == whole
+
+
+def cli(home, *args):
+    return CliRunner().invoke(group, list(args), catch_exceptions=True)
+
+
+def test_a_datum_user_finds_the_old_words(home, tmp_path):
+    out = str(tmp_path / "out")
+    done = cli(home, "prune", "set", "-m", "query_clust", "-r", "0.5", "--hash-type", "txt", "-o", out, "--json")
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout)
+    assert summary["recipe"] == "query_clust@0.5:hash=txt"
+    assert len(pictures(tmp_path / "out")) == summary["n_kept"]
+    again = cli(home, "prune", "set", "-m", "query_clust", "--hash-type", "txt", "-o", out)
+    assert isinstance(again.exception, UsageError)
+    assert cli(home, "prune", "set", "-m", "query_clust", "--hash-type", "txt", "-o", out, "--overwrite").exit_code == 0
+    default = json.loads(cli(home, "prune", "set", "--hash-type", "img", "--json").stdout)
+    assert default["recipe"] == "random@0.5"
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["prune", "set", "--hash-type", "txt"], "no meaning for random"),
+        (["prune", "set", "--overwrite"], "what -o writes"),
+        (["prune", "set", "--in-place"], "Add --overwrite"),
+        (["prune", "set", "-o", "x", "--in-place", "--overwrite"], "two places"),
+        (["export", "set", "random@0.5"], "no folder to write to"),
+        (["export", "nobody", "random@0.5", "-o", "x"], "no dataset 'nobody'"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(home, args, why):
+    done = cli(home, *args)
+    assert isinstance(done.exception, UsageError)
+    assert why in str(done.exception)
