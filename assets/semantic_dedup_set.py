@@ -1,5 +1,7 @@
 """``semantic_dedup_set``: SemDeDup (arXiv 2303.09540) over the embeddings."""
 
+from typing import Any
+
 import dagster as dg
 import numpy as np
 import pyarrow as pa
@@ -10,7 +12,7 @@ from assets.stage import Outcome, Work, stage_asset
 from espalier.cluster import KMeansResult, fit_kmeans
 from espalier.pairs import Pairs
 from espalier.rng import generator
-from espalier.semdedup import SimilarPairs, rank_positions, resolve, similar_pairs
+from espalier.semdedup import SimilarPairs, TooManyPairs, rank_positions, resolve, resolve_directly, similar_pairs
 from resources import plots
 from resources.blobs import read_bytes
 from resources.sheets import Cell, contact_sheet
@@ -19,6 +21,7 @@ from resources.warehouse.session import session
 
 ROWS_A_CLUSTER = 4000
 SHEET_PAIRS = 24
+LEAST_EPS = 1e-6
 
 
 @stage_asset(
@@ -36,28 +39,25 @@ def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Out
     vectors = embeddings.matrix("vector")
     k = options.semantic_k or max(1, round(len(ids) / ROWS_A_CLUSTER))
     fine = fit_kmeans(vectors, k, rng=generator(options.seed, "semantic clusters"))
-    floor = min(1 - options.eps, 1 - 1e-6)
-    similar = _stored_pairs(work, embeddings, fine, floor)
-    reused = similar is not None
-    if similar is None:
-        with work.bar("semantic duplicates", len(ids)) as advance:
-            similar = similar_pairs(
-                vectors,
-                fine.assignment,
-                floor=floor,
-                centroids=fine.centroids,
-                n_probe=min(options.n_probe, fine.k),
-                progress=advance,
-            )
     position = rank_positions(fine.distance, options.rank, rng=generator(options.seed, "semantic rank"))
-    found = resolve(
-        similar,
-        position,
-        eps=max(options.eps, 1e-6),
-        rule=options.rule,
-        immune=protected_rows(raw_dataset, embeddings, options.protect) | marked(ids, options.keep),
-        drop=marked(ids, options.drop),
-    )
+    verdicts = {
+        "immune": protected_rows(raw_dataset, embeddings, options.protect) | marked(ids, options.keep),
+        "drop": marked(ids, options.drop),
+    }
+    eps = max(options.eps, LEAST_EPS)
+    similar = _stored_pairs(work, embeddings, fine, 1 - eps)
+    reused = similar is not None
+    try:
+        if similar is None:
+            with work.bar("semantic duplicates", len(ids)) as advance:
+                similar = _search(vectors, fine, 1 - eps, options.n_probe, advance)
+        found = resolve(similar, position, eps=eps, rule=options.rule, **verdicts)
+    except TooManyPairs as error:
+        if options.rule != "keep_one":
+            raise
+        work.log.warning(f"{error} Deciding without storing pairs, inside fine clusters only.")
+        similar = SimilarPairs(Pairs.empty(), len(ids), floor=1.0)
+        found = resolve_directly(vectors, fine.assignment, position, eps=eps, **verdicts)
     rows = pa.table(
         {
             "sample_id": ids,
@@ -81,9 +81,21 @@ def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Out
                 "floor": similar.floor,
                 "pairs": len(similar.pairs),
                 "comparisons": 0 if reused else similar.comparisons,
+                "pairs stored": similar.floor < 1,
             },
         ),
         metadata=_pictures(raw_dataset, rows),
+    )
+
+
+def _search(vectors: np.ndarray, fine: KMeansResult, floor: float, n_probe: int, advance: Any) -> SimilarPairs:
+    return similar_pairs(
+        vectors,
+        fine.assignment,
+        floor=floor,
+        centroids=fine.centroids,
+        n_probe=min(n_probe, fine.k),
+        progress=advance,
     )
 
 
