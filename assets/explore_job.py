@@ -35,7 +35,7 @@ class ExploreConfig(dg.Config):
     overwrite: bool = Field(default=False, description="Write into that folder though it holds something.")
 
 
-@dg.op(name="explore", out=dg.Out(dg.Nothing), description="Find what looks like a picture or matches words.")
+@dg.op(name="find", out=dg.Out(dg.Nothing), description="Find what looks like a picture or matches words.")
 def explore_op(context: dg.OpExecutionContext, config: ExploreConfig, home: HomeResource) -> None:
     """Answer one question; the sheet and the table of results become the output's metadata."""
     try:

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 
+import dagster as dg
 import pytest
 from PIL import Image
 
@@ -13,7 +14,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 def launch(chain, **config):
     return chain.defs.resolve_job_def("explore").execute_in_process(
         instance=chain.instance,
-        run_config={**QUIET, "ops": {"explore": {"config": config}}},
+        run_config={**QUIET, "ops": {"find": {"config": config}}},
         raise_on_error=False,
     )
 
@@ -21,6 +22,13 @@ def launch(chain, **config):
 def metadata(result):
     (event,) = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
     return event.step_output_data.metadata
+
+
+def test_the_code_location_loads_with_the_job_in_it(grown):
+    """A job and an op of one name are refused only when the whole repository is loaded, as the page does."""
+    chain, _ = grown
+    dg.Definitions.validate_loadable(chain.defs)
+    assert "explore" in {job.name for job in chain.defs.get_repository_def().get_all_jobs()}
 
 
 def test_a_run_shows_the_contact_sheet_and_the_results(grown, tmp_path):
