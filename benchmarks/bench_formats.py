@@ -27,7 +27,6 @@ FOLDERS = (
 CARDS = {
     "cifar10_dataset": {"trust": True},
     "imagenet_txt_dataset/custom_labels": {"options": {"labels_file": "synsets-alt.txt"}},
-    "imagenet_txt_dataset/no_labels": {"options": {"labels_source": "generate"}},
 }
 FAULTS = {
     "000000007": "truncated JPEG",

@@ -16,6 +16,7 @@ _OWN = {
     "parquet": ("resources.exports.tables", "write_parquet"),
     "hf_disk": ("resources.exports.tables", "write_saved_dataset"),
     "list": ("resources.exports.lists", "write_list"),
+    "cvat": ("resources.exports.cvat", "write_cvat"),
 }
 
 

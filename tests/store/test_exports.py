@@ -135,7 +135,29 @@ def coco(root):
     return root
 
 
-SOURCES = {f.__name__: f for f in (image_folder, tars, tables, files_output, saved, listed, coco)}
+def cvat(root):
+    (root / "images").mkdir(parents=True)
+    lines = []
+    for i in range(N):
+        (root / "images" / f"{i}.png").write_bytes(picture(i))
+        box = (
+            '<box label="cat" occluded="1" xtl="1" ytl="2" xbr="3.5" ybr="4"><attribute name="a">2.4</attribute></box>'
+        )
+        free = '<polygon label="?" occluded="0" points="1,2;3,4;6,5"/>'
+        lines.append(f'<image id="{i}" name="{i}.png" width="12" height="9">{box}{free}</image>')
+    shapes = "".join(
+        f'<points frame="{i}" outside="0" occluded="0" keyframe="{i % 2}" points="1,2;3,{i}"/>' for i in range(N)
+    )
+    track = f'<track id="0" label="dog">{shapes}</track>'
+    attribute = "<attribute><name>a</name><input_type>number</input_type><values>0\n9</values></attribute>"
+    labels = f"<label><name>cat</name><attributes>{attribute}</attributes></label><label><name>dog</name></label>"
+    size = "<original_size><width>12</width><height>9</height></original_size>"
+    meta = f"<meta><task><size>{N}</size><mode>interpolation</mode><labels>{labels}</labels>{size}</task></meta>"
+    (root / "train.xml").write_text(f"<annotations><version>1.1</version>{meta}{''.join(lines)}{track}</annotations>")
+    return root
+
+
+SOURCES = {f.__name__: f for f in (image_folder, tars, tables, files_output, saved, listed, coco, cvat)}
 
 
 def samples(where, **options):
@@ -384,6 +406,21 @@ def test_every_annotation_of_a_kept_item_comes_back_and_pictures_keep_their_byte
         assert item.annotations == before.get(item.id, "train").annotations
         assert len(item.annotations) == 2
         assert Path(item.media.path).read_bytes() == (source / f"images/train/{item.id}.JPG").read_bytes()
+
+
+def test_cvat_keeps_shapes_without_a_label_typed_attributes_and_tracks(tmp_path):
+    """Datumaro's own exporter loses all three."""
+    from datumaro import Dataset
+
+    source = cvat(tmp_path / "source")
+    export(source, tmp_path / "out", link=True)
+    before, after = (Dataset.import_from(str(p), "cvat") for p in (source, tmp_path / "out"))
+    assert {i.id for i in after} == set("02468")
+    for item in after:
+        assert item.annotations == before.get(item.id, "train").annotations
+        assert len(item.annotations) == 3
+        assert {a.attributes.get("track_id") for a in item.annotations} == {None, 0}
+        assert [a.label for a in item.annotations if a.type.name == "polygon"] == [None]
 
 
 @pytest.mark.parametrize("make", [image_folder, tars, tables, listed])
