@@ -100,13 +100,14 @@ def all_files(work: Work, tables: Mapping[str, Table], known: Training) -> Groun
     have, vectors = _vectors(work, tables["embeddings"], rows.filter(pa.array(trains)))
     labels = encode_labels(rows["labels"])
     train_rows = pc.is_in(rows["sample_id"], have).to_numpy()
+    copied = rows["original"].filter(pa.array(train_rows))
     test_rows = pc.is_in(rows["sample_id"], tested).to_numpy()
     return Ground(
         vectors,
         _take(labels, train_rows) if labels.names else None,
         test_vectors=known.ground.test_vectors,
         test_labels=_take(labels, test_rows) if known.ground.test_vectors is not None else None,
-        pool=pc.is_in(have, ids.filter(pa.array(known.who.train))).to_numpy(zero_copy_only=False),
+        original=pc.index_in(copied, have).fill_null(-1).to_numpy(),
         max_rows=known.ground.max_rows,
     )
 

@@ -98,9 +98,7 @@ def report(found: dict, counts: list[int], asked: list[int]) -> bool:
     """Print the figures; return whether the bars hold."""
     by_name = {r["recipe"]: r for r in found["recipes"]}
     titles = ("random, all files", "random", "balanced", "gain", "bar")
-    print(
-        f"{'kept':>6}  {titles[0]:>17}  {titles[1]:>10}  {titles[2]:>10}  {titles[3]:>10} {titles[4]:>4}  best unlabelled"
-    )
+    print(f"{'kept':>6}  {titles[0]:>17}  {titles[1]:>10}  {titles[2]:>10}  {titles[3]:>10} {titles[4]:>4}  unlabelled")
     holds = True
     for count, wanted, bar in zip(counts, asked, BARS, strict=True):
         here = [r for r in found["recipes"] if r["n_kept"] == count]

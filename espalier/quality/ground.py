@@ -39,9 +39,10 @@ class Ground:
     test_vectors : ndarray of shape (n_test, dim), float32, or None
         None: nothing to test on, and the accuracies are None.
     test_labels : ndarray of shape (n_test,), int, or compressed rows, or None
-    pool : ndarray of shape (n,), bool, or None
-        The samples that stand for the full set, where ``vectors`` has more of them (the files before
-        duplicates were taken out); None means all.
+    original : ndarray of shape (n,), int64, or None
+        Where ``vectors`` has the files before duplicates were taken out: the row that each is a copy of, its own
+        where it is none, -1 where the original is not here. The originals stand for the full set, and one of
+        which a copy is kept is not dropped. None means that all are originals.
     max_rows : int or None
         Most samples that the radii and the redundancy are measured on, and a tenth of the most that the probes
         train on; drawn by a fixed seed. None means all.
@@ -52,7 +53,7 @@ class Ground:
     clusters: np.ndarray | None = None
     test_vectors: np.ndarray | None = None
     test_labels: Codes | None = None
-    pool: np.ndarray | None = None
+    original: np.ndarray | None = None
     max_rows: int | None = None
     _known: dict[bytes, Quality] = field(default_factory=dict, repr=False, compare=False)
 
@@ -73,8 +74,13 @@ class Ground:
 
     def _measure(self, kept: np.ndarray) -> Quality:
         n = len(self.vectors)
-        full = np.ones(n, bool) if self.pool is None else self.pool
-        seen = full | kept
+        full, dropped = np.ones(n, bool), ~kept
+        if self.original is not None:
+            full = self.original == np.arange(n)
+            dropped = full & ~kept
+            stands = self.original[kept]
+            dropped[stands[stands >= 0]] = False
+        seen = dropped | kept
         vectors, mask = (self.vectors, kept) if seen.all() else (self.vectors[seen], kept[seen])
         cover = coverage(vectors, mask, max_rows=self.max_rows)
         again = redundancy(vectors, mask, max_rows=self.max_rows)

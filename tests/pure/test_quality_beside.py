@@ -100,15 +100,15 @@ def test_the_same_subset_is_measured_once(ground):
     assert ground._known["calls"] == 1
 
 
-def test_radii_of_all_files_are_those_of_the_samples_that_reach_pruning():
+def test_radii_of_all_files_are_those_of_originals_of_which_no_copy_is_kept():
     x, group = planted()
-    pool = np.arange(N) < 200
+    original = np.where(np.arange(N) < 200, np.arange(N), np.arange(N) - 200)
+    original[290:] = -1  # copies of what is not here
     kept = (np.arange(N) % 7) == 0
-    got = Ground(x[:N], as_labels(group[:N]), pool=pool).measure(kept)
-    distance = (1 - x[:N][pool & ~kept].astype(np.float64) @ x[:N][kept].T.astype(np.float64)).min(axis=1)
-    assert got.n == 200
-    assert got.n_kept == kept.sum()
-    assert got.n_dropped == (pool & ~kept).sum()
+    got = Ground(x[:N], as_labels(group[:N]), original=original).measure(kept)
+    dropped = np.array([i for i in range(200) if not kept[i] and not any(kept[original == i])])
+    distance = (1 - x[dropped].astype(np.float64) @ x[:N][kept].T.astype(np.float64)).min(axis=1)
+    assert (got.n, got.n_kept, got.n_dropped) == (200, kept.sum(), len(dropped))
     assert got.radius_max == pytest.approx(distance.max(), abs=1e-6)
     assert got.radius_mean == pytest.approx(distance.mean(), abs=1e-6)
 
@@ -163,7 +163,9 @@ def test_nothing_that_can_be_applied_is_an_error(ground, features):
 def test_random_over_all_files_has_the_recipes_count(ground, features):
     x, group = planted()
     double = np.concatenate([x[:N], x[:N]])
-    raw = Ground(double, as_labels(np.tile(group[:N], 2)), None, x[N:], as_labels(group[N:]), pool=np.arange(2 * N) < N)
+    raw = Ground(
+        double, as_labels(np.tile(group[:N], 2)), None, x[N:], as_labels(group[N:]), original=np.tile(np.arange(N), 2)
+    )
     found = compare(plan(("balanced",), ("0.3",)), features, ground, seeds=2, raw=raw)
     ((amount, drawn),) = found.raw
     assert str(amount) == "0.3"
