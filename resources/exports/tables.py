@@ -131,10 +131,12 @@ def bring(uris: list[str], root: str, folder: Path, link: bool) -> list[str]:
 
 
 def _siblings(entry: Entry, table: Path, samples: list[Sample], link: bool) -> None:
-    """Bring along ``<shard>/<key>.*`` of img2dataset's ``files`` output."""
+    """Bring along ``<shard>/<key>.*`` of img2dataset's ``files`` output; links, which may lead anywhere, are not."""
     source, target = Path(entry.uri.removesuffix(".parquet")), table.with_suffix("")
     keys = {sample.sample_id for sample in samples}
-    for name in sorted(os.listdir(source)):  # noqa: PTH208 (names are all it takes)
+    with os.scandir(source) as found:
+        names = sorted(item.name for item in found if item.is_file(follow_symlinks=False))
+    for name in names:
         if os.path.splitext(name)[0] in keys:  # noqa: PTH122
             put_file(str(source / name), inside(target, name), link=link)
 

@@ -34,7 +34,7 @@ def write_webdataset(subset: Subset, folder: Path, *, link: bool, progress: Prog
                 for sample_id, name in _copy(shard, wanted[shard.uri], shards):
                     files[sample_id] = name
                     progress(1)
-            elif shard.path in CLASS_FILES:
+            elif shard.path in CLASS_FILES and shard.error is None:
                 inside(folder, shard.path).write_bytes(Path(shard.uri).read_bytes())
     return files
 
