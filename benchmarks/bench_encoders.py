@@ -19,6 +19,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -80,9 +81,13 @@ def speed(args: argparse.Namespace, paths: list[Path]) -> None:
     many = list(islice(cycle(paths), args.images))
     for _ in range(args.rounds):
         theirs = benchmark_app(path, args.precision, best, shape, args.seconds)
+        busy = time.process_time()
         _, seconds = timed(lambda: encoded(encoder, many, args.threads))
+        busy = time.process_time() - busy
         rounds.append((len(many) / seconds, theirs))
-        print(f"  ours {rounds[-1][0]:.1f}/s, benchmark_app {theirs:.1f}/s, ratio {rounds[-1][0] / theirs:.3f}")
+        print(f"  ours {rounds[-1][0]:.1f}/s, benchmark_app {theirs:.1f}/s, ratio {rounds[-1][0] / theirs:.3f}", end="")
+        # Fewer than the machine has: something else was running, and the ratio says little.
+        print(f" ({busy / seconds:.2f} cores, {1e3 * busy / len(many):.2f} ms of them an image)")
     ratio = statistics.median(a for a, _ in rounds) / statistics.median(b for _, b in rounds)
     print(f"ratio of medians {ratio:.3f}; peak memory {peak_mib():.0f} MiB")
 

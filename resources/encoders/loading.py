@@ -19,9 +19,6 @@ from resources.encoders.spec import EncoderSpec
 from resources.encoders.text import text_length, text_tower
 from resources.encoders.tokens import read_tokens
 
-REDUCED_BATCH = 8
-"""Images an inference at bf16 and f16, where one at a time is not the fastest."""
-
 
 def load_encoder(
     spec: "str | Mapping[str, Any] | EncoderSpec",
@@ -64,16 +61,15 @@ def load_encoder(
     if spec.model == "builtin":
         return _builtin(engine)
     path = fetch(spec, cache)
-    default_batch = 1 if precision == "f32" else REDUCED_BATCH
     if path.is_dir():
-        return _from_folder(read_folder(path), spec, engine, default_batch)
-    graph = image_graph(read_model(path), spec.options, str(path), default_batch)
+        return _from_folder(read_folder(path), spec, engine)
+    graph = image_graph(read_model(path), spec.options, str(path))
     return GraphEncoder(spec.model, digest(path), graph, engine)
 
 
-def _from_folder(folder: Folder, spec: EncoderSpec, engine: Engine, default_batch: int) -> GraphEncoder:
+def _from_folder(folder: Folder, spec: EncoderSpec, engine: Engine) -> GraphEncoder:
     options = spec.options.over(folder.options)
-    graph = image_graph(read_model(folder.image), options, str(folder.image), default_batch)
+    graph = image_graph(read_model(folder.image), options, str(folder.image))
     text = None
     if folder.text is not None:
         tower = read_model(folder.text)  # read anew: cutting changes a graph

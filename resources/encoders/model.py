@@ -87,7 +87,7 @@ def digest(path: Path) -> str:
     return whole.hexdigest()
 
 
-def image_graph(model: "openvino.Model", options: Options, name: str, default_batch: int = 1) -> ImageGraph:
+def image_graph(model: "openvino.Model", options: Options, name: str) -> ImageGraph:
     """Compile the preprocessing into a model's graph and leave one output, the embedding.
 
     Parameters
@@ -98,8 +98,6 @@ def image_graph(model: "openvino.Model", options: Options, name: str, default_ba
         What is None is found out or takes its usual value (see ``Options``).
     name : str
         What errors call the model.
-    default_batch : int
-        Images an inference where the options do not say.
 
     Raises
     ------
@@ -110,7 +108,7 @@ def image_graph(model: "openvino.Model", options: Options, name: str, default_ba
     layout = options.layout or _layout(source, name)
     stretched = options.resize if options.resize and len(options.resize) == 2 else None
     height, width = _size(source, layout, options.crop or stretched, name)
-    batch = options.batch or default_batch
+    batch = options.batch or 1
     if batch > MAX_BATCH:
         raise UsageError(f"batch={batch} is too many images an inference.", f"Use at most {MAX_BATCH}.")
     model, output = _cut(source, embedding_output(model, EMBEDDING_NAMES, options.output, name), name)
