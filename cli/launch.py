@@ -57,11 +57,15 @@ class Launcher:
 
     @functools.cached_property
     def instance(self) -> "dg.DagsterInstance":
-        """The home's instance, opened when the first run needs it."""
+        """The home's instance, opened when the first run needs it; runs that were killed are ended."""
         import dagster as dg
 
+        from sensors.dead_runs import end_dead_runs
+
         logging.getLogger("alembic").setLevel(logging.ERROR)
-        return dg.DagsterInstance.from_config(str(self.home.dagster))
+        instance = dg.DagsterInstance.from_config(str(self.home.dagster))
+        end_dead_runs(instance)
+        return instance
 
     @functools.cached_property
     def defs(self) -> "dg.Definitions":

@@ -22,7 +22,12 @@ def remove_leftovers(folder: Path, name: str, spare: Path | None = None) -> None
     """Remove from ``folder`` the pieces called exactly ``name`` whose writer is gone, but never ``spare``."""
     for path in folder.iterdir():
         found = _OURS.fullmatch(path.name)
-        if found is None or found["name"] != name or path.name == (spare and spare.name) or _runs(int(found["pid"])):
+        if (
+            found is None
+            or found["name"] != name
+            or path.name == (spare and spare.name)
+            or is_running(int(found["pid"]))
+        ):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -39,7 +44,8 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Tell whether there is such a process on this machine."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

@@ -14,6 +14,7 @@ from resources.configured import HomeResource
 from resources.graph import DEFAULT_RECIPES
 from resources.home import Home
 from resources.landing import LandingZone, Listing
+from sensors.dead_runs import end_dead_runs
 from sensors.decide import Memory, decide
 
 SECONDS = 15
@@ -28,6 +29,8 @@ SECONDS = 15
 )
 def landing_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
     """Look at the landing zone once."""
+    for run_id in end_dead_runs(context.instance):
+        context.log.warning(f"run {run_id} is over: its process is gone")
     try:
         opened = home.open()
         zone = LandingZone(opened.landing)
