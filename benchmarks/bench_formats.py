@@ -92,9 +92,26 @@ def one(name: str, folder: Path, work: Path) -> tuple[str, ...]:
     kept = set(ids["sample_id"].to_pylist())
     reader = open_reader(card)
     verdict = compare(kind, reader, kept, out)
+    if hasattr(reader, "items"):
+        whole = out.with_name(out.name + "-whole")
+        verdict += f"; unpruned: {compare(kind, reader, export_all(home, slug, card, kind, whole), whole)}"
     verdict += faults(home, slug) if name in ("webdataset", "img2dataset/files", "img2dataset/parquet") else ""
     n = summary["n_raw"], summary["n_unreadable"], summary["n_total"]
     return (name, kind, *map(str, n), f"{len(kept)} kept, {verdict}")
+
+
+def export_all(home, slug: str, card, kind: str, out: Path) -> set[str]:
+    """Export every readable sample, so that no annotation is left untried; return the ids."""
+    from resources.exports.base import Subset
+    from resources.exports.choose import choose_writer
+    from resources.exports.place import stage_export
+
+    table = home.store().need("raw_dataset", slug)
+    rows = table.arrow(["sample_id", "subset", "uri", "labels", "caption"], where="error IS NULL")
+    subset = Subset(card, kind, rows)
+    staged, _ = stage_export(subset, choose_writer(kind)[1], out, link=False, overwrite=True, progress=lambda _: None)
+    staged.commit()
+    return set(rows["sample_id"].to_pylist())
 
 
 def compare(kind: str, reader, kept: set[str], out: Path) -> str:

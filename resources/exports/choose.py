@@ -8,6 +8,7 @@ import importlib
 
 from espalier.errors import UsageError
 from resources.exports.base import Writer
+from resources.exports.voc import NAMES
 from resources.formats.detect import check_format
 
 _OWN = {
@@ -17,6 +18,7 @@ _OWN = {
     "hf_disk": ("resources.exports.tables", "write_saved_dataset"),
     "list": ("resources.exports.lists", "write_list"),
     "cvat": ("resources.exports.cvat", "write_cvat"),
+    **dict.fromkeys(NAMES, ("resources.exports.voc", "write_voc")),
 }
 
 

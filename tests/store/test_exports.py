@@ -157,7 +157,26 @@ def cvat(root):
     return root
 
 
-SOURCES = {f.__name__: f for f in (image_folder, tars, tables, files_output, saved, listed, coco, cvat)}
+def voc(root):
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main", "SegmentationClass", "SegmentationObject"):
+        (root / name).mkdir(parents=True)
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>8</ymax></bndbox>"
+    part = f"<part><name>head</name>{box}</part>"
+    actions = "<actions><walking>1</walking><running>0</running></actions>"
+    for i in range(N):
+        (root / "JPEGImages" / f"{i}.jpg").write_bytes(picture(i, "JPEG"))
+        thing = f"<object><name>person</name><difficult>{i % 2}</difficult>{box}{part}{actions}</object>"
+        size = "<size><width>12</width><height>9</height><depth>3</depth></size>"
+        (root / "Annotations" / f"{i}.xml").write_text(
+            f"<annotation><filename>{i}.jpg</filename>{size}{thing}</annotation>"
+        )
+    (root / "ImageSets/Main/train.txt").write_text("".join(f"{i}\n" for i in range(5)))
+    (root / "ImageSets/Main/test.txt").write_text("".join(f"{i}\n" for i in range(5, N)))
+    (root / "ImageSets/Main/person_train.txt").write_text("".join(f"{i}  {i % 2 or -1}\n" for i in range(5)))
+    return root
+
+
+SOURCES = {f.__name__: f for f in (image_folder, tars, tables, files_output, saved, listed, coco, cvat, voc)}
 
 
 def samples(where, **options):
@@ -421,6 +440,23 @@ def test_cvat_keeps_shapes_without_a_label_typed_attributes_and_tracks(tmp_path)
         assert len(item.annotations) == 3
         assert {a.attributes.get("track_id") for a in item.annotations} == {None, 0}
         assert [a.label for a in item.annotations if a.type.name == "polygon"] == [None]
+
+
+def test_voc_keeps_body_parts_actions_and_class_lists(tmp_path):
+    """Datumaro's own exporter loses the first two."""
+    from datumaro import Dataset
+
+    source = voc(tmp_path / "source")
+    export(source, tmp_path / "out", link=True)
+    before, after = (Dataset.import_from(str(p), "voc") for p in (source, tmp_path / "out"))
+    assert {(i.id, i.subset) for i in after} == {(str(i), "train" if i < 5 else "test") for i in range(0, N, 2)}
+    labels = before.categories()[next(iter(before.categories()))]
+    for item in after:
+        was = before.get(item.id, item.subset)
+        assert item.annotations == was.annotations
+        assert "head" in {labels[a.label].name for a in item.annotations}
+    assert (tmp_path / "out/ImageSets/Main/person_train.txt").read_text() == "0  -1\n2  -1\n4  -1\n"
+    assert not (tmp_path / "out/Annotations/1.xml").exists()
 
 
 @pytest.mark.parametrize("make", [image_folder, tars, tables, listed])
