@@ -51,7 +51,8 @@ def main() -> int:
         shares.append(1 - sum(own.values()) / first)
         ratios.append(second / first)
         stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in own.items())
-        print(f"first {first:.2f} s, second {second:.2f} s ({ratios[-1]:.2f}); outside the stages {shares[-1]:.0%}: {stages}")
+        print(f"first {first:.2f} s, second {second:.2f} s ({ratios[-1]:.2f})")
+        print(f"  outside the stages {shares[-1]:.0%}: {stages}")
     share, ratio = sorted(shares)[len(shares) // 2], sorted(ratios)[len(ratios) // 2]
     print(f"median: {share:.0%} outside the stages (bar 35 %), second/first {ratio:.2f} (bar 0.50)")
     return int(share > 0.35 or ratio > 0.5)

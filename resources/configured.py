@@ -67,7 +67,5 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
         key = context.asset_partition_key
         if isinstance(key, dg.MultiPartitionKey):
             parts = key.keys_by_dimension
-            return (
-                self.home.open().store().need(context.asset_key.path[-1], parts["dataset"], parts["recipe"])
-            )
+            return self.home.open().store().need(context.asset_key.path[-1], parts["dataset"], parts["recipe"])
         return self.home.open().store().need(context.asset_key.path[-1], key)

@@ -9,9 +9,7 @@ from resources.warehouse import Meta
 Lookup = Callable[[str], Meta | None]
 
 
-def why_stale(
-    name: str, meta: Meta | None, params: Mapping[str, Any], inputs: Mapping[str, str]
-) -> str | None:
+def why_stale(name: str, meta: Meta | None, params: Mapping[str, Any], inputs: Mapping[str, str]) -> str | None:
     """Say why a partition has to be made again, or None when it is fresh.
 
     Parameters
