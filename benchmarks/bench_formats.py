@@ -204,17 +204,22 @@ def compare_folders(reader, kept: set[str], out: Path) -> str:
     if verdict.startswith("equal") and reader.categories():
         from datumaro import Dataset
 
-        subsets = any((source / s).is_dir() for s in ("train", "val", "test"))
-        kind = "imagenet_with_subset_dirs" if subsets else "imagenet"
+        # Datumaro merges subsets only when they have the same classes, which pruning may change.
+        subsets = [s for s in ("train", "val", "test") if (source / s).is_dir()] or [""]
 
         def items(root: Path) -> dict:
-            found = Dataset.import_from(str(root), kind)
-            return {
-                str(Path(i.media.path).relative_to(root)): facts(i, found)["annotations"] for i in found if i.media.path
-            }
+            loaded = {}
+            for place in (root / s for s in subsets if (root / s).is_dir()):
+                found = Dataset.import_from(str(place), "imagenet")
+                loaded |= {
+                    str(Path(i.media.path).relative_to(root)): facts(i, found)["annotations"]
+                    for i in found
+                    if i.media.path
+                }
+            return loaded
 
         before, after = items(source), items(out)
-        again = verdict_of({k: before[k] for k in kept & before.keys()}, after, f"{len(after)} items as {kind}")
+        again = verdict_of({k: before[k] for k in kept & before.keys()}, after, f"{len(after)} items as imagenet")
         verdict += f"; {again}"
     return verdict
 
