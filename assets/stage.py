@@ -172,6 +172,7 @@ def _run(
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Do the step and give its result; a refused one gives only its checks, so nothing counts as materialized."""
     inputs = {n: t.meta.data_version for n, t in tables.items()}
+    states = {n: t.state() for n, t in tables.items()}
     began = time.monotonic()
     outcome = step(work, **tables)
     took = time.monotonic() - began
@@ -187,7 +188,7 @@ def _run(
     try:
         staged = work.store.stage(outcome.draft, meta)
         pieces.insert(len(outcome.folders), staged)
-        _same_inputs(work.dataset, inputs, tables)
+        _same_inputs(work.dataset, states, tables)
         results = [_checked(check, staged.table, tables, work) for check in checks]
         broken = [(c, r) for c, r in zip(checks, results, strict=True) if c.blocks(work) and not r.passed]
         if broken:
@@ -219,10 +220,10 @@ def _checked(check: Check, staged: Table, tables: Mapping[str, Table], work: Wor
     return dg.AssetCheckResult(passed=passed, check_name=check.name, metadata=dict(why), severity=severity)
 
 
-def _same_inputs(dataset: str, inputs: Mapping[str, str], tables: Mapping[str, Table]) -> None:
+def _same_inputs(dataset: str, states: Mapping[str, tuple[int, int, int]], tables: Mapping[str, Table]) -> None:
     """Refuse a result whose inputs another run replaced meanwhile: it may have seen some of both."""
     for name, table in tables.items():
-        if Table(table.path).meta.data_version != inputs[name]:
+        if table.state() != states[name]:
             raise EspalierError(f"{name} of {dataset!r} was made anew during this step.", "Run it again.")
 
 

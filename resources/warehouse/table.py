@@ -30,11 +30,13 @@ class Table:
 
     @functools.cached_property
     def meta(self) -> Meta:
-        """The record stored with the rows."""
-        with self.connect() as db:
-            row = db.execute("SELECT record FROM _meta").fetchone()
-        assert row is not None
-        return Meta.loads(row[0])
+        """The record stored with the rows, as it is when first asked for."""
+        return record_of(self, self.state())
+
+    def state(self) -> tuple[int, int, int]:
+        """Tell which file stands at the path now; a file written anew has another state, a renamed one the same."""
+        found = self.path.stat()
+        return found.st_dev, found.st_ino, found.st_mtime_ns
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Open the file read-only, as it is now.
@@ -114,3 +116,17 @@ def array_column(matrix: np.ndarray) -> pa.Array:
     """Wrap (n, width) numbers as a fixed-size list column, which DuckDB stores as an ARRAY."""
     flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
+
+
+_RECORDS: dict[tuple[int, int, int], Meta] = {}
+"""Records of files read before in this process; a stored file never changes, so neither does its record."""
+
+
+def record_of(table: Table, state: tuple[int, int, int]) -> Meta:
+    """Return the record of the file that a table had in ``state``."""
+    if state not in _RECORDS:
+        with table.connect() as db:
+            row = db.execute("SELECT record FROM _meta").fetchone()
+        assert row is not None
+        _RECORDS[state] = Meta.loads(row[0])
+    return _RECORDS[state]
