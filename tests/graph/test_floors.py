@@ -110,13 +110,15 @@ def test_ruff_refuses_it_too_and_says_where_the_code_belongs(tree, planted, line
     assert words in said.stdout
 
 
-def test_no_file_of_the_pure_floor_names_dagster_outside_its_fence():
-    found = [
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "espalier").rglob("*.py")
-        if "import dagster" in path.read_text() or "from dagster" in path.read_text()
-    ]
-    assert found == []
+def test_no_file_of_the_pure_floor_names_dagster():
+    files = [path for path in (ROOT / "espalier").rglob("*") if path.suffix in (".py", ".toml", ".md", ".json")]
+    assert files
+    assert [str(path.relative_to(ROOT)) for path in files if "dagster" in path.read_text(encoding="utf-8")] == []
+
+
+def test_the_bans_of_the_pure_floor_bind_no_other_floor(tree, planted):
+    planted("resources/home.py", "import random\nimport time\nimport duckdb")
+    assert "TID251" not in ruff(tree, "resources/home.py").stdout
 
 
 def test_dagsters_folders_keep_out_the_future_import_that_breaks_its_configs():
