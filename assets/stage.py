@@ -188,7 +188,7 @@ def _run(
     try:
         staged = work.store.stage(outcome.draft, meta)
         pieces.insert(len(outcome.folders), staged)
-        _same_inputs(work.dataset, states, tables)
+        _same_inputs(work.dataset, states, inputs, tables)
         results = [_checked(check, staged.table, tables, work) for check in checks]
         broken = [(c, r) for c, r in zip(checks, results, strict=True) if c.blocks(work) and not r.passed]
         if broken:
@@ -220,10 +220,15 @@ def _checked(check: Check, staged: Table, tables: Mapping[str, Table], work: Wor
     return dg.AssetCheckResult(passed=passed, check_name=check.name, metadata=dict(why), severity=severity)
 
 
-def _same_inputs(dataset: str, states: Mapping[str, tuple[int, int, int]], tables: Mapping[str, Table]) -> None:
-    """Refuse a result whose inputs another run replaced meanwhile: it may have seen some of both."""
+def _same_inputs(
+    dataset: str,
+    states: Mapping[str, tuple[int, int, int]],
+    versions: Mapping[str, str],
+    tables: Mapping[str, Table],
+) -> None:
+    """Refuse a result whose inputs another run replaced meanwhile by other rows: it may have seen some of both."""
     for name, table in tables.items():
-        if table.state() != states[name]:
+        if table.state() != states[name] and Table(table.path).meta.data_version != versions[name]:
             raise EspalierError(f"{name} of {dataset!r} was made anew during this step.", "Run it again.")
 
 

@@ -83,10 +83,9 @@ def _stored_recipe(home: Any, dataset: str, text: str) -> str:
 
 def _forget_in_dagster(home: Any, dataset: str) -> None:
     """Take the partition out of Dagster. The events of its runs stay: SQLite storage cannot wipe a partition."""
-    import dagster as dg
-
     from assets.partitions import DATASET
+    from cli.launch import open_instance
 
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+    with open_instance(home) as instance:
         if instance.has_dynamic_partition(DATASET, dataset):
             instance.delete_dynamic_partition(DATASET, dataset)

@@ -1,5 +1,6 @@
 """Launching Dagster runs from the command line: the same jobs as the UI's, in this process, on the same instance."""
 
+import fcntl
 import functools
 import logging
 import os
@@ -41,6 +42,16 @@ def prepare(home: Home) -> Home:
     return home
 
 
+def open_instance(home: Home) -> "dg.DagsterInstance":
+    """Open the home's instance, one process at a time: two that make its databases at once spoil each other's."""
+    import dagster as dg
+
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    with (home.dagster / ".opening.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return dg.DagsterInstance.from_config(str(home.dagster))
+
+
 class Launcher:
     """Runs the jobs on a home's Dagster instance.
 
@@ -58,12 +69,9 @@ class Launcher:
     @functools.cached_property
     def instance(self) -> "dg.DagsterInstance":
         """The home's instance, opened when the first run needs it; runs that were killed are ended."""
-        import dagster as dg
-
         from sensors.dead_runs import end_dead_runs
 
-        logging.getLogger("alembic").setLevel(logging.ERROR)
-        instance = dg.DagsterInstance.from_config(str(self.home.dagster))
+        instance = open_instance(self.home)
         end_dead_runs(instance)
         return instance
 

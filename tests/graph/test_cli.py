@@ -119,6 +119,27 @@ def test_a_damaged_table_is_named_and_once_deleted_made_anew(own, espalier):
     assert summary["ran"][:2] == ["clusters", "cluster_complexity"]
 
 
+def test_two_at_a_time_on_a_fresh_home_both_succeed_with_the_same_rows(tmp_path, textures):
+    """They make Dagster's databases, embed and store at once."""
+    environment = {**os.environ, "ESPALIER_HOME": str(tmp_path / "home")}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "cli", "prune", str(textures), "--recipe", recipe, "--json"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for recipe in (DENSITY, RANDOM)
+    ]
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], [err for _, err in said]
+    first, second = (json.loads(out) for out, _ in said)
+    assert first["n_total"] == second["n_total"]
+    for summary in (first, second):
+        assert len((Path(summary["manifest"]) / "kept.txt").read_text().splitlines()) == summary["n_kept"]
+
+
 # land, status, methods, sql
 
 
