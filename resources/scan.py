@@ -12,7 +12,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -178,7 +178,7 @@ class SeenIds:
 
 
 def _writable(sample: Sample) -> Sample:
-    """Return the sample, or an error with its texts escaped when one of them is no Unicode (JSON allows that)."""
+    """Return the sample, or an error when no column or no kept.txt can hold its texts (JSON allows half characters)."""
     texts = (sample.sample_id, sample.subset, sample.uri, sample.caption or "", sample.uid or "", *sample.labels)
     try:
         "".join(texts).encode()
@@ -188,6 +188,8 @@ def _writable(sample: Sample) -> Sample:
         )
         reason = sample.error or "a text of it is not Unicode"
         return Sample(sample_id, subset, uri, tuple(labels), caption or None, uid or None, reason)
+    if "\n" in sample.sample_id and sample.error is None:
+        return replace(sample, error="a line break in the sample id, which kept.txt could not hold")
     return sample
 
 

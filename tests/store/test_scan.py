@@ -199,6 +199,12 @@ def test_a_text_that_is_no_unicode_is_a_row(tmp_path):
     assert table["error"].to_pylist() == ["a text of it is not Unicode", None]
 
 
+def test_an_id_with_a_line_break_is_an_error_row(tmp_path):
+    """kept.txt holds one id a line: such an id would turn into two."""
+    uri = str(picture(tmp_path / "a.png"))
+    assert "line break" in rows(Listed([Sample("a\nb", "", uri)]))["error"][0].as_py()
+
+
 def test_a_text_without_a_picture_is_a_row_and_nothing_at_all_an_error():
     table = rows(Listed([Sample("a", "", "", (), "some words"), Sample("b", "", "")]))
     assert table["error"].to_pylist() == [None, "there is neither a picture nor a text"]
