@@ -1,0 +1,38 @@
+"""Runs the benchmarks that make their own data, one after the other; each is a process of its own.
+
+Those that need data say so in their ``--help``: bench_chain, bench_encoders, bench_exact, bench_explore_copies,
+bench_formats, bench_near, bench_redundant, bench_scan.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+RUNS = (
+    ("bench_methods.py", "clusters"),
+    ("bench_methods.py", "words"),
+    ("bench_methods.py", "centroid"),
+    ("bench_clusters.py", "--case", "many-clusters"),
+    ("bench_clusters.py", "--case", "many-rows"),
+    ("bench_quota.py",),
+    ("bench_semdedup.py",),
+    ("bench_explore.py", "--only", "hamming"),
+    ("bench_quality.py",),
+    ("bench_tar_index.py",),
+    ("bench_trie.py",),
+)
+
+
+def main() -> int:
+    """Run all; return how many failed."""
+    failed = 0
+    for script, *arguments in RUNS:
+        print(f"\n== {script} {' '.join(arguments)}", flush=True)
+        done = subprocess.run([sys.executable, str(Path(__file__).parent / script), *arguments], check=False)
+        failed += done.returncode != 0
+    print(f"\n{len(RUNS)} benchmarks, {failed} failed")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
