@@ -69,14 +69,14 @@ def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
     verdicts = _verdicts(facts, found, own)
     stored = _with_earlier(verdicts, rows)
     leaks = _leaks(stored, rows.facts)
-    stages = stored["stage"].to_pylist()
+    stages = {c["values"]: c["counts"] for c in stored["stage"].value_counts().to_pylist()}
     return Outcome(
         Draft(
             stored,
             side={"leaks": leaks},
             stats={
                 "n_kept": int(np.count_nonzero(stored["kept"])),
-                **{f"n_{s.replace(' ', '_')}": stages.count(s) for s in ("exact", "near", "by hand")},
+                **{f"n_{s.replace(' ', '_')}": stages.get(s, 0) for s in ("exact", "near", "by hand")},
                 "n_chained": int(found.chained.sum()),
                 "n_leaks": len(leaks),
                 "n_new": int((own & ~known).sum()),
@@ -109,7 +109,7 @@ def _verdicts(facts: pa.Table, found: Duplicates, own: np.ndarray) -> pa.Table:
         "kept": pa.array(found.kept),
         "of_dataset": other.take(pa.array(copied, mask=~foreign)),
         "duplicate_of": take_or_null(ids, found.duplicate_of),
-        "stage": pa.array(found.stage.tolist(), pa.string(), mask=found.stage == ""),
+        "stage": pa.array(found.stage, pa.string(), mask=found.stage == ""),
         "similarity": pa.array(found.similarity, mask=found.duplicate_of < 0),
         "mirrored": pa.array(found.mirrored),
         "chained": pa.array(found.chained),

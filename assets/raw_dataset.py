@@ -3,6 +3,7 @@
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets.checks import few_unreadable, ids_unique, some_readable
 from assets.stage import Outcome, Work, stage_asset
@@ -56,7 +57,7 @@ def raw_dataset(work: Work) -> Outcome:
                 "n_raw": len(rows),
                 "n_unreadable": len(errors),
                 "n_categories": len(names),
-                "n_bytes": sum(filter(None, rows["n_bytes"].to_pylist())),
+                "n_bytes": pc.sum(rows["n_bytes"]).as_py() or 0,
                 "format": reader.format,
             },
         ),
