@@ -63,9 +63,9 @@ def main() -> int:
 
 def one(name: str, folder: Path, work: Path) -> tuple[str, ...]:
     """Land, prune, export, compare; return a row of the table."""
-    from cli.export import Wanted
+    from cli.exporting import Wanted
     from cli.launch import Launcher
-    from cli.prune import prune
+    from cli.pruning import prune
     from espalier.errors import EspalierError
     from espalier.names import slugify
     from espalier.recipe import Recipe

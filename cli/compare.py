@@ -86,7 +86,7 @@ def compare(
     ``asked`` are options of the stage ``comparison``, in the place of the dataset's own.
     """
     from cli.door import check_encoder
-    from cli.prune import dataset_of
+    from cli.pruning import dataset_of
     from resources.comparison import summarise
     from resources.graph import COMPARISON
     from resources.options import Options

@@ -32,7 +32,7 @@ def command(dataset: str, as_json: bool, afresh: bool, target_share: float | Non
     espalier dedup new_photos --against photos
     """  # noqa: D301
     from cli.launch import Launcher
-    from cli.prune import dataset_of
+    from cli.pruning import dataset_of
     from resources.home import Home
     from resources.landing import LandingZone
     from resources.staleness import Staleness

@@ -13,7 +13,7 @@ def command() -> None:
     from cli.common import table
     from cli.compare import compare, show
     from cli.launch import Launcher
-    from cli.prune import prune
+    from cli.pruning import prune
     from espalier.recipe import Recipe
     from resources.digits import N_EXACT, N_NEAR, write_digits
     from resources.home import Home

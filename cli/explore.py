@@ -127,7 +127,7 @@ def _spread(args: list[str]) -> list[str]:
 
 def _ready(home: "Home", datasets: tuple[str, ...], compute: bool) -> list[str]:
     """Land what is a path, and embed what has no embeddings, as one Dagster run a dataset."""
-    from cli.prune import dataset_of
+    from cli.pruning import dataset_of
 
     if not datasets:
         landed = ", ".join(home.store().datasets("embeddings")) or "none yet; run espalier prune first"

@@ -1,58 +1,12 @@
 """``espalier export``: the subset of a recipe as a dataset of its own."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cli.common import json_option, print_json
+from cli.exporting import Wanted, echo_export, export_options
 from espalier.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the user asked of an export.
-
-    Attributes
-    ----------
-    output : Path or None
-        Where to; None with ``in_place``, which means the dataset's own folder.
-    format_name : str
-        '' for the dataset's own.
-    link, overwrite, in_place : bool
-    """
-
-    output: Path | None
-    format_name: str = ""
-    link: bool = False
-    overwrite: bool = False
-    in_place: bool = False
-
-    def __post_init__(self) -> None:
-        if self.in_place and self.output is not None:
-            raise UsageError("--in-place and -o are two places.", "Give one of them.")
-        if self.in_place and not self.overwrite:
-            raise UsageError("--in-place replaces the dataset itself.", "Add --overwrite if that is what you want.")
-        if self.in_place and (self.format_name or self.link):
-            raise UsageError("--in-place keeps the format and copies.", "Leave --format and --link out.")
-
-
-def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of an export that ``prune`` has too."""
-    for option in (
-        click.option(
-            "-o", "--output", type=click.Path(path_type=Path), help="Folder to write to; made whole or not at all."
-        ),
-        click.option("--link/--copy", default=False, help="Hard links to pictures that are files, not copies [copy]."),
-        click.option(
-            "--overwrite", is_flag=True, help="Replace a folder that is not empty, once the new one is whole."
-        ),
-        click.option("--in-place", is_flag=True, help="Replace the dataset's own folder; needs --overwrite."),
-    ):
-        command = option(command)
-    return command
 
 
 @click.command("export")
@@ -81,7 +35,7 @@ def command(
     espalier export photos density@0.3 -o photos-coco --format coco
     """  # noqa: D301
     from cli.launch import Launcher
-    from cli.prune import prune
+    from cli.pruning import prune
     from espalier.recipe import Recipe
     from resources.home import Home
     from resources.landing import LandingZone
@@ -97,47 +51,3 @@ def command(
         print_json(summary)
     else:
         echo_export(summary)
-
-
-def echo_export(summary: dict[str, Any]) -> None:
-    """Say what was written, and where."""
-    click.secho(f"{summary['recipe']}: wrote {summary['n_kept']:,} of {summary['n_total']:,} samples", bold=True)
-    export = summary["export"]
-    click.echo(f"{export['format']}: {export['n_files']:,} files, {export['n_bytes']:,} bytes: {export['folder']}")
-
-
-def check_export(home: Any, dataset: str, wanted: Wanted) -> dict[str, Any]:
-    """Refuse what cannot be written, before anything runs; return the stage's options.
-
-    Raises
-    ------
-    UsageError
-        For a target that is taken or inside the data, a format that cannot be written, or a source that
-        cannot be replaced.
-    """
-    from resources.exports.choose import choose_writer
-    from resources.exports.place import check_source, check_target, own_folder
-    from resources.formats.detect import open_reader
-    from resources.landing import LandingZone
-
-    card = LandingZone(home.landing).card(dataset)
-    source = open_reader(card).format
-    format_name, _ = choose_writer(source, wanted.format_name)
-    target = own_folder(card, format_name) if wanted.in_place else (wanted.output or Path()).expanduser().absolute()
-    if not wanted.in_place:
-        check_source(card, target)
-    check_target(target, overwrite=wanted.overwrite)
-    return {
-        "export_to": str(target),
-        "export_format": wanted.format_name,
-        "export_mode": "link" if wanted.link else "copy",
-        "export_overwrite": wanted.overwrite,
-    }
-
-
-def run_export(launcher: Any, dataset: str, recipe: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Write a fresh manifest's subset; return the run's id and what was written."""
-    from resources.graph import EXPORT
-
-    run = launcher.run("exports", dataset, [EXPORT], recipe=recipe, config={EXPORT: {"config": options}})
-    return run, launcher.home.store().need(EXPORT, dataset, recipe).meta.stats

@@ -1,12 +1,11 @@
 """``espalier prune``: from a folder or a dataset's name to a manifest."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cli.common import json_option, option_pairs, print_json
-from cli.export import Wanted, echo_export, export_options
+from cli.exporting import Wanted, echo_export, export_options
 from espalier.errors import UsageError
 
 
@@ -49,6 +48,7 @@ def command(
     espalier prune photos/ -m query_clust -r 0.5 --hash-type txt -o small --overwrite
     """  # noqa: D301
     from cli.launch import Launcher, echo_kept
+    from cli.pruning import prune
     from espalier.recipe import Recipe
     from resources.home import Home
 
@@ -63,71 +63,6 @@ def command(
     echo_kept(summary)
     if wanted:
         echo_export(summary)
-
-
-def prune(
-    launcher: Any,
-    target: str,
-    recipe: Any,
-    *,
-    name: str | None = None,
-    format_name: str | None = None,
-    option: tuple[str, ...] = (),
-    wanted: Wanted | None = None,
-) -> dict[str, Any]:
-    """Land ``target`` if it is a path, run what is missing or stale, and return the manifest's summary.
-
-    With ``wanted`` the subset is written out, too, and the summary has ``export``.
-    """
-    from cli.door import check_encoder
-    from cli.export import check_export, run_export
-    from resources.graph import EXPORT, MANIFEST
-    from resources.manifests import manifest_folder
-    from resources.staleness import Staleness
-
-    home = launcher.home
-    dataset = dataset_of(home, target, name, format_name, option)
-    export = check_export(home, dataset, wanted) if wanted else None
-    ran: dict[str, list[str]] = {}
-    staleness = Staleness(home, dataset)
-    stale = staleness.stages()
-    if "embeddings" in stale:
-        check_encoder(staleness.options, home.models)
-    if stale:
-        ran[launcher.run("chain", dataset, list(stale))] = list(stale)
-    if Staleness(home, dataset).manifest(MANIFEST, str(recipe)):
-        ran[launcher.run("manifests", dataset, [MANIFEST], recipe=str(recipe))] = [MANIFEST]
-    meta = home.store().need(MANIFEST, dataset, str(recipe)).meta
-    written = {}
-    if export:
-        run, written["export"] = run_export(launcher, dataset, str(recipe), export)
-        ran[run] = [EXPORT]
-    return {
-        **meta.stats,
-        **written,
-        "manifest": str(manifest_folder(home.manifests, dataset, str(recipe))),
-        "ran": [stage for stages in ran.values() for stage in stages],
-        "runs": list(ran),
-    }
-
-
-def dataset_of(home: Any, target: str, name: str | None, format_name: str | None, option: tuple[str, ...]) -> str:
-    """Return the dataset's name; a path (or URL) is landed first."""
-    from cli.door import check_format_of, land, stage_options
-    from resources.landing import LandingZone
-
-    zone = LandingZone(home.landing)
-    chain = stage_options(option)
-    landed = target in zone.names()
-    if not landed and ("/" in target or "\\" in target or Path(target).exists()):
-        return land(zone, target, name, format_name, chain).name
-    card = zone.card(target)
-    check_format_of(card)
-    if name and name != target:
-        raise UsageError(f"{target!r} is a landed dataset, so --name {name} has no meaning.", "Leave --name out.")
-    if chain or format_name:
-        zone.land(card.uri, target, format_name, chain=chain)
-    return target
 
 
 def _pairs(param: tuple[str, ...]) -> dict[str, str]:

@@ -30,7 +30,7 @@ RECIPE = "density@0.3"
 WARM = """
 import json, os, sys
 import dagster, duckdb, faiss, matplotlib.figure, openvino, rich.progress
-import definitions, assets.embeddings, resources.plots, cli.launch, cli.prune, cli.export
+import definitions, assets.embeddings, resources.plots, cli.launch, cli.prune, cli.pruning
 from cli.main import main
 assets.embeddings.PART_ROWS = 3
 for plot in ("cluster_sizes", "complexity", "kept_dropped", "histogram"):

@@ -6,10 +6,10 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from cli.export import Wanted
+from cli.exporting import Wanted
 from cli.launch import Launcher
 from cli.main import group
-from cli.prune import prune
+from cli.pruning import prune
 from espalier.errors import EspalierError, UsageError
 from espalier.manifest import Manifest
 from espalier.recipe import Recipe

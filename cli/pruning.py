@@ -1,0 +1,71 @@
+"""From a path or a dataset's name to a manifest, for every command that needs one; what is fresh is not run again."""
+
+from pathlib import Path
+from typing import Any
+
+from cli.exporting import Wanted, check_export, run_export
+from espalier.errors import UsageError
+
+
+def prune(
+    launcher: Any,
+    target: str,
+    recipe: Any,
+    *,
+    name: str | None = None,
+    format_name: str | None = None,
+    option: tuple[str, ...] = (),
+    wanted: Wanted | None = None,
+) -> dict[str, Any]:
+    """Land ``target`` if it is a path, run what is missing or stale, and return the manifest's summary.
+
+    With ``wanted`` the subset is written out, too, and the summary has ``export``.
+    """
+    from cli.door import check_encoder
+    from resources.graph import EXPORT, MANIFEST
+    from resources.manifests import manifest_folder
+    from resources.staleness import Staleness
+
+    home = launcher.home
+    dataset = dataset_of(home, target, name, format_name, option)
+    export = check_export(home, dataset, wanted) if wanted else None
+    ran: dict[str, list[str]] = {}
+    staleness = Staleness(home, dataset)
+    stale = staleness.stages()
+    if "embeddings" in stale:
+        check_encoder(staleness.options, home.models)
+    if stale:
+        ran[launcher.run("chain", dataset, list(stale))] = list(stale)
+    if Staleness(home, dataset).manifest(MANIFEST, str(recipe)):
+        ran[launcher.run("manifests", dataset, [MANIFEST], recipe=str(recipe))] = [MANIFEST]
+    meta = home.store().need(MANIFEST, dataset, str(recipe)).meta
+    written = {}
+    if export:
+        run, written["export"] = run_export(launcher, dataset, str(recipe), export)
+        ran[run] = [EXPORT]
+    return {
+        **meta.stats,
+        **written,
+        "manifest": str(manifest_folder(home.manifests, dataset, str(recipe))),
+        "ran": [stage for stages in ran.values() for stage in stages],
+        "runs": list(ran),
+    }
+
+
+def dataset_of(home: Any, target: str, name: str | None, format_name: str | None, option: tuple[str, ...]) -> str:
+    """Return the dataset's name; a path (or URL) is landed first."""
+    from cli.door import check_format_of, land, stage_options
+    from resources.landing import LandingZone
+
+    zone = LandingZone(home.landing)
+    chain = stage_options(option)
+    landed = target in zone.names()
+    if not landed and ("/" in target or "\\" in target or Path(target).exists()):
+        return land(zone, target, name, format_name, chain).name
+    card = zone.card(target)
+    check_format_of(card)
+    if name and name != target:
+        raise UsageError(f"{target!r} is a landed dataset, so --name {name} has no meaning.", "Leave --name out.")
+    if chain or format_name:
+        zone.land(card.uri, target, format_name, chain=chain)
+    return target
