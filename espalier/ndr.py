@@ -30,6 +30,7 @@ EXPONENT = 50
 OVER_SAMPLE = ("random", "similarity")
 UNDER_SAMPLE = ("uniform", "inverse")
 ALGORITHMS = ("gradient",)
+STRIP = 64  # image rows held as floats at a time
 _BLACK = 1e-6  # weight of a constant entry that only images without any gradient are left with
 
 
@@ -136,11 +137,8 @@ class Ndr:
         """
         n = len(features)
         names = np.full(n, "") if subsets is None else np.asarray(subsets, dtype=str)
-        rows = self._working_rows(names)
-        if self.hash_dim > features.shape[1]:
-            raise UsageError(f"hash_dim {self.hash_dim} exceeds the {features.shape[1]} entries of the feature.")
-        if self.num_cut is not None and self.num_cut > len(rows):
-            raise EspalierError(f"ndr cannot keep {self.num_cut} of {len(rows)} samples.", "Ask for fewer.")
+        rows = self.working_rows(names)
+        self.check(len(rows), features.shape[1])
         order = generator(self.seed, "ndr", "order").permutation(len(rows))
         visited = rows[order]
         stays, owner, similarity = _remove(features[visited], self.sim_threshold, self.seed)
@@ -155,7 +153,29 @@ class Ndr:
         score[visited] = similarity
         return NdrResult(kept, duplicate_of, score, np.where(kept, names, self.duplicated_subset))
 
-    def _working_rows(self, names: np.ndarray) -> np.ndarray:
+    def check(self, n: int, dimension: int) -> None:
+        """Refuse what cannot be done with ``n`` rows of ``dimension`` entries, before any is made.
+
+        Raises
+        ------
+        UsageError
+            For more bits than the feature has entries.
+        EspalierError
+            When there are fewer rows than ``num_cut``.
+        """
+        if self.hash_dim > dimension:
+            raise UsageError(f"hash_dim {self.hash_dim} exceeds the {dimension} entries of the feature.")
+        if self.num_cut is not None and self.num_cut > n:
+            raise EspalierError(f"ndr cannot keep {self.num_cut} of {n} samples.", "Ask for fewer.")
+
+    def working_rows(self, names: np.ndarray) -> np.ndarray:
+        """Return the rows of the working subset, ascending, given the subset of every row.
+
+        Raises
+        ------
+        UsageError
+            When there is no such subset.
+        """
         if self.working_subset is None:
             return np.arange(len(names))
         rows = np.flatnonzero(names == self.working_subset)
@@ -236,14 +256,17 @@ def ndr_features(images: list[np.ndarray], block_shape: tuple[int, int] = (8, 8)
     ValueError
         For an image of another shape.
     """
-    rows, columns = block_shape
-    features = np.empty((len(images), 12 * rows * columns + 1), dtype=np.float32)
+    features = np.empty((len(images), feature_length(block_shape)), dtype=np.float32)
     for place, image in enumerate(images):
-        pixels = _three_channels(image)
-        mean = _block_means(pixels, rows, columns)
-        spread = np.sqrt(np.maximum(_block_means(pixels**2, rows, columns) - mean**2, 0))
+        mean, square = _moments(_three_channels(image), *block_shape)
+        spread = np.sqrt(np.maximum(square - mean**2, 0))
         features[place] = _gradients(np.concatenate([mean, spread], axis=-1)[None])[0]
     return features
+
+
+def feature_length(block_shape: tuple[int, int]) -> int:
+    """Return the number of entries of a feature that :func:`ndr_features` makes."""
+    return 12 * block_shape[0] * block_shape[1] + 1
 
 
 def ndr_grid_features(grids: np.ndarray, block_shape: tuple[int, int] = (8, 8)) -> np.ndarray:
@@ -271,8 +294,22 @@ def _three_channels(image: np.ndarray) -> np.ndarray:
     pixels = image[:, :, None] if image.ndim == 2 else image
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or pixels.size == 0:
         raise ValueError(f"expected a grey or colour image, got shape {image.shape}")
-    pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels[:, :, :3]
-    return pixels.astype(np.float64) / 255 if pixels.dtype == np.uint8 else pixels.astype(np.float64)
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels[:, :, :3]
+
+
+def _moments(pixels: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means of (h, w, 3) pixels and of their squares over the blocks, (rows, columns, 3) each, strip by strip."""
+    height, width, channels = pixels.shape
+    down, across = _weights(height, rows), _weights(width, columns)
+    scale = 255.0 if pixels.dtype == np.uint8 else 1.0
+    tall = np.zeros((2, rows, width, channels))
+    for top in range(0, height, STRIP):
+        strip = slice(top, top + STRIP)
+        tile = pixels[strip].astype(np.float64) / scale
+        tall[0] += np.einsum("rh,hwc->rwc", down[:, strip], tile)
+        tall[1] += np.einsum("rh,hwc->rwc", down[:, strip], tile * tile)
+    mean, square = np.einsum("sw,krwc->krsc", across, tall)
+    return mean, square
 
 
 def _block_means(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
