@@ -1,14 +1,17 @@
 """``espalier dedup``: the duplicates of a dataset: exact, near and semantic, and leaks."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
+from cli import ndr
 from cli.common import json_option, option_pairs, print_json, table
+from cli.option_groups import GroupedCommand
 
 
-@click.command("dedup")
+@click.command("dedup", cls=GroupedCommand)
 @click.argument("dataset", metavar="DATASET|PATH")
 @click.option("--name", help="Name of the dataset when a PATH is given [from the path's last part].")
 @click.option("--format", "format_name", help="Format of the data when a PATH is given [found out].")
@@ -20,9 +23,17 @@ from cli.common import json_option, option_pairs, print_json, table
 @click.option("--target-share", type=float, help="Choose the eps that keeps about this share of the embedded samples.")
 @click.option("--against", multiple=True, metavar="OTHER", help="Drop copies of what this dataset keeps; repeatable.")
 @click.option("--afresh", is_flag=True, help="Compare all again, not only what is new.")
+@click.option("--ndr", is_flag=True, help="Run Datumaro's NDR instead; the chain's duplicates stay as they are.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+              help="With --ndr: list the removed samples here, one id a line (.csv: with reasons).")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="With -o: replace FILE.")
 @option_pairs
 @json_option
-def command(dataset: str, as_json: bool, afresh: bool, target_share: float | None, **given: Any) -> None:
+@ndr.ndr_options
+@click.pass_context
+def command(
+    ctx: click.Context, dataset: str, as_json: bool, afresh: bool, target_share: float | None, **given: Any
+) -> None:
     """Find a dataset's duplicates. What you set is kept in its card.
 
     \b
@@ -30,7 +41,12 @@ def command(dataset: str, as_json: bool, afresh: bool, target_share: float | Non
     espalier dedup photos --flips --eps 0.1
     espalier dedup photos --target-share 0.63
     espalier dedup new_photos --against photos
+    espalier dedup photos --ndr -w train -k 1000 -e similarity -o removed.txt
     """  # noqa: D301
+    written = ndr.take_parameters(ctx, given)
+    if given["ndr"]:
+        _ndr(dataset, written, given, as_json=as_json)
+        return
     from cli.launch import Launcher
     from cli.pruning import dataset_of
     from resources.home import Home
@@ -59,6 +75,20 @@ def command(dataset: str, as_json: bool, afresh: bool, target_share: float | Non
         print_json(found)
     else:
         _show(found)
+
+
+def _ndr(dataset: str, written: dict[str, Any], given: dict[str, Any], *, as_json: bool) -> None:
+    """Run Datumaro's NDR and report it; the dataset's card and duplicates stay as they are."""
+    from cli.launch import Launcher
+    from cli.pruning import dataset_of
+    from resources.home import Home
+
+    ndr.check_output(given["output"], overwrite=given["overwrite"])
+    parameters = ndr.parameters_of(written)
+    with Launcher(Home.find()) as launcher:
+        name = dataset_of(launcher.home, dataset, given["name"], given["format_name"], given["option"])
+        answer = ndr.run(launcher, name, parameters)
+    ndr.report(answer, given["output"], as_json=as_json)
 
 
 STAGES = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set")

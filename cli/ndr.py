@@ -1,0 +1,151 @@
+"""``espalier dedup --ndr``: Datumaro's near-duplicate removal, under the names of ``datum transform -t ndr``."""
+
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.common import print_json, table
+from cli.option_groups import GroupedOption, given_options
+from espalier.errors import EspalierError, UsageError
+
+GROUP = "Datumaro's NDR, with --ndr"
+SHOWN = 20
+ALLOWED = ("ndr", "name", "format_name", "option", "output", "overwrite", "as_json")
+"""Plain options of ``dedup`` that say something with --ndr."""
+
+_option = functools.partial(click.option, cls=GroupedOption, group=GROUP)
+
+
+def ndr_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the plugin's parameters, with its short names where it has some."""
+    from_plugin = (
+        _option("-w", "--working-subset", metavar="SUBSET", help="The subset to work in [all of them]."),
+        _option("-d", "--duplicated-subset", metavar="SUBSET", help="Where removed samples go [duplicated]."),
+        _option("-a", "--algorithm", type=click.Choice(["gradient"]), help="What is compared [gradient]."),
+        _option("-k", "--num-cut", type=int, help="Samples of the working subset to keep [all but duplicates]."),
+        _option(
+            "-e",
+            "--over-sample",
+            type=click.Choice(["random", "similarity"]),
+            help="How samples come back when too few are left for --num-cut [random].",
+        ),
+        _option(
+            "-u",
+            "--under-sample",
+            type=click.Choice(["uniform", "inverse"]),
+            help="How samples go when too many are left for --num-cut [uniform].",
+        ),
+        _option("-s", "--seed", type=int, help="Seed of the order and of the samplings [0]."),
+        _option("--block-shape", metavar="ROWSxCOLUMNS", help="Blocks of a picture [8x8]."),
+        _option("--hash-dim", type=int, help="Bits of the key that inverse counts by [32]."),
+        _option("--sim-threshold", type=float, help="Duplicates from this cosine ** 50 on [0.5]."),
+    )
+    for option in reversed(from_plugin):
+        command = option(command)
+    return command
+
+
+def take_parameters(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
+    """Take the plugin's parameters out of ``given`` and return those that were written.
+
+    Raises
+    ------
+    UsageError
+        When they stand without --ndr, or options of the chain's own search with it.
+    """
+    names = [param.name for param in ctx.command.params if isinstance(param, GroupedOption)]
+    values = {str(name): given.pop(str(name)) for name in names}
+    written = given_options(ctx, grouped=True)
+    if not given["ndr"]:
+        if written:
+            raise UsageError(f"{_words(written)}: a parameter of Datumaro's NDR.", "Add --ndr to run that.")
+        if given["output"] or given["overwrite"]:
+            raise UsageError("-o and --overwrite are about the list that --ndr writes.", "See --save for pictures.")
+        return {}
+    foreign = {k: v for k, v in given_options(ctx, grouped=False).items() if k not in ALLOWED}
+    if foreign:
+        raise UsageError(
+            f"{_words(foreign)}: of Espalier's own search, not of NDR.", "Leave it out, or leave --ndr out."
+        )
+    return {name: values[name] for name in written}
+
+
+def parameters_of(written: dict[str, Any]) -> Any:
+    """Return the plugin's parameters, checked."""
+    from espalier.ndr import Ndr
+
+    shape = written.get("block_shape")
+    if shape is not None:
+        found = re.fullmatch(r"([1-9]\d{0,2})[x,]([1-9]\d{0,2})", shape, re.ASCII)
+        if not found:
+            raise UsageError(f"--block-shape {shape} is not ROWSxCOLUMNS.", "Write for example 8x8.")
+        written = {**written, "block_shape": (int(found[1]), int(found[2]))}
+    return Ndr(**written)
+
+
+def check_output(output: Path | None, *, overwrite: bool) -> None:
+    """Refuse a list's place before anything runs."""
+    if output is None:
+        return
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder.", "Give a file for the list, such as removed.txt or removed.csv.")
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} is there already.", "Give another file, or --overwrite.")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {output.absolute().parent}.", "Make it first.")
+
+
+def run(launcher: Any, name: str, parameters: Any) -> Any:
+    """Read what is not read yet, and run NDR; nothing of the dataset's own duplicates is touched."""
+    from cli.progress import BarProgress
+    from resources.configured import ComputeResource
+    from resources.staleness import Staleness
+    from resources.stored_ndr import members, run_ndr
+
+    if "raw_dataset" in Staleness(launcher.home, name).stages(("raw_dataset",)):
+        launcher.run("chain", name, ["raw_dataset"])
+    found = members(launcher.home.store().need("raw_dataset", name), parameters)
+    with BarProgress().bar(None, "NDR", len(found.facts)) as advance:
+        return run_ndr(name, found, parameters, threads=ComputeResource().n_threads(), progress=advance)
+
+
+def report(answer: Any, output: Path | None, *, as_json: bool) -> None:
+    """Write the list, and print the answer."""
+    if output is not None:
+        try:
+            output.write_text(answer.listing(output.suffix), encoding="utf-8", newline="")
+        except OSError as error:
+            raise EspalierError(f"Cannot write {output}: {error.strerror}.", "Give another file.") from error
+    found = answer.summary()
+    if as_json:
+        print_json(found | ({"saved": str(output)} if output else {}))
+        return
+    _show(found)
+    if output is not None:
+        click.echo(f"removed samples: {output}")
+
+
+def _show(found: dict[str, Any]) -> None:
+    rows = [[name, counts["before"], counts["after"]] for name, counts in found["subsets"].items()]
+    table(f"{found['dataset']}: NDR", ["subset", "before", "after"], rows, right=(1, 2))
+    parts = [f"{found['n_duplicates']:,} duplicates"]
+    parts += [f"{found['n_cut']:,} more to reach --num-cut"] if found["n_cut"] else []
+    parts += [f"{found['n_brought_back']:,} duplicates brought back"] if found["n_brought_back"] else []
+    parts += [f"{found['n_unreadable']:,} not to be read now, left as they are"] if found["n_unreadable"] else []
+    click.secho(f"kept {found['n_kept']:,} of {found['n_samples']:,}: ", bold=True, nl=False)
+    click.echo(", ".join(parts))
+    duplicates = [row for row in found["removed"] if row["duplicate_of"] is not None]
+    if duplicates:
+        rows = [[r["sample_id"], r["duplicate_of"], f"{r['similarity']:.3f}"] for r in duplicates[:SHOWN]]
+        table("", ["duplicate", "of", "cosine ** 50"], rows, right=(2,))
+        if len(duplicates) > SHOWN:
+            click.echo(f"... and {len(duplicates) - SHOWN:,} more; -o FILE writes all of them.")
+    click.echo(f"Nothing was changed: the chain has its own search (espalier dedup {found['dataset']}).")
+
+
+def _words(options: dict[str, str]) -> str:
+    return ", ".join(options.values())
