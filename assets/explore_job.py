@@ -3,6 +3,9 @@
 It reads what is stored and makes no asset. The command line answers the same questions without a run.
 """
 
+from enum import Enum
+from typing import TYPE_CHECKING
+
 import dagster as dg
 from pydantic import Field
 
@@ -10,22 +13,55 @@ from espalier.errors import EspalierError
 from resources import plots
 from resources.configured import HomeResource
 
+if TYPE_CHECKING:
+    from resources.exploring import Answer
+
 SHOWN = 50  # rows of the table in the metadata
+HOW_TO = """
+Find what looks like a picture, is like a sample, or matches words.
+
+1. Open **Launchpad** and write below `queries` what to look for, one or several lines:
+
+   - `- str:a red car` (words)
+   - `- item:train/cat/0001.jpg` (a sample: its id, or the end of it)
+   - `- img:/photos/new.jpg` (a picture that this machine can read)
+
+2. Press **Launch Run**.
+3. In the run, at `STEP_OUTPUT`, press **[Show Markdown]** beside *contact sheet*.
+
+`datasets: []` searches all of them. **Scaffold all default config** shows what else there is.
+"""
+# What the Launchpad opens with: the three things that nearly every search sets.
+EXAMPLE = {"ops": {"find": {"config": {"queries": ["str:a red car"], "datasets": [], "topk": 50}}}}
+
+
+class MetricName(Enum):
+    """How likeness is measured; a choice, so that the page refuses another before the run."""
+
+    hamming = "hamming"
+    cosine = "cosine"
+
+
+class FuseName(Enum):
+    """How several queries rank together."""
+
+    best = "best"
+    mean = "mean"
+    rrf = "rrf"
 
 
 class ExploreConfig(dg.Config):
     """What is looked for, where, and how."""
 
     queries: list[str] = Field(
-        default=[],
-        description="Pictures, samples or words: img:PATH, item:ID, str:WORDS. Without a prefix a file is a picture, "
-        "anything else the id of a sample.",
+        description="What to look for: str:WORDS, item:ID (a sample), img:PATH (a picture). Without a prefix a file "
+        "is a picture, anything else the id of a sample.",
     )
-    without: list[str] = Field(default=[], description="Examples that push away, written like the queries.")
+    without: list[str] = Field(default=[], description="What the results should not be like, written like queries.")
     datasets: list[str] = Field(default=[], description="Names of datasets; none means all that have embeddings.")
     topk: int = Field(default=50, description="Number of results.")
-    metric: str = Field(default="hamming", description="hamming (packed hashes) or cosine.")
-    fuse: str = Field(default="best", description="How several queries rank together: best, mean or rrf.")
+    metric: MetricName = Field(default=MetricName.hamming, description="hamming (packed hashes) or cosine.")
+    fuse: FuseName = Field(default=FuseName.best, description="How several queries rank together: best, mean or rrf.")
     subsets: list[str] = Field(default=[], description="Show only these subsets.")
     labels: list[str] = Field(default=[], description="Show only samples with one of these labels.")
     where: str = Field(default="", description="An SQL condition over the ledger, such as width >= 200.")
@@ -49,7 +85,8 @@ def explore_op(context: dg.OpExecutionContext, config: ExploreConfig, home: Home
 @dg.job(
     name="explore",
     executor_def=dg.in_process_executor,
-    description="Find what looks like a picture or a sample, or matches words. The output's metadata has a sheet.",
+    config=EXAMPLE,
+    description=HOW_TO,
 )
 def explore() -> None:
     """One op: it searches and reports."""
@@ -66,8 +103,8 @@ def _answer(context: dg.OpExecutionContext, config: ExploreConfig, home: HomeRes
     asked = Asked(
         queries=(*map(read_query, config.queries), *(read_query(v, away=True) for v in config.without)),
         topk=config.topk,
-        metric=config.metric,
-        fuse=config.fuse,
+        metric=config.metric.value,
+        fuse=config.fuse.value,
         subsets=tuple(config.subsets),
         labels=tuple(config.labels),
         where=config.where,
@@ -76,18 +113,31 @@ def _answer(context: dg.OpExecutionContext, config: ExploreConfig, home: HomeRes
     )
     datasets = config.datasets or opened.store().datasets("embeddings")
     answer = Explored(opened, datasets, tell=context.log.info).ask(asked)
-    records = [
-        dg.TableRecord({key: "" if value is None else value for key, value in result.as_json().items()})
-        for result in answer.results[:SHOWN]
-    ]
     found: dict[str, dg.MetadataValue] = {
         "contact sheet": dg.MetadataValue.md(plots.markdown(sheet(answer), "queries, then results")),
         "found": dg.MetadataValue.int(len(answer.results)),
-        "answer": dg.MetadataValue.json(answer.as_json()),
     }
-    if records:
-        found["results"] = dg.MetadataValue.table(records)
+    if answer.results:
+        found["results"] = dg.MetadataValue.table(_records(answer))
+    found["answer"] = dg.MetadataValue.json(answer.as_json())
     if folder:
         save(answer, folder, overwrite=config.overwrite)
         found["saved"] = dg.MetadataValue.path(str(folder))
     return found
+
+
+def _records(answer: "Answer") -> list[dg.TableRecord]:
+    """Return the first results as the page's table shows them: narrow, best first."""
+    return [
+        dg.TableRecord(
+            {
+                "": number,
+                "distance": result.as_json()["distance"],
+                "dataset": result.dataset,
+                "sample": result.sample_id,
+                "subset": result.subset,
+                "copy of": result.copy_of or "",
+            }
+        )
+        for number, result in enumerate(answer.results[:SHOWN], start=1)
+    ]

@@ -56,7 +56,10 @@ class Asked:
             if query.kind == "text":
                 check_text(query.value)
         if all(query.away for query in self.queries):
-            raise UsageError("There is nothing to look for.", "Give --query-img, --query-item or --query-str.")
+            raise UsageError(
+                "There is nothing to look for.",
+                "Give a picture (--query-img), a sample (--query-item) or words (--query-str).",
+            )
 
 
 @dataclass(frozen=True)

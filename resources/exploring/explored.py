@@ -95,7 +95,7 @@ class Explored:
         if asked.topk > left and asked.topk != DEFAULT_TOPK:
             self.tell(f"top-k is {asked.topk:,}, but only {left:,} samples can be shown.")
         k = min(asked.topk, left)
-        near = np.flatnonzero(~self._space(asked.metric).known) if k else np.zeros(0, np.int64)
+        near = np.flatnonzero(~self._space(asked.metric).known) if k and not self._brought else np.zeros(0, np.int64)
         if len(near):
             # First the samples that were kept, also those that only stand for a copy that passes the filters.
             stands = passes.copy()
@@ -120,7 +120,7 @@ class Explored:
             cache_dir=self.home.models,
             max_pixels=params["max_pixels"],
         )
-        if encoder.id != self._stats("encoder_id"):
+        if not self._brought and self._stats("encoder_id") not in (encoder.id, encoder.text_id):
             name = next(iter(self.embeddings))
             raise EspalierError(
                 f"The encoder {params['encoder']!r} is no longer the one that made the embeddings of {name}.",
@@ -137,7 +137,7 @@ class Explored:
             places = [p for p, q in enumerate(asked.queries) if q.kind == "text"]
             encoded = features_of(self.encoder.encode_text(texts), asked.metric)
             vectors = dict(zip(places, encoded, strict=True))
-        apart = bool(texts) and not self.encoder.joint
+        apart = bool(texts) and not self._joint
         wordy = sorted(vectors) if apart else []
         self._learn_queries(asked, found, vectors)
         out = []
@@ -176,20 +176,31 @@ class Explored:
                 f"The encoder {self._stats('encoder')} has no text side.",
                 "Search by pictures, or embed with a two-tower encoder: --option encoder=FOLDER.",
             )
-        if not encoder.joint:
+        if not self._joint:
             if not self.rows.facts["words"].null_count < len(self.rows):
                 raise EspalierError(
-                    f"{', '.join(self.rows.names)}: no captions and no labels to search, and the encoder "
-                    f"{self._stats('encoder')} cannot compare words with pictures.",
+                    f"{', '.join(self.rows.names)}: no captions and no labels to search, and {self._made_by} "
+                    "cannot compare words with pictures.",
                     "Embed with a two-tower encoder: --option encoder=FOLDER.",
                 )
-            self.tell(
-                f"The encoder {self._stats('encoder')} cannot compare words with pictures: "
-                "the words are searched in captions and labels."
-            )
+            if self._stats("vectors_of") != "texts":
+                made_by = self._made_by[0].upper() + self._made_by[1:]
+                self.tell(
+                    f"{made_by} cannot compare words with pictures: the words are searched in captions and labels."
+                )
         for text in texts:
             if limit := _tokens_beyond(encoder, text):
                 self.tell(f"The text {text[:40]!r}... has more than {limit} tokens; what is beyond is not read.")
+
+    def _check_pictures(self) -> None:
+        """Refuse a picture that has no vector, where none can be made that compares with the stored ones."""
+        kind = self._stats("vectors_of")
+        if kind == "brought" or (kind == "texts" and not self.encoder.joint):
+            why = "were brought" if kind == "brought" else "are of texts"
+            raise EspalierError(
+                f"The vectors of {', '.join(self.rows.names)} {why}, so that no picture can be compared with them.",
+                "Ask with a sample that has one (--query-item), or with words (--query-str).",
+            )
 
     def _learn_copies(self, rows: np.ndarray, groups: np.ndarray, asked: Asked) -> None:
         """Encode near copies, those of the best groups first."""
@@ -213,8 +224,23 @@ class Explored:
         """Encode pictures: the vectors of those that can be read, and the reasons of the others by place."""
         if not uris:
             return np.zeros((0, 0), np.float32), {}
+        self._check_pictures()
         batches = list(self.encoder.encode_images(enumerate(uris), read_bytes))
         return np.concatenate([b.vectors for b in batches]), dict(e for b in batches for e in b.errors)
+
+    @property
+    def _brought(self) -> bool:
+        """Whether the vectors are the user's own, so that no encoder makes more of them."""
+        return self._stats("vectors_of") == "brought"
+
+    @property
+    def _joint(self) -> bool:
+        """Whether words compare with the vectors of pictures."""
+        return bool(self.encoder.joint) and not self._brought
+
+    @property
+    def _made_by(self) -> str:
+        return "embeddings that were brought" if self._brought else f"the encoder {self._stats('encoder')}"
 
     def _space(self, metric: str) -> Space:
         if metric not in self._pictures:
@@ -230,7 +256,7 @@ class Explored:
         return self._words[metric]
 
     def _stats(self, name: str) -> str:
-        return str(next(iter(self.embeddings.values())).meta.stats[name])
+        return str(next(iter(self.embeddings.values())).meta.stats.get(name, ""))
 
     def _results(self, rows: np.ndarray, distance: np.ndarray, query: np.ndarray) -> tuple[Result, ...]:
         facts = self.rows

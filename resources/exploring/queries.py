@@ -59,7 +59,7 @@ def read_query(value: str, *, away: bool = False) -> Query:
     kinds: dict[str, Kind] = {"img": "image", "item": "item", "str": "text"}
     prefix, colon, rest = value.partition(":")
     if colon and prefix in kinds:
-        return Query(kinds[prefix], rest, away)
+        return Query(kinds[prefix], rest.strip(), away)
     return Query("image" if os.path.isfile(value) or is_url(value) else "item", value, away)  # noqa: PTH113
 
 

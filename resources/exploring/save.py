@@ -40,7 +40,7 @@ def sheet(answer: Answer) -> bytes:
     ]
     several = len({result.dataset for result in answer.results}) > 1
     found = [
-        Cell(r.uri, f"{r.dataset}:{r.sample_id}" if several else r.sample_id, f"{n}   {_far(r.distance)}")
+        Cell(r.uri, f"{r.dataset}:{r.sample_id}" if several else r.sample_id, f"{n}.  {_far(r.distance)}")
         for n, r in enumerate(answer.results[:ON_SHEET], start=1)
     ]
     rows = [cells[i : i + COLUMNS] for cells in (queries, found) for i in range(0, len(cells), COLUMNS)]

@@ -1,6 +1,8 @@
 """The Dagster page as a person sees it, in a headless Chromium."""
 
+import base64
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -116,3 +118,28 @@ def test_a_recipe_added_in_the_page_gets_its_manifest_by_itself(page: Page, addr
     while not wanted.exists() and time.monotonic() < deadline:
         time.sleep(1)
     assert len(wanted.read_text().split()) == 12
+
+
+def test_a_search_is_typed_launched_and_seen_in_the_page(page: Page, address: str, home: Path):
+    """What a person does who never opens a terminal: Jobs, explore, Launchpad, one line changed, Launch Run, look."""
+    page.goto(f"{address}/jobs", wait_until="domcontentloaded")
+    page.get_by_text("explore", exact=True).first.click()
+    expect(page.get_by_text("what to look for, one or several lines").first).to_be_visible(timeout=WAIT)
+    page.get_by_role("tab", name="Launchpad").click()
+    page.locator(".CodeMirror-line", has_text="str:a red car").click()
+    page.keyboard.press("Home")
+    page.keyboard.press("Shift+End")
+    page.keyboard.type("- item:dots/03")
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("No errors").first).to_be_visible(timeout=WAIT)
+    page.get_by_role("button", name="Launch Run").click()
+    expect(page.get_by_text("RUN_SUCCESS").first).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("dots/03.png", exact=True).first).to_be_visible(timeout=WAIT)
+    page.get_by_text("[Show Markdown]").first.click()
+    picture = page.locator("img[src^='data:image/png']").first
+    expect(picture).to_be_visible(timeout=WAIT)
+    drawn = Image.open(io.BytesIO(base64.b64decode(picture.get_attribute("src").partition(",")[2]))).convert("RGB")
+    query = Image.open(home.parent / "pictures/dots/03.png").resize((112, 112), Image.Resampling.NEAREST)
+    tile = np.asarray(drawn).astype(int)[6:118, 6:118]
+    assert np.abs(tile - np.asarray(query)).mean() < 8, "the sheet begins with the query"
+    assert drawn.height > 5 * 112, "thirty results, eight a row, below it"

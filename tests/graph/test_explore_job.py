@@ -58,9 +58,32 @@ def test_without_datasets_all_that_have_embeddings_are_searched(grown):
         ({"queries": []}, "nothing to look for"),
         ({"queries": ["nowhere.png"]}, "no sample 'nowhere.png'"),
         ({"queries": ["item:moss/01.png"], "datasets": ["other"]}, "No embeddings yet: other"),
-        ({"queries": ["item:moss/01.png"], "metric": "taxi"}, "Use one of hamming, cosine"),
+        ({"queries": ["str: "]}, "The text to look for is empty"),
+        ({"queries": ["item:moss/01.png"], "topk": 0}, "top-k is 0."),
     ],
 )
 def test_a_mistake_fails_the_run_with_a_sentence(grown, config, words):
     chain, _ = grown
     assert words in chain.failure(launch(chain, **config))
+
+
+def test_the_launchpad_opens_with_a_search_that_can_be_edited(grown):
+    chain, _ = grown
+    job = chain.defs.resolve_job_def("explore")
+    config = job.run_config["ops"]["find"]["config"]
+    assert dg.validate_run_config(job, {"ops": {"find": {"config": config}}})
+    assert config["queries"] == ["str:a red car"]
+    config = config | {"queries": ["str:moss"], "topk": 3}
+    assert {r["sample"].split("/")[0] for r in _shown(launch(chain, **config))} == {"moss"}
+
+
+def _shown(result):
+    return [record.data for record in metadata(result)["results"].records]
+
+
+@pytest.mark.parametrize("wrong", [{"metric": "taxi"}, {"fuse": "all"}, {"queries": "cat"}, {"topk": "ten"}, {"k": 5}])
+def test_the_page_refuses_what_is_no_choice_before_the_run(grown, wrong):
+    chain, _ = grown
+    job = chain.defs.resolve_job_def("explore")
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        dg.validate_run_config(job, {"ops": {"find": {"config": {"queries": ["str:moss"]} | wrong}}})
