@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.embeddings import embed
+from assets.brought_vectors import gathered
+from assets.embeddings import embed, encoder_of
 from assets.loading import encode_labels, kept_matrix, labels_of, subsets_of
 from assets.stage import Work
 from espalier.errors import EspalierError
@@ -20,7 +21,6 @@ from espalier.prune import Labels
 from espalier.quality import Protocol, train_and_test
 from espalier.quality.ground import Ground
 from espalier.quality.protocol import EVALUATION
-from resources.encoders import load_encoder
 from resources.formats.base import subset_role
 from resources.vectors import VectorStore
 from resources.warehouse import Table
@@ -28,7 +28,7 @@ from resources.warehouse.session import session
 from resources.warehouse.table import array_block
 
 RAW = """
-SELECT r.sample_id, r.subset, r.sha256, r.uri, coalesce(r.labels, []) AS labels,
+SELECT r.sample_id, r.subset, r.sha256, r.uri, r.caption AS text, coalesce(r.labels, []) AS labels,
   coalesce(s.duplicate_of, o.original) AS original
 FROM raw_dataset r
 JOIN (SELECT sample_id, CASE WHEN duplicate_of IS NULL OR of_dataset IS NOT NULL THEN sample_id ELSE duplicate_of END
@@ -97,7 +97,7 @@ def all_files(work: Work, tables: Mapping[str, Table], known: Training) -> Groun
     roles = np.array([subset_role(name) for name in rows["subset"].to_pylist()])
     trains = np.ones(len(rows), bool) if np.isin(roles, EVALUATION).all() else ~np.isin(roles, EVALUATION)
     trains &= ~pc.is_in(rows["original"], tested).to_numpy() & ~pc.is_in(rows["sample_id"], tested).to_numpy()
-    have, vectors = _vectors(work, tables["embeddings"], rows.filter(pa.array(trains)))
+    have, vectors = _vectors(work, tables, rows.filter(pa.array(trains)))
     labels = encode_labels(rows["labels"])
     train_rows = pc.is_in(rows["sample_id"], have).to_numpy()
     copied = rows["original"].filter(pa.array(train_rows))
@@ -112,19 +112,20 @@ def all_files(work: Work, tables: Mapping[str, Table], known: Training) -> Groun
     )
 
 
-def _vectors(work: Work, embeddings: Table, needed: pa.Table) -> tuple[pa.Array, np.ndarray]:
-    """Return the ids (in order) and vectors of the files that can be embedded."""
-    options = work.options
-    encoder = load_encoder(
-        options.encoder, device=options.device, precision=options.precision, cache_dir=work.home.models
-    )
-    if encoder.id != embeddings.meta.stats["encoder_id"]:
-        raise EspalierError(
-            f"The embeddings of {work.dataset!r} were made by another encoder.", f"Run: espalier prune {work.dataset}"
-        )
-    simhash = SimHash()
+def _vectors(work: Work, tables: Mapping[str, Table], needed: pa.Table) -> tuple[pa.Array, np.ndarray]:
+    """Return the ids (in order) and vectors of the files that can be embedded, or that have a vector brought."""
+    stats = tables["embeddings"].meta.stats
+    if work.options.embeddings:
+        own, found = gathered(work, tables["raw_dataset"].arrow(["sample_id"])["sample_id"], needed)[1:]
+        _same_vectors(work, own.id, stats)
+        return needed["sample_id"].filter(pa.array(found.have)).combine_chunks(), found.vectors
+    encoder = encoder_of(work)
+    _same_vectors(work, encoder.text_id if stats.get("vectors_of") == "texts" else encoder.id, stats)
+    if stats.get("vectors_of") != "texts" and not encoder.joint:
+        needed = needed.filter(pc.not_equal(needed["uri"], ""))  # texts have no vector beside pictures
+    simhash, dim = SimHash(), stats["dim"]
     parts = work.store.parts("comparison", work.dataset)
-    store = VectorStore(parts, encoder.id, encoder.dim, simhash.length(encoder.dim) // 8, [embeddings])
+    store = VectorStore(parts, stats["encoder_id"], dim, simhash.length(dim) // 8, [tables["embeddings"]])
     todo = store.missing(needed)
     if len(todo):
         with work.bar("embedding duplicates", len(todo)) as advance:
@@ -134,6 +135,13 @@ def _vectors(work: Work, embeddings: Table, needed: pa.Table) -> tuple[pa.Array,
         pa.chunked_array([b.column("sample_id") for b in batches], pa.string()).combine_chunks(),
         np.concatenate([array_block(b.column("vector")) for b in batches]),
     )
+
+
+def _same_vectors(work: Work, now: str, stats: Mapping[str, Any]) -> None:
+    if now != stats["encoder_id"]:
+        raise EspalierError(
+            f"The embeddings of {work.dataset!r} were made by another encoder.", f"Run: espalier prune {work.dataset}"
+        )
 
 
 def _take(labels: Labels | None, mask: np.ndarray) -> Any:

@@ -67,7 +67,9 @@ def features_for(needs: frozenset[str], tables: Mapping[str, Table]) -> Features
     if "grids" in needs:
         with session(raw=tables["raw_dataset"], rows=clusters) as db:
             found = db.sql("SELECT raw.grid FROM rows JOIN raw USING (sample_id) ORDER BY sample_id")
-            loaded["grids"] = np.concatenate([array_block(b.column(0)) for b in found.to_arrow_reader(16384)])
+            grids = [array_block(b.column(0)) for b in found.to_arrow_reader(16384)]
+        if grids and sum(map(len, grids)) == n:  # texts have none
+            loaded["grids"] = np.concatenate(grids)
     labels = None
     if "labels" in needs:
         labels = labels_of(tables["raw_dataset"], clusters)

@@ -1,6 +1,6 @@
 """What is checked before a long run, so that a mistake costs seconds and writes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,10 @@ def stage_options(pairs: tuple[str, ...]) -> dict[str, Any]:
     given = parse_pairs(pairs)
     if "encoder" in given:
         given["encoder"] = _absolute(given["encoder"])
+    if given.get("embeddings"):
+        from resources.brought import Brought
+
+        given["embeddings"] = str(Brought.parse(given["embeddings"]).absolute())
     options = Options.build(given)
     if options.encoder != "builtin" and not _spec_of(options).startswith(("hf:", "http")):
         check_encoder(options)
@@ -53,14 +57,42 @@ def check_format_of(card: Card) -> None:
         raise UsageError(f"card of {card.name}: {error.what}", error.remedy) from error
 
 
-def land(zone: LandingZone, path: str, name: str | None, format_name: str | None, chain: dict[str, Any]) -> Card:
-    """Land a path, unless it is an empty folder."""
+def land(
+    zone: LandingZone,
+    path: str,
+    name: str | None,
+    format_name: str | None,
+    chain: dict[str, Any],
+    tell: Callable[[dict[str, Any]], object] = lambda _: None,
+) -> Card:
+    """Land a path, unless it is an empty folder or vectors that are brought do not fit; ``tell`` takes how they fit."""
     from resources.listing import walk
 
     local = Path(path).expanduser()
     if local.is_dir() and next(walk(str(local.absolute())), None) is None:
         raise EspalierError(f"{local} holds no file.", "Point to the folder that holds the pictures.")
+    if chain.get("embeddings"):
+        tell(_fit(zone.planned(path, name, format_name, chain=chain)))
     return zone.land(path, name, format_name, chain=chain)
+
+
+def _fit(card: Card) -> dict[str, Any]:
+    """Return how the vectors that a card names fit its samples; reads ids, no pictures.
+
+    Raises
+    ------
+    EspalierError
+        When there are no vectors, their ids and numbers disagree, or no id is one of a sample.
+    """
+    import pyarrow as pa
+
+    from resources.brought import Brought
+    from resources.formats.detect import open_reader
+
+    brought = Brought.parse(card.chain["embeddings"])
+    own = brought.open()
+    ids = [sample.sample_id for batch in open_reader(card).batches(4096) for sample in batch]
+    return {"dim": own.dim, **own.align(pa.array(ids, pa.string()).unique(), brought.ids).describe()}
 
 
 def _absolute(encoder: Any) -> Any:

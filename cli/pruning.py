@@ -1,5 +1,6 @@
 """From a path or a dataset's name to a manifest, for every command that needs one; what is fresh is not run again."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,10 @@ def prune(
     if export:
         run, written["export"] = run_export(launcher, dataset, str(recipe), export)
         ran[run] = [EXPORT]
+    brought = home.store().need("embeddings", dataset).meta.stats.get("brought")
     return {
         **meta.stats,
+        **({"brought": brought} if brought else {}),
         **written,
         "manifest": str(manifest_folder(home.manifests, dataset, str(recipe))),
         "ran": [stage for stages in ran.values() for stage in stages],
@@ -52,8 +55,15 @@ def prune(
     }
 
 
-def dataset_of(home: Any, target: str, name: str | None, format_name: str | None, option: tuple[str, ...]) -> str:
-    """Return the dataset's name; a path (or URL) is landed first."""
+def dataset_of(
+    home: Any,
+    target: str,
+    name: str | None,
+    format_name: str | None,
+    option: tuple[str, ...],
+    tell: Callable[[dict[str, Any]], object] = lambda _: None,
+) -> str:
+    """Return the dataset's name; a path (or URL) is landed first. ``tell`` takes how embeddings given here fit."""
     from cli.door import check_format_of, land, stage_options
     from resources.landing import LandingZone
 
@@ -61,11 +71,11 @@ def dataset_of(home: Any, target: str, name: str | None, format_name: str | None
     chain = stage_options(option)
     landed = target in zone.names()
     if not landed and ("/" in target or "\\" in target or Path(target).exists()):
-        return land(zone, target, name, format_name, chain).name
+        return land(zone, target, name, format_name, chain, tell).name
     card = zone.card(target)
     check_format_of(card)
     if name and name != target:
         raise UsageError(f"{target!r} is a landed dataset, so --name {name} has no meaning.", "Leave --name out.")
     if chain or format_name:
-        zone.land(card.uri, target, format_name, chain=chain)
+        land(zone, card.uri, target, format_name, chain, tell)
     return target

@@ -42,16 +42,16 @@ STAGES = {
         Stage("raw_dataset", "1", (), ("max_pixels",), does="reading files"),
         Stage(
             "dedup_set",
-            "2",
+            "3",
             ("raw_dataset",),
             ("near_threshold", "flips", "protect", "leaks", "against", "keep", "drop", "seed"),
             does="duplicates",
         ),
         Stage(
             "embeddings",
-            "1",
+            "2",
             ("raw_dataset", "dedup_set"),
-            ("encoder", "device", "precision", "prompt", "max_pixels"),
+            ("encoder", "embeddings", "device", "precision", "prompt", "max_pixels"),
             does="embedding",
         ),
         Stage(
@@ -112,6 +112,7 @@ STAGES = {
                 "compare_recipes",
                 "raw_random",
                 "encoder",
+                "embeddings",
                 "device",
                 "precision",
                 "max_pixels",

@@ -126,27 +126,39 @@ class LandingZone:
         EspalierError
             When there is nothing at ``path``, or the card cannot be written.
         """
+        self.planned(path, name, format, options, chain)  # what is refused leaves no trace
+        with self._locked():
+            card = self.planned(path, name, format, options, chain)
+            if card != self._taken(card.name):
+                write_card(self._file(card.name), card, is_folder=card.uri == str(self.root / card.name))
+        return card
+
+    def planned(
+        self,
+        path: str | Path,
+        name: str | None = None,
+        format: str | None = None,
+        options: dict[str, Any] | None = None,
+        chain: dict[str, Any] | None = None,
+    ) -> Card:
+        """Return the card that :meth:`land` would write; nothing is written."""
         uri = _absolute(str(path))
         if format is not None:
             check_format(format)
         name = check_dataset_name(name) if name is not None else slugify(_stem(uri))
-        with self._locked():
-            taken = self._taken(name)
-            if taken is not None and taken.uri != uri:
-                raise UsageError(
-                    f"The name {name!r} is taken by {taken.uri}.",
-                    "Give another with --name, or forget that one first.",
-                )
-            card = taken or Card(name, uri)
-            card = replace(
-                card,
-                format=format or card.format,
-                options=card.options if options is None else options,
-                chain=card.chain | (chain or {}),
+        taken = self._taken(name)
+        if taken is not None and taken.uri != uri:
+            raise UsageError(
+                f"The name {name!r} is taken by {taken.uri}.",
+                "Give another with --name, or forget that one first.",
             )
-            if taken != card:
-                write_card(self._file(name), card, is_folder=uri == str(self.root / name))
-        return card
+        card = taken or Card(name, uri)
+        return replace(
+            card,
+            format=format or card.format,
+            options=card.options if options is None else options,
+            chain=card.chain | (chain or {}),
+        )
 
     def set_against(self, name: str, others: Iterable[str]) -> Card:
         """Name the datasets that ``name`` is compared with; ``()`` takes all back."""

@@ -61,6 +61,8 @@ def why(home: Home, dataset: str, sample_id: str) -> Fate:
         row = _row(table, sample_id)
         fate.facts[stage] = row
         said = words(table, row, sample_id)
+        if not raw["uri"]:
+            said = said.replace("the same picture", "the same text")
         if said:
             fate.steps.append((stage, said))
     for recipe in store.recipes(dataset):
@@ -145,7 +147,8 @@ def _landed(raw: dict[str, Any]) -> str:
         return f"unreadable: {raw['error']}. It is left out of everything below."
     labels = f", labels {', '.join(raw['labels'])}" if raw["labels"] else ""
     subset = f", subset {raw['subset']}" if raw["subset"] else ""
-    return f"{raw['width']} x {raw['height']} pixels, {raw['n_bytes']:,} bytes{subset}{labels}"
+    size = f"{raw['width']} x {raw['height']} pixels" if raw["uri"] else "a text"
+    return f"{size}, {raw['n_bytes']:,} bytes{subset}{labels}"
 
 
 def _copies(table: Table, sample_id: str) -> str:

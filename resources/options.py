@@ -26,6 +26,7 @@ class Options:
     leaks: Literal["warn", "block"] = _option("warn", "what a picture in two subsets, or in a dataset of against, does")
     against: tuple[str, ...] = _option((), "datasets whose kept samples count as known: copies of them are dropped")
     encoder: str | Mapping = _option("builtin", "builtin, a model's path, or a mapping with its options")
+    embeddings: str | Mapping = _option("", "vectors that you bring, in the place of an encoder's: a path")
     device: str = _option("CPU", "OpenVINO device")
     precision: Literal["f32", "bf16", "f16"] = _option("f32", "inference precision; f32 repeats everywhere")
     prompt: str = _option("a photo of a {}", "text made of a sample's labels for encoders that share images' space")
@@ -79,10 +80,14 @@ class Options:
         return Options.build({**dataclasses.asdict(self), **given}, where) if given else self
 
     def pick(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Return the named options as plain JSON values; an encoder's file counts with its size and time."""
+        """Return the named options as plain JSON values; files of a model or of vectors count with size and time."""
         picked = {n: _plain(getattr(self, n)) for n in names}
         if "encoder" in picked:
             picked["encoder_files"] = _file_marks(self.encoder)
+        if picked.get("embeddings"):
+            from resources.brought import Brought
+
+            picked["embeddings_files"] = Brought.parse(self.embeddings).marks()
         return picked
 
 

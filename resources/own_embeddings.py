@@ -170,7 +170,7 @@ class OwnEmbeddings:
         return _alignment(whole[best], rows[best], len(samples), best)
 
     def read(self, alignment: Alignment, wanted: np.ndarray | None = None) -> Iterator[EncodedBatch]:
-        """Read the vectors of samples, bring them to unit length, and refuse those that have no direction.
+        """Read the vectors of samples, bring them to unit length, and refuse those that have no direction by row.
 
         Parameters
         ----------
@@ -184,15 +184,18 @@ class OwnEmbeddings:
             ``rows`` are those of samples, in the order of the files.
         """
         start = 0
-        for shard in self.shards:
+        for shard, count in zip(self.shards, self.counts, strict=True):
+            first, start = start, start + count
+            at = first
             for block in shard.blocks():
-                rows = alignment.rows[start : start + len(block)]
-                start += len(block)
+                rows = alignment.rows[at : at + len(block)]
                 taken = rows >= 0
                 if wanted is not None:
                     taken = taken & wanted[rows]
                 if taken.any():
-                    yield _batch(rows[taken], block[taken], self.dim)
+                    places = np.flatnonzero(taken) + (at - first)
+                    yield _batch(rows[taken], block[taken], self.dim, places, shard.vectors.name)
+                at += len(block)
 
 
 def _alignment(ids: pa.ChunkedArray, found: pa.ChunkedArray, n_samples: int, column: str) -> Alignment:
@@ -210,7 +213,7 @@ def _alignment(ids: pa.ChunkedArray, found: pa.ChunkedArray, n_samples: int, col
     return Alignment(rows, n_samples, np.flatnonzero(~has), len(strangers), repeated, shown, column)
 
 
-def _batch(rows: np.ndarray, block: np.ndarray, dim: int) -> EncodedBatch:
+def _batch(rows: np.ndarray, block: np.ndarray, dim: int, places: np.ndarray, file: str) -> EncodedBatch:
     # A block of nothing but missing lists has no width of its own.
     exact = block.astype(np.float64) if block.shape[1] else np.full((len(rows), dim), np.nan)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -218,8 +221,8 @@ def _batch(rows: np.ndarray, block: np.ndarray, dim: int) -> EncodedBatch:
     finite = np.isfinite(lengths)
     usable = finite & (lengths > 0)
     errors = [
-        (int(rows[place]), "the vector is zero" if finite[place] else "the vector is not finite")
-        for place in np.flatnonzero(~usable)
+        (int(rows[bad]), f"its vector, row {places[bad]} of {file}, is {'zero' if finite[bad] else 'not finite'}")
+        for bad in np.flatnonzero(~usable)
     ]
     unit = (exact[usable] / lengths[usable, None]).astype(np.float32)
     return EncodedBatch(rows[usable], unit, errors)

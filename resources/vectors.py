@@ -76,10 +76,10 @@ class VectorStore:
         return cls(store.parts("embeddings", dataset), encoder_id, dim, hash_bytes, same, lock)
 
     def missing(self, needed: pa.Table) -> pa.Table:
-        """Return the rows of ``needed`` (sample_id, sha256, uri) to embed: each content once, first id first."""
+        """Return the rows of ``needed`` (sample_id, sha256 and more) to embed: each content once, first id first."""
         with self._connect(needed) as db:
             return db.sql(
-                """SELECT sample_id, sha256, uri FROM
+                """SELECT * FROM
                    (SELECT DISTINCT ON (sha256) * FROM needed ORDER BY sha256, sample_id)
                    ANTI JOIN vectors USING (sha256) ORDER BY sample_id"""
             ).to_arrow_table()
@@ -102,14 +102,7 @@ class VectorStore:
 
     def schema(self) -> pa.Schema:
         """Return the schema of ``merged``."""
-        return pa.schema(
-            [
-                ("sample_id", pa.string()),
-                ("sha256", pa.string()),
-                ("vector", pa.list_(pa.float32(), self.dim)),
-                ("hash", pa.list_(pa.uint8(), self.hash_bytes)),
-            ]
-        )
+        return vector_schema(self.dim, self.hash_bytes)
 
     def commit(self) -> None:
         """Remove the parts: their vectors are in the stored table now."""
@@ -138,6 +131,18 @@ class VectorStore:
         selects = selects or [f"{empty} AS hash WHERE false"]
         db.execute(f"CREATE VIEW vectors AS {' UNION ALL '.join(selects)}")
         return db
+
+
+def vector_schema(dim: int, hash_bytes: int) -> pa.Schema:
+    """Return the schema of rows with a vector and its packed hash."""
+    return pa.schema(
+        [
+            ("sample_id", pa.string()),
+            ("sha256", pa.string()),
+            ("vector", pa.list_(pa.float32(), dim)),
+            ("hash", pa.list_(pa.uint8(), hash_bytes)),
+        ]
+    )
 
 
 def _locked(folder: Path, tell: Callable[[str], object]) -> IO[str]:

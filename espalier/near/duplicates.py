@@ -83,6 +83,7 @@ def find_duplicates(
     keep: np.ndarray | None = None,
     drop: np.ndarray | None = None,
     known: np.ndarray | None = None,
+    blind: np.ndarray | None = None,
     drop_chained: bool = False,
     method: str = "auto",
     seed: int = 0,
@@ -109,6 +110,8 @@ def find_duplicates(
         Human verdicts. A row dropped by hand drops no other row.
     known : ndarray of shape (n,), bool, optional
         Rows that an earlier run kept. They stay and are not compared with one another, only new rows with them.
+    blind : ndarray of shape (n,), bool, optional
+        Rows without a picture, such as texts: their grids mean nothing, only equal codes make them copies.
     drop_chained : bool, default False
         Also drop chained rows in favour of their group's representative, to which they are less similar than the
         threshold. By default every dropped row has a kept row above the threshold.
@@ -131,26 +134,30 @@ def find_duplicates(
         When the threshold is not above 0 and at most 1, or a row is both kept and dropped by hand.
     """
     n = len(codes)
-    guarded, wanted, unwanted, old = (_mask(mask, n) for mask in (protected, keep, drop, known))
+    guarded, wanted, unwanted, old, unseen = (_mask(mask, n) for mask in (protected, keep, drop, known, blind))
     if len(grids) != n or any(len(column) != n for column in quality):
         raise ValueError(f"{n} codes, {len(grids)} grids, quality of {[len(column) for column in quality]}")
     if (wanted & unwanted).any():
         raise UsageError("A sample cannot be both kept and dropped by hand.")
     immune = (guarded | wanted | old) & ~unwanted
     preference = _preference(guarded, immune, quality, n)
-    nodes = make_nodes(codes, grids, preference, old, np.flatnonzero(~unwanted))
+    nodes = make_nodes(codes, grids, preference, old, np.flatnonzero(~unwanted), unseen)
     features = gradient_features(grids[nodes.leader])
+    seeing = ~unseen[nodes.leader]
+    features[~seeing] = 0  # like nothing
     if isinstance(threshold, str):
         if threshold != "auto":
             raise UsageError(f"The threshold {threshold!r} is neither a number nor 'auto'.")
-        threshold = auto_threshold(features, rng=generator(seed, "near", "threshold"))
+        threshold = auto_threshold(
+            features if seeing.all() else features[seeing], rng=generator(seed, "near", "threshold")
+        )
     if not 0 < threshold <= 1:
         raise UsageError(f"The threshold {threshold} is out of range.", "It is a cosine: above 0, up to 1.")
 
     grouper = Grouper(immune[nodes.face], preference[nodes.face])
     report = SearchReport()
     border = Border(threshold, BORDER_PAIRS)
-    for block in pair_blocks(
+    found = pair_blocks(
         features,
         threshold - BORDER_BELOW,
         first=int(old[nodes.leader].sum()),
@@ -159,7 +166,8 @@ def find_duplicates(
         rng=generator(seed, "near", "search"),
         report=report,
         progress=progress,
-    ):
+    )
+    for block in found if seeing.any() else ():
         grouper.add(Block(block.start, block.stop, border.above(block.pairs)))
     if progress is not None:
         progress(n - len(features) + int(old[nodes.leader].sum()))

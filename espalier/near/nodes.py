@@ -32,7 +32,12 @@ class Nodes:
 
 
 def make_nodes(
-    codes: np.ndarray, grids: np.ndarray, preference: np.ndarray, known: np.ndarray, rows: np.ndarray
+    codes: np.ndarray,
+    grids: np.ndarray,
+    preference: np.ndarray,
+    known: np.ndarray,
+    rows: np.ndarray,
+    blind: np.ndarray,
 ) -> Nodes:
     """Collapse equal rows.
 
@@ -47,6 +52,8 @@ def make_nodes(
         Rows of an earlier run: their nodes come first.
     rows : ndarray of shape (p,), int64
         The rows that take part, ascending.
+    blind : ndarray of shape (n,), bool
+        Rows whose grid means nothing.
 
     Returns
     -------
@@ -54,7 +61,10 @@ def make_nodes(
     """
     n, p = len(codes), len(rows)
     whole = np.ascontiguousarray(grids[rows]).view(np.dtype((np.void, grids.shape[1] * grids.itemsize))).ravel()
-    by_code, by_grid = _first_equal(codes[rows]), _first_equal(whole)
+    by_code = _first_equal(codes[rows])
+    seeing = np.flatnonzero(~blind[rows])
+    by_grid = by_code.copy()
+    by_grid[seeing] = seeing[_first_equal(whole[seeing])]
     place = np.arange(p)
     name = components(p, np.concatenate([place, place]), np.concatenate([by_code, by_grid]))
 

@@ -264,5 +264,5 @@ _REMEDY = {
     "clusters": "Materialize clusters first.",
     "centroids": "Materialize clusters first.",
     "complexity": "Materialize cluster_complexity first.",
-    "grids": "Materialize raw_dataset first.",
+    "grids": "It compares pictures, and some samples are texts: take another method.",
 }

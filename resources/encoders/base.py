@@ -48,6 +48,14 @@ class Encoder(Protocol):
     def joint(self) -> bool:
         """Whether texts and images share one space, so that the cosine between them is a score."""
 
+    @property
+    def text_id(self) -> str:
+        """The id of texts' vectors: the encoder's own where they share the images' space."""
+
+    @property
+    def text_dim(self) -> int:
+        """Number of components of a text's vector, 0 where there is no text side."""
+
     def describe(self) -> dict[str, Any]:
         """Tell model, input, output, preprocessing, precision and device, as plain JSON values."""
 

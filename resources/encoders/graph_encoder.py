@@ -126,6 +126,16 @@ class GraphEncoder:
         """Whether texts and images share one space."""
         return self.text is not None and self.text.joint
 
+    @property
+    def text_id(self) -> str:
+        """The id of texts' vectors: the encoder's own where they share the images' space."""
+        return self.id if self.joint else hashlib.sha256(f"texts of {self.id}".encode()).hexdigest()[:16]
+
+    @property
+    def text_dim(self) -> int:
+        """Number of components of a text's vector, 0 where there is no text side."""
+        return int(self.text.describe()["dim"]) if self.text else 0
+
     def describe(self) -> dict[str, Any]:
         """Tell what this encoder is, as plain JSON values."""
         return {

@@ -115,7 +115,11 @@ def test_zero_and_broken_vectors_are_refused_by_row(tmp_path):
     x[3], x[5, 2], x[7, 0] = 0, np.nan, np.inf
     npy_with_lines(tmp_path, x, IDS)
     _, rows, _, errors = gathered(OwnEmbeddings.open(tmp_path))
-    assert errors == [(3, "the vector is zero"), (5, "the vector is not finite"), (7, "the vector is not finite")]
+    assert errors == [
+        (3, "its vector, row 3 of x.npy, is zero"),
+        (5, "its vector, row 5 of x.npy, is not finite"),
+        (7, "its vector, row 7 of x.npy, is not finite"),
+    ]
     assert set(rows.tolist()) == set(range(20)) - {3, 5, 7}
 
 
@@ -125,7 +129,7 @@ def test_a_missing_list_in_a_table_is_refused_by_row(tmp_path):
     own = OwnEmbeddings.open(tmp_path / "a.parquet")
     _, rows, got, errors = gathered(own)
     assert own.dim == 6
-    assert errors == [(0, "the vector is not finite")]
+    assert errors == [(0, "its vector, row 0 of a.parquet, is not finite")]
     assert np.array_equal(got, unit(vectors())[1:])
     assert rows.tolist() == list(range(1, 20))
 

@@ -1,0 +1,79 @@
+"""The vectors of ``embeddings`` that a user brings, in the place of an encoder's."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.stage import Work
+from assets.vectors import Vectors, errors_table
+from espalier.errors import EspalierError
+from espalier.hashing import SimHash
+from resources.brought import Brought, Gathered, gather, report
+from resources.own_embeddings import Alignment, OwnEmbeddings
+from resources.vectors import PART_ROWS, vector_schema
+from resources.warehouse import Table
+from resources.warehouse.table import array_column
+
+
+def brought_vectors(work: Work, raw_dataset: Table, needed: pa.Table, simhash: SimHash) -> Vectors:
+    """Read the survivors' vectors from the files that the card names, by sample id.
+
+    All vectors are in memory at once, 4 bytes a component, as they are in the stages below.
+
+    Raises
+    ------
+    EspalierError
+        When the files are gone or no vector is left.
+    """
+    alignment, own, found = gathered(work, raw_dataset.arrow(["sample_id"])["sample_id"], needed)
+    failed = np.flatnonzero(~found.have).tolist()
+    if len(failed) == len(needed):
+        first = found.errors[0] if failed else "no sample is left"
+        raise EspalierError(f"No sample of {work.dataset!r} has a vector in {own.path}.", f"The first reason: {first}.")
+    counts, about = alignment.describe(), own.describe()
+    work.log.info(f"{own.path}: {report(counts)}")
+    return Vectors(
+        batches=_batches(needed.filter(pa.array(found.have)), found, simhash),
+        schema=vector_schema(own.dim, simhash.length(own.dim) // 8),
+        have=found.have,
+        failed=errors_table(needed, ~found.have, [found.errors[row] for row in failed]),
+        stats={
+            "encoder": about["model"],
+            "encoder_id": own.id,
+            "dim": own.dim,
+            "vectors_of": "brought",
+            "n_embedded": 0,
+            "n_reused": 0,
+            "n_brought": len(found.vectors),
+            "brought": counts,
+        },
+        metadata={
+            **{f"embeddings: {key}": str(value) for key, value in {**about, **counts}.items()},
+            "embeddings: in words": report(counts),
+        },
+    )
+
+
+def gathered(work: Work, ids: pa.ChunkedArray, needed: pa.Table) -> tuple[Alignment, OwnEmbeddings, Gathered]:
+    """Align what the card names with all sample ids, and read the vectors of the needed rows into their order."""
+    brought = Brought.parse(work.options.embeddings)
+    own = brought.open()
+    alignment = own.align(ids, brought.ids)
+    with work.bar("reading vectors", len(needed)) as advance:
+        found = gather(own, alignment, pc.index_in(needed["sample_id"], value_set=ids.combine_chunks()).to_numpy())
+        advance(len(needed))
+    return alignment, own, found
+
+
+def _batches(rows: pa.Table, found: Gathered, simhash: SimHash) -> Iterator[pa.RecordBatch]:
+    """Yield sample_id, sha256, vector and hash."""
+    named = [rows[name].combine_chunks() for name in ("sample_id", "sha256")]
+    start = 0
+    for block in found.blocks(PART_ROWS):
+        part = [column.slice(start, len(block)) for column in named]
+        start += len(block)
+        yield pa.RecordBatch.from_arrays(
+            [*part, array_column(block), array_column(simhash(block))], names=["sample_id", "sha256", "vector", "hash"]
+        )
