@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from assets.stage import Check, Outcome, Work, stage_asset
 from espalier.errors import EspalierError, UsageError
-from resources.exports.base import Subset
+from resources.exports.base import Subset, Written
 from resources.exports.choose import choose_writer
 from resources.exports.place import default_target, file_facts, stage_export
 from resources.graph import EXPORT
@@ -19,9 +19,10 @@ from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
 
 KEPT = """
-SELECT r.sample_id, r.subset, r.uri, r.labels, r.caption FROM raw_dataset r
+SELECT r.sample_id, r.subset, r.uri, r.labels, r.caption, r.uid FROM raw_dataset r
 JOIN pruned_manifest m USING (sample_id) WHERE m.kept ORDER BY sample_id
 """
+FILES = pa.schema([("sample_id", pa.string()), ("file", pa.string())])
 
 
 def _all_written(staged: Table, upstream: Mapping[str, Table], _: Work) -> tuple[bool, Mapping[str, Any]]:
@@ -47,24 +48,32 @@ def pruned_dataset(work: Work, raw_dataset: Table, pruned_manifest: Table) -> Ou
         rows = db.sql(KEPT).to_arrow_table()
     if not len(rows):
         raise EspalierError(f"{work.recipe} keeps no sample of {work.dataset!r}.", "Keep more.")
-    subset = Subset(work.card, source, rows, _shard_size(raw_dataset))
+    names = raw_dataset.arrow(["name"], "categories")["name"].to_pylist()
+    subset = Subset(work.card, source, rows, _shard_size(raw_dataset), tuple(names))
     link = work.options.export_mode == "link"
     with work.bar("writing", len(rows)) as advance:
-        staged, files = stage_export(subset, write, target, link=link, overwrite=overwrite, progress=advance)
+        staged, written = stage_export(subset, write, target, link=link, overwrite=overwrite, progress=advance)
     try:
         _unchanged(work, raw_dataset)
         facts = file_facts(staged.folder)
     except BaseException:
         staged.discard()
         raise
+    files = written.files
     ids = [i for i in rows["sample_id"].to_pylist() if i in files]
     table = pa.table({"sample_id": pa.array(ids, pa.string()), "file": pa.array([files[i] or None for i in ids])})
     stats = {"folder": str(target), "format": format_name, "n_files": facts[0], "n_bytes": facts[1]}
     return Outcome(
-        Draft(table.cast(pa.schema([("sample_id", pa.string()), ("file", pa.string())])), stats=stats),
-        metadata={"export": dg.MetadataValue.path(str(target))},
+        Draft(table.cast(FILES), stats=stats | {"notes": list(written.notes)}),
+        metadata={"export": dg.MetadataValue.path(str(target)), **_notes(written)},
         folders=(staged,),
     )
+
+
+def _notes(written: Written) -> dict[str, Any]:
+    """Return what the format could not hold, for the page."""
+    lines = "\n".join(f"- {note}" for note in written.notes)
+    return {"not in it": dg.MetadataValue.md(lines)} if lines else {}
 
 
 def _target(work: Work) -> tuple[Path, bool]:

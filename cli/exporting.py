@@ -59,6 +59,8 @@ def echo_export(summary: dict[str, Any]) -> None:
     click.secho(f"{summary['recipe']}: wrote {summary['n_kept']:,} of {summary['n_total']:,} samples", bold=True)
     export = summary["export"]
     click.echo(f"{export['format']}: {export['n_files']:,} files, {export['n_bytes']:,} bytes: {export['folder']}")
+    for note in export["notes"]:
+        click.echo(f"note: {note}")
 
 
 def check_export(home: Any, dataset: str, wanted: Wanted) -> dict[str, Any]:

@@ -118,6 +118,29 @@ def read_blob(uri: str, *, limit: int = MAX_BYTES, digest: bool = True) -> Blob:
         raise BlobError("it is a folder") from error
 
 
+def read_head(uri: str, n: int = 64) -> bytes:
+    """Read the first ``n`` bytes behind ``uri`` (fewer when there are no more); a cell is read whole.
+
+    Raises
+    ------
+    BlobError
+        As :func:`read_bytes`.
+    """
+    if uri.startswith("data:") or _CELL.fullmatch(uri):
+        return read_bytes(uri)[:n]
+    path, offset, size = _located(uri)
+    wanted = n if size is None else min(n, size)
+    try:
+        if is_url(path):
+            system, inside = _remote(path)
+            return bytes(system.cat_file(inside, start=offset, end=offset + wanted))
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path a file costs more than the call
+            file.seek(offset)
+            return file.read(wanted)
+    except (OSError, EspalierError) as error:
+        raise BlobError("there is no such file" if isinstance(error, FileNotFoundError) else str(error)) from error
+
+
 def stat_blob(uri: str) -> tuple[int | None, int]:
     """Return size (None where it takes reading to know) and mtime in ns, without reading.
 

@@ -33,26 +33,45 @@ class Subset:
     source : str
         The name of its reader's format.
     rows : pyarrow.Table
-        The kept samples in order of sample_id: sample_id, subset, uri, labels, caption, sha256.
+        The kept samples in order of sample_id: sample_id, subset, uri, labels, caption, uid (may be missing).
     shard_size : int
         Samples of a full shard, for formats that have shards.
+    categories : tuple[str, ...]
+        The classes in the dataset's order; () where nobody looked them up.
     """
 
     card: Card
     source: str
     rows: pa.Table
     shard_size: int = 10_000
+    categories: tuple[str, ...] = ()
 
     def ids(self) -> set[str]:
         """Return the sample ids."""
         return set(self.rows["sample_id"].to_pylist())
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a writer did.
+
+    Attributes
+    ----------
+    files : dict[str, str]
+        The file of each sample below the folder, '' where it has none of its own.
+    notes : tuple[str, ...]
+        What the format could not hold, or holds otherwise, a sentence each.
+    """
+
+    files: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
 class Writer(Protocol):
     """Writes a subset into an empty folder."""
 
-    def __call__(self, subset: Subset, folder: Path, *, link: bool, progress: Progress) -> dict[str, str]:
-        """Write it and return the file of each sample below ``folder``, '' where it has none of its own.
+    def __call__(self, subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
+        """Write it and say where each sample is.
 
         Raises
         ------
@@ -75,6 +94,20 @@ def inside(folder: Path, relative: str) -> Path:
         raise EspalierError(f"The name {relative!r} does not stay in the export's folder.", "Rename that sample.")
     path = folder.joinpath(*parts)
     path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def fresh(folder: Path, relative: str) -> Path:
+    """Return :func:`inside` for a file that is not there yet.
+
+    Raises
+    ------
+    EspalierError
+        When it is: two samples or subsets have names that are one on a disk.
+    """
+    path = inside(folder, relative)
+    if path.exists():
+        raise EspalierError(f"Two samples or subsets want the file {relative}.", "Rename one of them.")
     return path
 
 

@@ -9,7 +9,6 @@ import importlib
 from espalier.errors import UsageError
 from resources.exports.base import Writer
 from resources.exports.voc import NAMES
-from resources.formats.detect import check_format
 
 _OWN = {
     "image_folder": ("resources.exports.image_folder", "write_image_folder"),
@@ -20,6 +19,23 @@ _OWN = {
     "cvat": ("resources.exports.cvat", "write_cvat"),
     **dict.fromkeys(NAMES, ("resources.exports.voc", "write_voc")),
 }
+_FROM_ANY = {
+    "image_folder": ("resources.exports.to_folders", "fill_class_folders"),
+    "webdataset": ("resources.exports.to_webdataset", "pack_webdataset"),
+    "parquet": ("resources.exports.to_tables", "pack_parquet"),
+    "hf_disk": ("resources.exports.to_tables", "save_dataset"),
+    "csv": ("resources.exports.to_folders", "list_as_csv"),
+    "jsonl": ("resources.exports.to_folders", "list_as_jsonl"),
+}
+_ALIASES = {"imagefolder": "jsonl", "list": "jsonl", "img2dataset": "parquet"}
+_FOLDERS = ("imagenet", "image_dir", "imagenet_with_subset_dirs")
+
+
+def writable() -> list[str]:
+    """Return the names of all formats that any dataset can be written in, ours first."""
+    from resources.exports.datumaro_writer import exporters
+
+    return [*_FROM_ANY, *(name for name in exporters() if name not in _FROM_ANY)]
 
 
 def choose_writer(source: str, asked: str = "") -> tuple[str, Writer]:
@@ -35,30 +51,32 @@ def choose_writer(source: str, asked: str = "") -> tuple[str, Writer]:
     Raises
     ------
     UsageError
-        When that format is unknown, or cannot be written from this source; says which can.
+        When that format is unknown or cannot be written; lists those that can.
     """
-    name = _own_name(asked) if asked else source
-    if name in _OWN and name == source:
-        module, function = _OWN[name]
+    name = _own_name(source, asked)
+    place = _OWN.get(name) if name == source else _FROM_ANY.get(name)
+    if place:
+        module, function = place
         return name, getattr(importlib.import_module(module), function)
     from resources.exports.datumaro_writer import datumaro_writer, exporters
 
-    name = asked or source
-    known = exporters()
-    listed = f"Known: {', '.join(known)}."
-    if name in known:
+    if name in exporters():
         return name, datumaro_writer(name)
-    if name in _OWN:
-        raise UsageError(
-            f"A dataset in the format {source} cannot be written as {name}.", f"Known: {', '.join(known)}."
-        )
+    raise _refused(name)
+
+
+def _own_name(source: str, asked: str) -> str:
+    """Return the one name of a format that has several."""
+    if not asked or asked == source or (source == "image_folder" and asked in _FOLDERS):
+        return source
+    return _ALIASES.get(asked, asked)
+
+
+def _refused(name: str) -> UsageError:
+    from resources.formats.detect import known_formats
+
+    known = writable()
     near = difflib.get_close_matches(name, known, 3)
-    remedy = f"Choose another with --format, for example {' or '.join(near)}." if near else listed
-    raise UsageError(f"The format {name} can be read and not written.", remedy)
-
-
-def _own_name(name: str) -> str:
-    try:
-        return check_format(name)
-    except UsageError:
-        return name  # some formats can only be written
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    what = f"The format {name} can be read and not written." if name in known_formats() else f"No format is {name!r}."
+    return UsageError(what, f"{hint}Choose with --format; known: {', '.join(known)}.")

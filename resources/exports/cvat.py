@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from espalier.errors import EspalierError
-from resources.exports.base import Progress, Subset, inside, put_file
+from resources.exports.base import Progress, Subset, Written, inside, put_file
 from resources.formats.datumaro_reader import DatumaroReader
 from resources.listing import walk
 
 _Frames = set[tuple[str, int]]
 
 
-def write_cvat(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> dict[str, str]:
+def write_cvat(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
     """Write the kept images and frames; see ``resources.exports.base.Writer``."""
     reader = DatumaroReader(subset.card, "cvat")
     root = Path(os.path.abspath(reader.uri))  # noqa: PTH100 - as the reader's uris are
@@ -30,7 +30,7 @@ def write_cvat(subset: Subset, folder: Path, *, link: bool, progress: Progress) 
         put_file(uri, inside(folder, name), link=link)
         files[sample_id] = name
         progress(1)
-    return files
+    return Written(files)
 
 
 def _filter(source: Path, target: Path, frames: _Frames) -> None:

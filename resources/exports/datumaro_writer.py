@@ -19,7 +19,8 @@ from typing import Any
 
 from espalier.errors import EspalierError
 from resources.blobs import read_bytes
-from resources.exports.base import Progress, Subset, Writer
+from resources.exports.base import Progress, Subset, Writer, Written
+from resources.exports.convert import Losses, extension_of
 from resources.formats.datumaro_reader import DatumaroReader, environment
 from resources.formats.detect import open_reader
 
@@ -34,11 +35,12 @@ def exporters() -> list[str]:
 def datumaro_writer(format_name: str) -> Writer:
     """Return the writer of a format of :func:`exporters`."""
 
-    def write(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> dict[str, str]:
+    def write(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
         if link:
             raise EspalierError(f"Datumaro writes {format_name} and cannot link pictures.", "Use --copy.")
         written_as, arrange = _LAYOUTS.get(format_name, (format_name, None))
-        dataset = _subset(subset, progress)
+        encoded: list[str] = []
+        dataset = _subset(subset, progress, encoded)
         try:
             dataset.export(str(folder), written_as, save_media=True)
         except Exception as error:
@@ -51,30 +53,58 @@ def datumaro_writer(format_name: str) -> Writer:
             arrange(folder)
         if format_name == "yolo" and set(subset.rows["subset"].to_pylist()) == {""}:
             _without_subsets(folder)
-        return dict.fromkeys(subset.rows["sample_id"].to_pylist(), "")
+        notes = () if format_name == subset.source else _notes(dataset, folder, format_name, len(encoded))
+        return Written(dict.fromkeys(subset.rows["sample_id"].to_pylist(), ""), notes)
 
     return write
 
 
-def _subset(subset: Subset, progress: Progress) -> Any:
-    """Return the kept items as a ``datumaro.Dataset``."""
+def _notes(dataset: Any, folder: Path, format_name: str, n_encoded: int) -> tuple[str, ...]:
+    """Read the export again and say what of the annotations it does not hold."""
+    from datumaro import Dataset
+
+    notes = [f"{n_encoded:,} pictures are encoded anew, as {format_name} asks."] if n_encoded else []
+    if format_name not in environment().importers:
+        return (*notes, f"Datumaro cannot read {format_name}, so what it holds was not counted.")
+    try:
+        again = Dataset.import_from(str(folder), format_name)
+        n_items, after = len(again), _kinds(again)
+    except Exception as error:
+        why = type(error).__name__
+        return (*notes, f"Datumaro cannot read this {format_name} again ({why}), so what it holds was not counted.")
+    if not n_items:
+        raise EspalierError(f"{format_name} can hold none of these samples.", "Choose another format with --format.")
+    before = _kinds(dataset)
+    if n_items < len(dataset):
+        notes.append(f"{format_name} holds {n_items:,} of {len(dataset):,} samples.")
+    instead = Losses(after - before).notes(format_name, "has in their place") if before - after else ()
+    return (*notes, *Losses(before - after).notes(format_name), *instead)
+
+
+def _kinds(dataset: Any) -> Counter[str]:
+    """Count annotations by kind."""
+    return Counter(f"{annotation.type.name} annotations" for item in dataset for annotation in item.annotations)
+
+
+def _subset(subset: Subset, progress: Progress, encoded: list[str]) -> Any:
+    """Return the kept items as a ``datumaro.Dataset``; names of pictures that are encoded anew go to ``encoded``."""
     environment()
     from datumaro import Dataset
 
     reader = open_reader(subset.card)
     if isinstance(reader, DatumaroReader):
         wanted, whole = subset.ids(), reader.dataset()
-        items = [_untouched(item, progress) for sample_id, item in reader.items() if sample_id in wanted]
+        items = [_untouched(item, progress, encoded) for sample_id, item in reader.items() if sample_id in wanted]
         if len(items) != len(wanted):
             raise EspalierError(f"{subset.card.uri} has other items now than when it was read.", "Prune again.")
         return Dataset.from_iterable(
             items, infos=whole.infos(), categories=whole.categories(), media_type=whole.media_type()
         )
-    names = reader.categories()
-    return Dataset.from_iterable(list(_items(subset, names, progress)), categories=names)
+    names = list(subset.categories) or reader.categories()
+    return Dataset.from_iterable(list(_items(subset, names, progress, encoded)), categories=names)
 
 
-def _items(subset: Subset, names: list[str], progress: Progress) -> Iterator[Any]:
+def _items(subset: Subset, names: list[str], progress: Progress, encoded: list[str]) -> Iterator[Any]:
     """Make items of samples that another reader gave."""
     from datumaro import Caption, DatasetItem, Label
 
@@ -86,7 +116,7 @@ def _items(subset: Subset, names: list[str], progress: Progress) -> Iterator[Any
         yield DatasetItem(
             id=item_id if counts[item_id, inside] == 1 else sample_id,
             subset=inside or None,
-            media=_picture()(uri, progress) if uri else None,
+            media=_picture()(uri, progress, encoded) if uri else None,
             annotations=[
                 *(Label(place[label]) for label in labels or () if label in place),
                 *(Caption(line, id=number) for number, line in enumerate((caption or "").splitlines()) if line),
@@ -101,7 +131,7 @@ def _item_id(sample_id: str, subset: str) -> str:
     return stem.removeprefix(f"{subset}/") if subset else stem
 
 
-def _untouched(item: Any, progress: Progress) -> Any:
+def _untouched(item: Any, progress: Progress, encoded: list[str]) -> Any:
     """Return an item whose picture, if it is a file, is written with the bytes that it has."""
     from datumaro.components.media import ImageFromFile
 
@@ -109,7 +139,7 @@ def _untouched(item: Any, progress: Progress) -> Any:
         progress(1)
         return item
     size = item.media.size if item.media.has_size else None
-    return item.wrap(media=_picture()(item.media.path, progress, size))
+    return item.wrap(media=_picture()(item.media.path, progress, encoded, size))
 
 
 @cache
@@ -120,9 +150,9 @@ def _picture() -> Callable[..., Any]:
     class Picture(ImageFromFile):
         """A picture behind a uri of ``resources.blobs``."""
 
-        def __init__(self, uri: str, progress: Progress = lambda _: None, size: Any = None) -> None:
+        def __init__(self, uri: str, progress: Progress, encoded: list[str], size: Any = None) -> None:
             super().__init__(path=uri if uri.startswith("/") else "picture" + _extension(uri), size=size)
-            self._uri, self._progress = uri, progress
+            self._uri, self._progress, self._encoded = uri, progress, encoded
 
         @property
         def has_data(self) -> bool:
@@ -142,6 +172,7 @@ def _picture() -> Callable[..., Any]:
             asked = self._get_ext_to_save(fp, ext)
             self._progress(1)
             if _kind(asked) != _kind(self.ext):
+                self._encoded.append(self._uri)
                 self._encode(fp, asked)
             elif isinstance(fp, str):
                 Path(fp).parent.mkdir(parents=True, exist_ok=True)
@@ -159,9 +190,7 @@ def _picture() -> Callable[..., Any]:
 
 def _extension(uri: str) -> str:
     """Return the extension of the picture behind a uri that is no path, found from its bytes."""
-    from resources.images import probe
-
-    return "." + probe(read_bytes(uri)).format.lower().replace("jpeg", "jpg")
+    return "." + extension_of(read_bytes(uri))
 
 
 def _kind(extension: str | None) -> str:
@@ -202,7 +231,16 @@ def _lift(folder: Path) -> None:
     (folder / "images").rmdir()
 
 
+def _without_empty(folder: Path) -> None:
+    """Remove folders of classes that no sample has, which importers refuse."""
+    for path in sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True):
+        if not any(path.iterdir()):
+            path.rmdir()
+
+
 _LAYOUTS: dict[str, tuple[str, Callable[[Path], None] | None]] = {
+    "imagenet": ("imagenet", _without_empty),
+    "imagenet_with_subset_dirs": ("imagenet_with_subset_dirs", _without_empty),
     "mmdet_coco": ("coco_instances", _as_mmdet),
     "roboflow_coco": ("coco_instances", _as_roboflow),
 }

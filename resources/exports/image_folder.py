@@ -5,13 +5,13 @@ A class of which nothing is kept has no folder in the export: Datumaro and torch
 
 from pathlib import Path
 
-from resources.exports.base import Progress, Subset, inside, put_file
+from resources.exports.base import Progress, Subset, Written, inside, put_file
 
 
-def write_image_folder(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> dict[str, str]:
+def write_image_folder(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
     """Put every kept picture at its sample id, which is its path; see ``resources.exports.base.Writer``."""
     ids, uris = subset.rows["sample_id"].to_pylist(), subset.rows["uri"].to_pylist()
     for sample_id, uri in zip(ids, uris, strict=True):
         put_file(uri, inside(folder, sample_id), link=link)
         progress(1)
-    return dict(zip(ids, ids, strict=True))
+    return Written(dict(zip(ids, ids, strict=True)))

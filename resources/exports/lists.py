@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from espalier.errors import EspalierError
-from resources.exports.base import Progress, Subset, inside
+from resources.exports.base import Progress, Subset, Written, inside
 from resources.exports.tables import bring, first_of_each, stays
 from resources.formats.base import Sample
 from resources.formats.lists import MAX_LINE, SEPARATORS, ListFile, open_list
 
 
-def write_list(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> dict[str, str]:
+def write_list(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
     """Write the kept rows of every list with their pictures; see ``resources.exports.base.Writer``."""
     reader, left, files = ListFile(subset.card), subset.ids(), {}  # type: ListFile, set[str], dict[str, str]
     for uri, below in reader.lists():
@@ -33,7 +33,7 @@ def write_list(subset: Subset, folder: Path, *, link: bool, progress: Progress) 
             copy(source, out, _separator(uri) or "", kept, columns.path, change)
         files |= {s.sample_id: name for s in kept.values()}
         progress(len(kept))
-    return files
+    return Written(files)
 
 
 def _separator(uri: str) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from espalier.errors import EspalierError, UsageError
 from resources.cards import Card
-from resources.exports.base import Progress, Subset, Writer
+from resources.exports.base import Progress, Subset, Writer, Written
 from resources.formats.base import IMAGE_EXTENSIONS
 from resources.formats.webdataset import CLASS_FILES
 from resources.leftovers import beside, remove_leftovers, sync
@@ -143,13 +143,13 @@ def begin(target: Path) -> Path:
 
 def stage_export(
     subset: Subset, write: Writer, target: Path, *, link: bool, overwrite: bool, progress: Progress
-) -> tuple[StagedExport, dict[str, str]]:
+) -> tuple[StagedExport, Written]:
     """Write a subset beside ``target``; ``commit`` puts it there.
 
     Returns
     -------
-    tuple of StagedExport and dict
-        The whole folder, and each sample's file in it ('' where it has none of its own).
+    tuple of StagedExport and Written
+        The whole folder, and what is in it.
 
     Raises
     ------

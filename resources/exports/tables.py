@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from espalier.errors import EspalierError
 from resources.cells import open_arrow
-from resources.exports.base import Progress, Subset, inside, put_file
+from resources.exports.base import Progress, Subset, Written, inside, put_file
 from resources.exports.webdataset import refuse_link
 from resources.formats.base import Sample
 from resources.formats.columns import Columns
@@ -31,7 +31,7 @@ _BYTES = 256 << 20
 _BATCH = 1024
 
 
-def write_parquet(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> dict[str, str]:
+def write_parquet(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
     """Write the kept rows of every Parquet file; see ``resources.exports.base.Writer``."""
     reader, left, files = ParquetTables(subset.card), subset.ids(), {}  # type: ParquetTables, set[str], dict[str, str]
     packed = False
@@ -50,7 +50,7 @@ def write_parquet(subset: Subset, folder: Path, *, link: bool, progress: Progres
             _copy_rows(file, inside(folder, name), np.array([row for row, _ in kept]), rewrite, progress)
         files |= {s.sample_id: name for _, s in kept}
     refuse_link(link and packed, "tables")
-    return files
+    return Written(files)
 
 
 def first_of_each(rows: Sequence[tuple[int, Sample]], left: set[str]) -> list[tuple[int, Sample]]:
@@ -141,7 +141,7 @@ def _siblings(entry: Entry, table: Path, samples: list[Sample], link: bool) -> N
             put_file(str(source / name), inside(target, name), link=link)
 
 
-def write_saved_dataset(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> dict[str, str]:
+def write_saved_dataset(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
     """Write the kept rows of a saved Hugging Face dataset; see ``resources.exports.base.Writer``."""
     refuse_link(link, "tables")
     reader, left, files = SavedDataset(subset.card), subset.ids(), {}  # type: SavedDataset, set[str], dict[str, str]
@@ -162,7 +162,7 @@ def write_saved_dataset(subset: Subset, folder: Path, *, link: bool, progress: P
         _describe(root / split, inside(folder, "/".join(filter(None, (split, "state.json")))).parent, names, sizes)
     if (root / "dataset_dict.json").is_file():
         (folder / "dataset_dict.json").write_bytes((root / "dataset_dict.json").read_bytes())
-    return files
+    return Written(files)
 
 
 def _copy_arrow(source: Path, path: Path, rows: np.ndarray, progress: Progress) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from espalier.errors import EspalierError
-from resources.exports.base import Progress, Subset, inside, put_file
+from resources.exports.base import Progress, Subset, Written, inside, put_file
 from resources.formats.datumaro_reader import DatumaroReader
 from resources.listing import walk
 
@@ -20,7 +20,7 @@ _FOLDERS = ("Annotations", _PICTURES, "SegmentationClass", "SegmentationObject")
 _TOP = ("labelmap.txt", "dataset_meta.json")
 
 
-def write_voc(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> dict[str, str]:
+def write_voc(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
     """Write the kept items' files; see ``resources.exports.base.Writer``."""
     reader, wanted = DatumaroReader(subset.card, subset.source), subset.ids()
     all_items = list(reader.items())
@@ -43,7 +43,7 @@ def write_voc(subset: Subset, folder: Path, *, link: bool, progress: Progress) -
     lost = sorted(ids - pictures.keys())
     if lost:
         raise EspalierError(f"The picture of {lost[0]!r} is not in {_PICTURES}.", "Write another format with --format.")
-    return {key: pictures[item_id] for (_, item_id), key in kept.items()}
+    return Written({key: pictures[item_id] for (_, item_id), key in kept.items()})
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -9,12 +9,12 @@ numbered, in a folder of their subset where they have one (``train/00000.tar``).
 import os
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from espalier.errors import EspalierError
-from resources.exports.base import Progress, Subset, inside
+from resources.exports.base import Progress, Subset, Written, fresh, inside
 from resources.formats.tar_members import BadTar, Member, members
 from resources.formats.webdataset import CLASS_FILES, open_shard, printable, shard_subset, split_member
 from resources.listing import Entry, walk
@@ -23,12 +23,20 @@ _MEMBER = re.compile(r"tar:(.+)#(\d+)\+\d+", re.DOTALL)
 _Group = tuple[str, list[tuple[str, Member]]]
 
 
-def write_webdataset(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> dict[str, str]:
+class Readable(Protocol):
+    """A member's content."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes."""
+        ...
+
+
+def write_webdataset(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
     """Write the kept samples of the source's tars into new ones; see ``resources.exports.base.Writer``."""
     refuse_link(link, "tars")
     wanted = _wanted(subset)
     files: dict[str, str] = {}
-    with _Shards(folder, subset.shard_size) as shards:
+    with Shards(folder, subset.shard_size) as shards:
         for shard in walk(subset.card.uri, stat=True):
             if shard.uri in wanted:
                 for sample_id, name in _copy(shard, wanted[shard.uri], shards):
@@ -36,7 +44,7 @@ def write_webdataset(subset: Subset, folder: Path, *, link: bool, progress: Prog
                     progress(1)
             elif shard.path in CLASS_FILES and shard.error is None:
                 inside(folder, shard.path).write_bytes(Path(shard.uri).read_bytes())
-    return files
+    return Written(files)
 
 
 def refuse_link(link: bool, what: str) -> None:
@@ -55,15 +63,16 @@ def _wanted(subset: Subset) -> dict[str, dict[int, str]]:
     return wanted
 
 
-def _copy(shard: Entry, wanted: dict[int, str], shards: "_Shards") -> Iterator[tuple[str, str]]:
+def _copy(shard: Entry, wanted: dict[int, str], shards: "Shards") -> Iterator[tuple[str, str]]:
     """Copy a shard's kept samples; yield each one's id and the shard that it is in now."""
     try:
         with open_shard(shard.uri) as file:
             for key, group in _groups(file, shard.n_bytes):
                 sample_id = next((wanted[m.offset] for _, m in group if m.offset in wanted), None)
                 if sample_id is not None:
-                    name = shards.add(shard_subset(shard.path), _named(sample_id, key, group), file)
-                    yield sample_id, name
+                    named = _named(sample_id, key, group)
+                    parts = [(name, member.size, _Part(file, member.offset, member.size)) for name, member in named]
+                    yield sample_id, shards.add(shard_subset(shard.path), parts)
     except BadTar:
         return  # what follows the damage is recorded as unreadable and was never kept
     except OSError as error:
@@ -95,37 +104,44 @@ def _named(sample_id: str, key: str, group: list[tuple[str, Member]]) -> list[tu
     return [(member.name if own else sample_id + member.name.removeprefix(key), member) for _, member in group]
 
 
-class _Shards:
-    """The tars that are being written, one a subset at a time."""
+class Shards:
+    """Tars that are being written, one a subset at a time, each filled before the next begins.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go: ``00000.tar``, ``00001.tar``, ... below a folder of their subset where they have one.
+    size : int
+        Samples of a full one.
+    """
 
     def __init__(self, folder: Path, size: int) -> None:
         self._folder, self._size = folder, size
         self._open: dict[str, tarfile.TarFile] = {}
         self._counts: dict[str, int] = {}
 
-    def add(self, subset: str, named: list[tuple[str, Member]], source: BinaryIO) -> str:
-        """Append a sample's members; return the shard's path below the folder."""
+    def add(self, subset: str, members: Sequence[tuple[str, int, Readable]]) -> str:
+        """Append a sample's members (name, bytes, content); return the shard's path below the folder.
+
+        A member's header depends on its name and size only.
+        """
         count = self._counts.get(subset, 0)
-        name = "/".join(filter(None, (subset, f"{count // self._size:05}.tar")))
+        path = "/".join(filter(None, (subset, f"{count // self._size:05}.tar")))
         if count % self._size == 0:
             self._close(subset)
-            self._open[subset] = tarfile.open(inside(self._folder, name), "w", format=tarfile.PAX_FORMAT)
-        for member_name, member in named:
-            self.append(subset, member_name, _Part(source, member.offset, member.size), member.size)
+            self._open[subset] = tarfile.open(fresh(self._folder, path), "w", format=tarfile.PAX_FORMAT)
+        for name, size, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = size
+            self._open[subset].addfile(info, content)  # type: ignore[arg-type]
         self._counts[subset] = count + 1
-        return name
-
-    def append(self, subset: str, name: str, content: "_Part", size: int) -> None:
-        """Append one member; its header depends on its name and size only."""
-        info = tarfile.TarInfo(name)
-        info.size = size
-        self._open[subset].addfile(info, content)  # type: ignore[arg-type]
+        return path
 
     def _close(self, subset: str) -> None:
         if subset in self._open:
             self._open.pop(subset).close()
 
-    def __enter__(self) -> "_Shards":
+    def __enter__(self) -> "Shards":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -74,6 +74,11 @@ class Columns:
         roles = (self.path, self.key, self.caption, self.label, self.uid, self.status, self.message, self.subset)
         return list(dict.fromkeys(name for name in roles if name))
 
+    def unused(self, names: Iterable[str]) -> list[str]:
+        """Return those of a table's columns that nothing of a sample is made of."""
+        used = {self.image.split(".")[0], *self.wanted()}
+        return [name for name in names if name not in used]
+
     def sample(self, row: Mapping[str, Any], key: str, subset: str, image_uri: str) -> Sample:
         """Make a sample of a row.
 

@@ -5,7 +5,7 @@ What belongs here: the names of the formats, and the rules that tell them apart.
 Rules, the first that fits: a single file goes by its extension; a folder with ``dataset_dict.json`` or
 ``state.json`` is a saved Hugging Face dataset; tars, then Parquet tables, are what they are when no other
 pictures lie about (those of img2dataset's ``files`` output do not count); ``metadata.csv`` or
-``metadata.jsonl`` beside pictures is a list; pictures alone are an image folder; anything else is shown to
+``metadata.jsonl`` beside pictures, or alone, is a list; pictures alone are an image folder; anything else is shown to
 Datumaro. Of its answers a general format stands for its special cases (``voc`` for ``voc_detection``), and
 image folders are read by our own reader. What is still ambiguous is refused with the candidates.
 """
@@ -161,7 +161,7 @@ def detect_format(uri: str) -> str:
     own = _tables(survey, uri)
     if own:
         return _one_of(own, uri)
-    if kinds["metadata"] and kinds["pictures"]:
+    if kinds["metadata"] and (kinds["pictures"] or not kinds["others"]):
         return "list"
     if kinds["pictures"] and not kinds["others"]:
         return "image_folder"

@@ -71,9 +71,13 @@ class ListFile:
 
     def columns_of(self, uri: str) -> Columns:
         """Return which column of one list means what."""
-        with open_list(uri) as file:
-            row = next((row for row in _rows(file, uri) if not isinstance(row, str)), {})
-        return self._columns(uri, row)
+        return self._columns(uri, _first_row(uri))
+
+    def unused(self) -> list[str]:
+        """Return the columns of the first list that no sample is made of."""
+        uri = next(uri for uri, _ in self.lists())
+        row = _first_row(uri)
+        return self._columns(uri, row).unused(row)
 
     def lists(self) -> Iterator[tuple[str, str]]:
         """Yield each list and the folder below the root that it is in."""
@@ -102,6 +106,11 @@ class ListFile:
 
     def _columns(self, uri: str, row: dict[str, Any]) -> Columns:
         return choose(dict.fromkeys(row, False), self._options, uri, uri.rsplit("/", 1)[0], {})
+
+
+def _first_row(uri: str) -> dict[str, Any]:
+    with open_list(uri) as file:
+        return next((row for row in _rows(file, uri) if not isinstance(row, str)), {})
 
 
 def _rows(file: TextIO, uri: str) -> Iterator[dict[str, Any] | str]:

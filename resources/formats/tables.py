@@ -94,6 +94,12 @@ class ParquetTables:
         folder = entry.uri.rsplit("/", 1)[0]
         return choose(_kinds(schema), self._options, entry.uri, folder, class_names(schema))
 
+    def unused(self) -> list[str]:
+        """Return the columns of the first file that no sample is made of."""
+        entry = next(entry for entry in walk(self.uri) if entry.path.endswith(".parquet"))
+        with open_parquet(entry.uri) as file:
+            return self.columns(entry, file.schema_arrow).unused(file.schema_arrow.names)
+
     def _table(self, entry: Entry, file: pq.ParquetFile) -> Iterator[Sample]:
         columns = self.columns(entry, file.schema_arrow)
         self._names = self._names or columns.names
@@ -164,13 +170,23 @@ class SavedDataset:
             raise EspalierError(f"{folder} keeps its order in a file apart.", "Save it after flatten_indices().")
         return [folder / _plain(item["filename"], folder) for item in state.get("_data_files", [])]
 
-    def rows(self, file: Path, split: str) -> Iterator[Sample]:
-        """Yield a sample for every row of one file."""
+    def unused(self) -> list[str]:
+        """Return the columns of the first file that no sample is made of."""
+        file = next(file for split in self.splits() for file in self.files(self._root / split))
+        table, columns = self._opened(file)
+        return columns.unused(table.schema.names)
+
+    def _opened(self, file: Path) -> tuple[pa.Table, Columns]:
         try:
             table = open_arrow(str(file))
         except OSError as error:
             raise EspalierError(f"{file} cannot be read: {error}.", "Check it and try again.") from error
-        columns = choose(_kinds(table.schema), self._options, str(file), str(file.parent), class_names(table.schema))
+        where = str(file), str(file.parent)
+        return table, choose(_kinds(table.schema), self._options, *where, class_names(table.schema))
+
+    def rows(self, file: Path, split: str) -> Iterator[Sample]:
+        """Yield a sample for every row of one file."""
+        table, columns = self._opened(file)
         self._names = self._names or columns.names
         stem = "/".join(filter(None, (split, file.stem)))
         wanted, row_number = table.select([name.split(".")[0] for name in columns.wanted()]), 0

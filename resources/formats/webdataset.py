@@ -2,9 +2,9 @@
 
 A sample is a run of members that share a key, as the webdataset package forms them: the key is the member's
 name up to the first dot after its last slash, the rest is the field (``.jpg``, ``.txt``, ``.json``,
-``.cls``). ``.txt`` is the caption, ``.cls`` the class, ``.json`` may hold ``caption``, ``label`` and ``uid``
-where those are missing. A file
-``classnames.txt`` or ``classes.txt`` beside the shards names the classes of numbers.
+``.cls``). ``.txt`` is the caption, ``.cls`` the class, ``.json`` may hold ``caption``, ``label`` (one or a list) and
+``uid`` where those are missing. A file ``classnames.txt`` or ``classes.txt`` beside the shards names the classes of
+numbers.
 
 A shard belongs to the subset that its folder or its name says (``train/00000.tar``,
 ``imagenet-val-0001.tar``). Members that climb out (``../``), absolute ones, links and devices become error
@@ -166,7 +166,9 @@ class WebDataset:
         )
 
     def _label(self, label: Any) -> tuple[str, ...]:
-        if label is None or isinstance(label, dict | list) or str(label).strip() == "":
+        if isinstance(label, list):
+            return tuple(dict.fromkeys(name for one in label if not isinstance(one, list) for name in self._label(one)))
+        if label is None or isinstance(label, dict) or str(label).strip() == "":
             return ()
         text, names = str(label).strip(), self._class_names()
         if names and text.isdigit() and int(text) < len(names):

@@ -34,9 +34,9 @@ def export_readable(root, target, format=None, to=""):
     kept = rows.filter(pa.compute.is_null(rows["error"])).sort_by("sample_id")
     subset = Subset(card, reader.format, kept)
     write = choose_writer(reader.format, to)[1]
-    staged, files = stage_export(subset, write, target, link=False, overwrite=False, progress=lambda _: None)
+    staged, written = stage_export(subset, write, target, link=False, overwrite=False, progress=lambda _: None)
     staged.commit()
-    return {key: why for key, why in errors.items() if why}, sorted(files)
+    return {key: why for key, why in errors.items() if why}, sorted(written.files)
 
 
 def everything(root):

@@ -1,0 +1,244 @@
+"""What conversions share: the kept samples of any source one after another, with their bytes, boxes and new names.
+
+A conversion writes a format that is not the source's own. It has what every source has (key, subset, labels, caption,
+uid, the picture's bytes as they are) and, where Datumaro read the source, the boxes of its annotations. What gets lost
+is counted in a ``Losses`` and told. Packed sources are read in their own order, so that each byte is read once.
+
+What does not belong here: any one target (``to_webdataset``, ``to_tables``, ``to_folders``), and conversions to what
+Datumaro writes (``datumaro_writer``).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from espalier.errors import EspalierError
+from resources.blobs import read_bytes, read_head
+from resources.cards import Card
+from resources.exports.base import Subset
+from resources.formats.base import IMAGE_EXTENSIONS, sorted_labels
+from resources.formats.datumaro_reader import DatumaroReader
+from resources.formats.detect import open_reader
+from resources.formats.lists import ListFile
+from resources.formats.tables import ParquetTables, SavedDataset
+from resources.formats.webdataset import WebDataset
+
+_AT_ONCE = 32
+_THREADS = 8
+_MAGIC = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png"}
+_PLACE = r"^(?:tar|parquet|arrow):(?P<path>.+)#(?P<at>\d+)"
+_EXTENSIONS = {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif", "jpeg2000": "jp2"}
+
+
+class Objects(TypedDict):
+    """Boxes of one picture, as Hugging Face's object detection has them.
+
+    ``bbox``: [x, y, width, height] in pixels of the stored picture; ``category``: the class name of each, '' for none.
+    """
+
+    bbox: list[list[float]]
+    category: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One kept sample; ``data`` is empty for a text."""
+
+    sample_id: str
+    subset: str
+    uri: str
+    labels: tuple[str, ...]
+    caption: str | None
+    uid: str | None
+    objects: Objects | None
+    data: bytes
+
+
+class Losses(Counter[str]):
+    """Counts what a format cannot hold, by what it is."""
+
+    def notes(self, format_name: str, how: str = "does not hold") -> tuple[str, ...]:
+        """Return one sentence, or none when nothing was lost."""
+        lost = ", ".join(f"{count:,} {what}" for what, count in sorted(self.items()) if count)
+        return (f"{format_name} {how}: {lost}.",) if lost else ()
+
+
+class Source:
+    """The kept samples of a subset, and what all of them together say.
+
+    Attributes
+    ----------
+    rows : pyarrow.Table
+        The samples in the order in which they are read.
+    objects : dict
+        Boxes by sample id, of sources that Datumaro read; empty where there are none.
+    shapes, losses : Losses
+        Annotations of which conversions carry over the box only, and those of which they carry over nothing.
+    """
+
+    def __init__(self, subset: Subset) -> None:
+        self.subset = subset
+        self.rows = in_source_order(subset.rows)
+        folders = Counter(map(plain_name, pc.unique(self.rows["subset"]).to_pylist()))
+        if max(folders.values(), default=1) > 1:
+            raise EspalierError(
+                f"Two subsets would be one folder, {max(folders, key=folders.__getitem__)}.", "Rename one."
+            )
+        self.objects, self.shapes, self.losses = _annotations(subset)
+        self.has_uid = "uid" in self.rows.column_names and self.rows["uid"].null_count < len(self.rows)
+        self.has_caption = self.rows["caption"].null_count < len(self.rows)
+        self.has_pictures = bool(pc.any(pc.not_equal(self.rows["uri"], "")).as_py())
+        lengths = pc.list_value_length(self.rows["labels"])
+        self.most_labels = pc.max(lengths).as_py() or 0
+
+    def classes(self) -> list[str]:
+        """Return the classes in the dataset's order, those of kept samples at the end if it did not know them."""
+        found = set(pc.unique(pc.list_flatten(self.rows["labels"])).to_pylist())
+        known = list(dict.fromkeys(self.subset.categories))
+        return known + sorted_labels(found - set(known))
+
+    def notes(self, format_name: str) -> tuple[str, ...]:
+        """Say what a format with boxes does not hold of the annotations, and what stays behind of tables and tars."""
+        boxes = self.shapes.notes(format_name, "holds as boxes only")
+        return (*boxes, *self.losses.notes(format_name), *left_behind(self.subset.card))
+
+    def items(self, wanted: Callable[[str], bool] = bool) -> Iterator[Item]:
+        """Yield the samples, with the bytes of those whose uri is ``wanted``, read by threads.
+
+        Raises
+        ------
+        EspalierError
+            When the bytes of one cannot be read any more; says which.
+        """
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for batch in self.rows.to_batches(max_chunksize=_AT_ONCE):
+                rows = batch.to_pylist()
+                blobs = list(pool.map(lambda row: _bytes_of(row) if wanted(row["uri"]) else b"", rows))
+                for row, data in zip(rows, blobs, strict=True):
+                    labels = tuple(row["labels"] or ())
+                    about = row["caption"], row.get("uid") or None, self.objects.get(row["sample_id"])
+                    yield Item(row["sample_id"], row["subset"], row["uri"], labels, *about, data)
+
+    def kinds(self) -> set[str]:
+        """Return the kinds of the pictures (``jpg``, ``png``, ``webp``, '' for any other), by their first bytes."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            found: set[str] = set()
+            for batch in self.rows.to_batches(max_chunksize=1024):
+                found.update(pool.map(_kind_of, (uri for uri in batch["uri"].to_pylist() if uri)))
+            return found
+
+
+def in_source_order(rows: pa.Table) -> pa.Table:
+    """Return rows in the order of their files; those inside one file in the order of their places in it."""
+    if not len(rows):
+        return rows
+    place = pc.extract_regex(rows["uri"].combine_chunks(), _PLACE)
+    path, at = (pc.struct_field(place, i) for i in (0, 1))
+    keys = pa.table({"path": path, "at": pc.cast(at, pa.int64()), "id": rows["sample_id"]})
+    return rows.take(pc.sort_indices(keys, [(name, "ascending") for name in ("path", "at", "id")]))
+
+
+def extension_of(data: bytes) -> str:
+    """Return the usual extension of a picture's bytes, without a dot, whatever its name says."""
+    known = _magic(data)
+    if known:
+        return known
+    from resources.images import probe
+
+    kind = probe(data).format.lower()
+    return _EXTENSIONS.get(kind, kind)
+
+
+def stem_of(sample_id: str) -> str:
+    """Return a sample id without a picture's extension."""
+    stem, dot, extension = sample_id.rpartition(".")
+    is_picture = dot and "." + extension.lower() in IMAGE_EXTENSIONS
+    return stem if is_picture and stem and not stem.endswith("/") else sample_id
+
+
+def plain_name(name: str) -> str:
+    """Return a name as one part of a path."""
+    return "_" + name[1:] if name in (".", "..") else name.replace("/", "_").replace("\0", "_")
+
+
+def left_behind(card: Card) -> tuple[str, ...]:
+    """Say which columns or members of a source a conversion has no place for."""
+    reader = open_reader(card)
+    names: list[str] = []
+    if isinstance(reader, WebDataset):
+        return ("Of a tar's members the picture, .txt, .cls and what .json says of caption, label and uid are in it.",)
+    if isinstance(reader, ParquetTables | SavedDataset | ListFile):
+        names = reader.unused()
+    listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    return (f"Columns that stay behind: {listed}.",) if names else ()
+
+
+def _magic(data: bytes) -> str:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    return next((name for magic, name in _MAGIC.items() if data.startswith(magic)), "")
+
+
+def _kind_of(uri: str) -> str:
+    try:
+        return _magic(read_head(uri))
+    except OSError as error:
+        raise _gone(uri, error) from error
+
+
+def _bytes_of(row: dict[str, Any]) -> bytes:
+    try:
+        return read_bytes(row["uri"])
+    except OSError as error:
+        raise _gone(row["sample_id"], error) from error
+
+
+def _gone(what: str, error: OSError) -> EspalierError:
+    return EspalierError(f"{what} cannot be read any more: {error}.", "Check it and prune again.")
+
+
+def _annotations(subset: Subset) -> tuple[dict[str, Objects], Losses, Losses]:
+    """Return the boxes of a Datumaro source by sample id, and the counts of what else its kept items have."""
+    found, shapes, losses = {}, Losses(), Losses()  # type: dict[str, Objects], Losses, Losses
+    reader = open_reader(subset.card)
+    if isinstance(reader, DatumaroReader):
+        wanted, names = subset.ids(), reader.categories()
+        for sample_id, item in reader.items():
+            boxes = _boxes(item.annotations, names, shapes, losses) if sample_id in wanted else None
+            if boxes and boxes["bbox"]:
+                found[sample_id] = boxes
+    return found, shapes, losses
+
+
+def _boxes(annotations: Any, names: list[str], shapes: Losses, losses: Losses) -> Objects:
+    """Return the boxes of an item's annotations; a shape gives its own unless its group has one."""
+    from datumaro.components.annotation import AnnotationType
+
+    boxed = {a.group for a in annotations if a.type is AnnotationType.bbox and a.group}
+    boxes: Objects = {"bbox": [], "category": []}
+    for annotation in annotations:
+        losses["annotations' attributes"] += any(annotation.attributes.values())
+        kind = annotation.type
+        if kind in (AnnotationType.label, AnnotationType.caption):
+            continue
+        box = _box_of(annotation)
+        if kind is not AnnotationType.bbox:
+            (shapes if box else losses)[f"{kind.name} annotations"] += 1
+        if box and (kind is AnnotationType.bbox or annotation.group not in boxed):
+            label = getattr(annotation, "label", None)
+            boxes["bbox"].append(box)
+            boxes["category"].append("" if label is None else names[label] if 0 <= label < len(names) else str(label))
+    return boxes
+
+
+def _box_of(annotation: Any) -> list[float]:
+    """Return x, y, width and height; [] for what has no extent."""
+    is_empty = not np.any(annotation.image) if hasattr(annotation, "image") else not hasattr(annotation, "get_bbox")
+    box = None if is_empty else annotation.get_bbox()
+    return [] if box is None else [round(float(value), 4) for value in box]
