@@ -39,7 +39,7 @@ class Stage:
 STAGES = {
     s.name: s
     for s in (
-        Stage("raw_dataset", "1", (), ("max_pixels",), does="reading files"),
+        Stage("raw_dataset", "2", (), ("max_pixels",), does="reading files"),
         Stage(
             "dedup_set",
             "3",
