@@ -4,7 +4,10 @@ An export of a format that Datumaro knows is imported again by Datumaro and comp
 every annotation with its geometry, attributes and label name, and the bytes of the pictures. WebDataset shards are
 read by the webdataset package, Parquet by pyarrow. Planted faults are looked up in the ledger.
 
-    python benchmarks/bench_formats.py --data DATA/formats [--only voc]
+    python benchmarks/bench_formats.py --data DATA/formats [--only voc] [--to webdataset,parquet]
+
+With --to, what is kept is also written in each of these formats and read again: labels, texts and bytes must be equal,
+as far as the format holds them.
 """
 
 import argparse
@@ -41,6 +44,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="the folder of formats")
     parser.add_argument("--only", default="", help="only folders whose name holds this")
+    parser.add_argument("--to", default="", help="also convert into these formats, with commas")
     parser.add_argument("--keep", type=Path, help="work here and leave everything")
     args = parser.parse_args()
     work = args.keep or Path(tempfile.mkdtemp(prefix="formats-"))
@@ -51,7 +55,7 @@ def main() -> int:
             for folder in sorted(args.data.resolve().glob(pattern)):
                 name = str(folder.relative_to(args.data.resolve()))
                 if args.only in name:
-                    rows.append(one(name, folder, work))
+                    rows.append(one(name, folder, work, [*filter(None, args.to.split(","))]))
                     print(*rows[-1], sep=" | ", flush=True)
     finally:
         if not args.keep:
@@ -61,7 +65,7 @@ def main() -> int:
     return 1 if bad else 0
 
 
-def one(name: str, folder: Path, work: Path) -> tuple[str, ...]:
+def one(name: str, folder: Path, work: Path, to: list[str]) -> tuple[str, ...]:
     """Land, prune, export, compare; return a row of the table."""
     from cli.exporting import Wanted
     from cli.launch import Launcher
@@ -96,6 +100,8 @@ def one(name: str, folder: Path, work: Path) -> tuple[str, ...]:
         whole = out.with_name(out.name + "-whole")
         verdict += f"; unpruned: {compare(kind, reader, export_all(home, slug, card, kind, whole), whole)}"
     verdict += faults(home, slug) if name in ("webdataset", "img2dataset/files", "img2dataset/parquet") else ""
+    for format_name in to:
+        verdict += "; " + converted(home, slug, card, kind, format_name, work / "as" / format_name / name)
     n = summary["n_raw"], summary["n_unreadable"], summary["n_total"]
     return (name, kind, *map(str, n), f"{len(kept)} kept, {verdict}")
 
@@ -112,6 +118,39 @@ def export_all(home, slug: str, card, kind: str, out: Path) -> set[str]:
     staged, _ = stage_export(subset, choose_writer(kind)[1], out, link=False, overwrite=True, progress=lambda _: None)
     staged.commit()
     return set(rows["sample_id"].to_pylist())
+
+
+def converted(home, slug: str, card, kind: str, asked: str, out: Path) -> str:
+    """Write every readable sample in another format, read it with our reader, and compare by the pictures' bytes."""
+    from espalier.errors import EspalierError
+    from resources.blobs import read_bytes
+    from resources.cards import Card
+    from resources.exports.base import Subset
+    from resources.exports.choose import choose_writer
+    from resources.exports.place import stage_export
+    from resources.formats.detect import open_reader
+
+    table = home.store().need("raw_dataset", slug)
+    rows = table.arrow(["sample_id", "subset", "uri", "labels", "caption", "uid"], where="error IS NULL")
+    names = tuple(table.arrow(["name"], "categories")["name"].to_pylist())
+    try:
+        name, write = choose_writer(kind, asked)
+        subset = Subset(card, kind, rows, 10_000, names)
+        staged, done = stage_export(subset, write, out, link=False, overwrite=True, progress=lambda _: None)
+    except EspalierError as error:
+        return f"{asked}: refused ({error})"
+    staged.commit()
+    has_more = name in ("webdataset", "parquet", "hf_disk", "list", "csv", "jsonl")
+
+    def facts_of(data: bytes, labels, caption) -> tuple:
+        # A class folder holds one label, and no text.
+        return hashlib.sha256(data).hexdigest(), tuple(labels)[: None if has_more else 1], has_more and (caption or "")
+
+    samples = (s for batch in open_reader(Card("again", str(out))).batches(1000) for s in batch if s.error is None)
+    found = Counter(facts_of(s.uri and read_bytes(s.uri), s.labels, s.caption) for s in samples)
+    wanted = Counter(facts_of(r["uri"] and read_bytes(r["uri"]), r["labels"], r["caption"]) for r in rows.to_pylist())
+    verdict = "equal" if found == wanted else f"DIFFERS ({len(wanted - found)} lost, {len(found - wanted)} more)"
+    return f"{asked}: {found.total()} {verdict} {list(done.notes) or ''}"
 
 
 def compare(kind: str, reader, kept: set[str], out: Path) -> str:

@@ -12,7 +12,12 @@ from espalier.errors import UsageError
 @click.command("export")
 @click.argument("dataset")
 @click.argument("recipe")
-@click.option("--format", "format_name", default="", help="Format to write [the dataset's own].")
+@click.option(
+    "--format",
+    "format_name",
+    default="",
+    help="webdataset, parquet, hf_disk, jsonl, csv, image_folder, or what Datumaro writes [the dataset's own].",
+)
 @export_options
 @json_option
 def command(
@@ -27,11 +32,12 @@ def command(
 ) -> None:
     """Write the samples that RECIPE keeps of DATASET, with all that belongs to them, into a folder.
 
-    Prunes first what is missing or stale. What each format keeps: docs/export.md.
+    Prunes first what is missing or stale. What a format cannot hold is told; what each keeps: docs/export.md.
 
     \b
     espalier export photos density@0.3 -o photos-small
     espalier export photos density@0.3 -o photos-small --link --overwrite
+    espalier export photos density@0.3 -o photos-tars --format webdataset
     espalier export photos density@0.3 -o photos-coco --format coco
     """  # noqa: D301
     from cli.launch import Launcher

@@ -72,7 +72,7 @@ def check_export(home: Any, dataset: str, wanted: Wanted) -> dict[str, Any]:
         For a target that is taken or inside the data, a format that cannot be written, or a source that
         cannot be replaced.
     """
-    from resources.exports.choose import choose_writer
+    from resources.exports.choose import can_link, choose_writer
     from resources.exports.place import check_source, check_target, own_folder
     from resources.formats.detect import open_reader
     from resources.landing import LandingZone
@@ -80,6 +80,8 @@ def check_export(home: Any, dataset: str, wanted: Wanted) -> dict[str, Any]:
     card = LandingZone(home.landing).card(dataset)
     source = open_reader(card).format
     format_name, _ = choose_writer(source, wanted.format_name)
+    if wanted.link and not can_link(source, format_name):
+        raise UsageError(f"{format_name} holds no pictures that could be links.", "Use --copy.")
     target = own_folder(card, format_name) if wanted.in_place else (wanted.output or Path()).expanduser().absolute()
     if not wanted.in_place:
         check_source(card, target)

@@ -18,7 +18,7 @@ from espalier.errors import UsageError
 @click.option("--hash-type", type=click.Choice(["img", "txt"]), help="What query_clust clusters: images or texts.")
 @click.option("--name", help="Name of the dataset when a PATH is given [from the path's last part].")
 @click.option("--format", "format_name", help="Format of the data when a PATH is given [found out].")
-@click.option("--to", "export_format", default="", help="Format of what -o writes [the dataset's own].")
+@click.option("--to", "export_format", default="", help="Format of what -o writes, as of export [the dataset's own].")
 @export_options
 @option_pairs
 @json_option

@@ -38,6 +38,12 @@ def writable() -> list[str]:
     return [*_FROM_ANY, *(name for name in exporters() if name not in _FROM_ANY)]
 
 
+def can_link(source: str, name: str) -> bool:
+    """Tell whether a writer of :func:`choose_writer` leaves pictures files of their own, which could be linked."""
+    own = name == source and (name in ("list", "cvat", "parquet") or name in NAMES)
+    return own or name in ("image_folder", "csv", "jsonl")
+
+
 def choose_writer(source: str, asked: str = "") -> tuple[str, Writer]:
     """Return the name of the format that is written and its writer.
 

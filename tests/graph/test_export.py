@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -46,6 +47,25 @@ def test_an_export_holds_exactly_what_the_manifest_keeps(home, tmp_path):
     assert all(row["file"] == row["sample_id"] for row in rows)
 
 
+def test_another_format_holds_the_same_and_what_it_cannot_hold_is_told(home, tmp_path):
+    from resources.cards import Card
+    from resources.formats.detect import open_reader
+
+    out = tmp_path / "out"
+    done = cli(home, "export", "set", RECIPE, "-o", str(out), "--format", "csv", "--json")
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout)
+    manifest = Manifest.load(summary["manifest"])
+    found = [s for batch in open_reader(Card("out", str(out))).batches(9) for s in batch]
+    assert {s.sample_id for s in found} == set(manifest)
+    assert all(s.labels == (s.sample_id.split("/")[0],) for s in found)
+    assert all(Path(s.uri).read_bytes() == (home.data / s.sample_id).read_bytes() for s in found)
+    assert summary["export"]["notes"] == []
+    said = cli(home, "export", "set", RECIPE, "-o", str(tmp_path / "yolo"), "--format", "yolo").output
+    assert "note: yolo does not hold" in said
+    assert "label annotations" in said
+
+
 def test_the_asset_needs_no_word_of_where(home):
     result = home.defs.resolve_job_def("exports")
     assert result is not None
@@ -70,6 +90,8 @@ def test_a_taken_folder_a_wrong_format_and_the_data_itself_are_refused_before_an
         (Wanted(tmp_path / "out"), "not empty"),
         (Wanted(tmp_path / "new", format_name="roboflow_voc"), "not written"),
         (Wanted(home.data / "sub"), "lie in each other"),
+        (Wanted(tmp_path / "new", format_name="webdataset", link=True), "no pictures that could be links"),
+        (Wanted(tmp_path / "new", format_name="coco", link=True), "no pictures that could be links"),
     ):
         with pytest.raises(UsageError, match=why):
             run(home, "set", wanted, recipe)
