@@ -67,6 +67,9 @@ class ExploreConfig(dg.Config):
     where: str = Field(default="", description="An SQL condition over the ledger, such as width >= 200.")
     unique: bool = Field(default=False, description="Hide near duplicates of what is shown.")
     others: bool = Field(default=False, description="Leave out the samples asked with.")
+    approximate: bool = Field(
+        default=False, description="Look into the nearest groups of hashes only; logs its recall."
+    )
     save: str = Field(default="", description="A folder to write the sheet, the files and results.json to.")
     overwrite: bool = Field(default=False, description="Write into that folder though it holds something.")
 
@@ -110,6 +113,7 @@ def _answer(context: dg.OpExecutionContext, config: ExploreConfig, home: HomeRes
         where=config.where,
         unique=config.unique,
         others=config.others,
+        approximate=config.approximate,
     )
     datasets = config.datasets or opened.store().datasets("embeddings")
     answer = Explored(opened, datasets, tell=context.log.info).ask(asked)

@@ -43,6 +43,7 @@ class Lists(click.Command):
 @click.option("--where", default="", metavar="SQL", help="Show only what this condition over the ledger admits.")
 @click.option("--unique", is_flag=True, help="Hide near duplicates of what is shown.")
 @click.option("--others", is_flag=True, help="Leave out the samples asked with.")
+@click.option("--approximate", is_flag=True, help="Look into the nearest groups of hashes only; shows its recall.")
 @click.option("--kept-only", is_flag=True, help="Leave out the copies that dedup_set dropped.")
 @click.option("--compute/--no-compute", default=True, help="Embed a dataset that has no embeddings yet [compute].")
 @click.option("-o", "--output", "--save", "output", is_flag=False, flag_value=DEFAULT_FOLDER, metavar="DIR",

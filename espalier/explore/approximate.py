@@ -7,7 +7,7 @@ rows themselves, with two standard errors to spare. Where hashes form no groups 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,23 +53,30 @@ class ApproximateHamming:
     Parameters
     ----------
     data : Joined
-        Of hashes; the index holds a copy. Its exact search is the measure of recall.
-    target : float
-        Recall to hold, in (0, 1].
-    k, n_sample, n_lists, seed
-        See ``Explorer.build_index``.
+        Of hashes. Its exact search is the measure of recall.
+    index : faiss.IndexBinaryIVF
+        Holds a copy of them.
+    report : IndexReport
+        What :meth:`build` measured.
     """
 
-    def __init__(
-        self,
-        data: Joined,
-        *,
-        target: float,
-        k: int,
-        n_sample: int,
-        n_lists: int | None,
-        seed: int,
-    ) -> None:
+    def __init__(self, data: Joined, index: Any, report: IndexReport) -> None:
+        self._data, self._index, self.report = data, index, report
+
+    @classmethod
+    def build(
+        cls, data: Joined, *, target: float, k: int, n_sample: int, n_lists: int | None, seed: int
+    ) -> ApproximateHamming:
+        """Group the rows, and find how many groups a query must look into.
+
+        Parameters
+        ----------
+        data : Joined
+        target : float
+            Recall to hold, in (0, 1].
+        k, n_sample, n_lists, seed
+            See ``Explorer.build_index``.
+        """
         if not 0 < target <= 1:
             raise EspalierError(f"The target recall is {target}.", "Give a number above 0 and up to 1.")
         n = len(data)
@@ -77,23 +84,47 @@ class ApproximateHamming:
             raise EspalierError("There are no hashes to index.", "Compute embeddings first.")
         n_lists = int(np.clip(2 ** round(np.log2(n) / 2) if n_lists is None else n_lists, 1, n))
         train = generator(seed, "explore", "train").choice(n, min(n, n_lists * _POINTS), replace=False)
-        self._data = data
-        self._index = _train(data.take(np.sort(train)), n_lists, seed)
+        index = _train(data.take(np.sort(train)), n_lists, seed)
         for metric in data.metrics:
-            self._index.add(metric.data)
+            index.add(metric.data)
+        made = cls(data, index, IndexReport(1.0, target, k, 0, n_lists, n_lists, 1.0))
         # Tuned on one sample, measured on another: the best of many settings flatters itself on its own sample.
         drawn = generator(seed, "explore", "recall").permutation(n)[: 2 * n_sample]
         tune, judge = (_Sample(data, rows, k) for rows in (drawn[: (len(drawn) + 1) // 2], drawn[len(drawn) // 2 :]))
-        n_probes = self._fewest(tune, n_lists, target)
-        self.report = IndexReport(
-            recall=float(self._recall(judge, n_probes).mean()),
-            target=target,
-            k=k,
+        n_probes = made._fewest(tune, n_lists, target)
+        made.report = replace(
+            made.report,
+            recall=float(made._recall(judge, n_probes).mean()),
             n_sample=len(judge.rows),
-            n_lists=n_lists,
             n_probes=n_probes,
-            scanned=self._scanned(judge, n_probes),
+            scanned=made._scanned(judge, n_probes),
         )
+        return made
+
+    @classmethod
+    def load(cls, data: Joined, packed: np.ndarray, report: IndexReport) -> ApproximateHamming:
+        """Take up what :meth:`dump` gave, over the same data.
+
+        Raises
+        ------
+        EspalierError
+            When it is no index, or one of other data.
+        """
+        import faiss
+
+        try:
+            index = faiss.deserialize_index_binary(packed)
+        except RuntimeError as error:
+            raise EspalierError("The stored index cannot be read.", "Build it again.") from error
+        if index.ntotal != len(data) or index.d != 8 * data.metrics[0].data.shape[1]:
+            raise EspalierError("The stored index is of other data.", "Build it again.")
+        return cls(data, index, report)
+
+    def dump(self) -> np.ndarray:
+        """Return the index as bytes: (n_bytes,) uint8."""
+        import faiss
+
+        return np.asarray(faiss.serialize_index_binary(self._index))
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Find about the k nearest rows; a query whose groups hold fewer than k is answered exactly.

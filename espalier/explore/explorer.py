@@ -106,7 +106,7 @@ class Explorer:
         IndexReport
             Also given by every approximate result (``Hits.recall``).
         """
-        self._index = ApproximateHamming(
+        self._index = ApproximateHamming.build(
             self._kind("hamming"), target=recall, k=k, n_sample=n_sample, n_lists=n_lists, seed=seed
         )
         return self._index.report

@@ -8,6 +8,7 @@ import numpy as np
 
 from espalier.explore.approximate import ApproximateHamming
 from espalier.explore.joined import Allowed, Joined, least
+from espalier.explore.part import combine
 
 FUSE = ("best", "mean", "rrf")
 _RRF = 60  # Cormack, Clarke and Buettcher 2009, "Reciprocal rank fusion outperforms Condorcet"
@@ -75,3 +76,41 @@ class Ranking:
             hit = rows[at] == unwanted.ravel()
             score = score + self.weight * np.bincount(at[hit], np.tile(gain, len(unwanted))[hit], len(rows))
         return least(rows, score.astype(np.float32), k)
+
+
+def score_together(
+    wanted: np.ndarray, unwanted: np.ndarray, *, fuse: str, weight: float, unrelated: float, k: int
+) -> np.ndarray:
+    """Score rows by distances of several kinds (of pictures and of words, say), as ``Explorer.topk`` does by one kind.
+
+    Parameters
+    ----------
+    wanted, unwanted : ndarray of shape (n_queries, n) and (n_without, n), float32
+        Exact distances, each in its own kind; NaN where a row has nothing of that kind. ``n_without`` may be 0.
+    fuse : {"best", "mean", "rrf"}
+    weight : float
+        Of ``unwanted``.
+    unrelated : float
+        The distance that stands for NaN with ``best`` and ``mean``; with ``rrf`` such a row has no rank there.
+    k : int
+        Results asked for; with ``rrf`` each ranking is followed for max(10 k, 1000) rows.
+
+    Returns
+    -------
+    ndarray of shape (n,), float32
+        Less is better.
+    """
+    if fuse == "rrf":
+        depth = max(10 * k, _RRF_DEPTH)
+        return (weight * _gains(unwanted, depth) - _gains(wanted, depth)).astype(np.float32)
+    return combine(np.nan_to_num(wanted, nan=unrelated), np.nan_to_num(unwanted, nan=unrelated), fuse, weight)
+
+
+def _gains(distances: np.ndarray, depth: int) -> np.ndarray:
+    """Return the sum of reciprocal ranks of each row: (n,) float64."""
+    out = np.zeros(distances.shape[1])
+    for one in distances:
+        order = np.argsort(one, kind="stable")[:depth]  # NaN comes last
+        order = order[~np.isnan(one[order])]
+        out[order] += 1.0 / (_RRF + np.arange(1, len(order) + 1))
+    return out

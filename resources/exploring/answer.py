@@ -33,6 +33,9 @@ class Asked:
         Leave out the samples that are asked with.
     item_subset : str, optional
         The subset of the items that are asked with.
+    approximate : bool
+        Look only into the nearest groups of hashes (``resources.exploring.indexed``): with ``hamming`` and
+        ``best``, and nothing that filters or pushes away.
     """
 
     queries: tuple[Query, ...]
@@ -45,6 +48,7 @@ class Asked:
     unique: bool = False
     others: bool = False
     item_subset: str | None = None
+    approximate: bool = False
 
     def __post_init__(self) -> None:
         if self.topk < 1:
@@ -60,6 +64,23 @@ class Asked:
                 "There is nothing to look for.",
                 "Give a picture (--query-img), a sample (--query-item) or words (--query-str).",
             )
+        if self.approximate and (clash := self._not_approximate()):
+            raise UsageError(
+                f"--approximate does not go with {clash}.", "Leave out one of them; without it the search is exact."
+            )
+
+    def _not_approximate(self) -> str:
+        """Name what the approximate index cannot do."""
+        clashes = {
+            "--metric cosine": self.metric != "hamming",
+            f"--fuse {self.fuse}": self.fuse != "best",
+            "--not": any(query.away for query in self.queries),
+            "--unique": self.unique,
+            "--subset": bool(self.subsets),
+            "--label": bool(self.labels),
+            "--where": bool(self.where),
+        }
+        return ", ".join(name for name, asked in clashes.items() if asked)
 
 
 @dataclass(frozen=True)
@@ -110,12 +131,15 @@ class Answer:
     pictures : tuple of (Query, str)
         The queries with a picture, each with the uri of it.
     encoder : str
+    recall : float or None
+        Measured recall of an approximate search; None means exact.
     """
 
     asked: Asked
     results: tuple[Result, ...]
     pictures: tuple[tuple[Query, str], ...]
     encoder: str
+    recall: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a plain mapping."""
@@ -124,4 +148,5 @@ class Answer:
             "results": [result.as_json() for result in self.results],
             "metric": self.asked.metric,
             "encoder": self.encoder,
+            "recall": self.recall,
         }

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from espalier.errors import EspalierError
+from espalier.errors import EspalierError, UsageError
 from resources.blobs import read_bytes
 from resources.exploring.answer import DEFAULT_TOPK, Answer, Asked, Result
 from resources.exploring.filters import mask
+from resources.exploring.indexed import Indexed
 from resources.exploring.queries import Found, find_picture
 from resources.exploring.ranking import Question, rank
 from resources.exploring.rows import Rows
@@ -69,6 +70,7 @@ class Explored:
         self._pictures: dict[str, Space] = {}
         self._words: dict[str, Space] = {}
         self._vectors: dict[int, np.ndarray] = {}
+        self._index: Indexed | None = None
 
     def ask(self, asked: Asked) -> Answer:
         """Answer a question.
@@ -95,7 +97,9 @@ class Explored:
         if asked.topk > left and asked.topk != DEFAULT_TOPK:
             self.tell(f"top-k is {asked.topk:,}, but only {left:,} samples can be shown.")
         k = min(asked.topk, left)
-        near = np.flatnonzero(~self._space(asked.metric).known) if k and not self._brought else np.zeros(0, np.int64)
+        if asked.approximate and k:
+            passes &= self._nearby(questions, k + len(own))
+        near = self._near_copies(asked, questions) if k else np.zeros(0, np.int64)
         if len(near):
             # First the samples that were kept, also those that only stand for a copy that passes the filters.
             stands = passes.copy()
@@ -105,7 +109,8 @@ class Explored:
             self._learn_copies(near[passes[near] & np.isin(self.rows.keeper[near], groups)], groups, asked)
         rows, distance, query = rank(questions, asked, k, passes)
         pictures = tuple((asked.queries[place], f.uri) for place, f in found.items())
-        return Answer(asked, self._results(rows, distance, query), pictures, self._stats("encoder"))
+        recall = self._index.recall if asked.approximate and self._index else None
+        return Answer(asked, self._results(rows, distance, query), pictures, self._stats("encoder"), recall)
 
     @cached_property
     def encoder(self) -> Any:
@@ -201,6 +206,26 @@ class Explored:
                 f"The vectors of {', '.join(self.rows.names)} {why}, so that no picture can be compared with them.",
                 "Ask with a sample that has one (--query-item), or with words (--query-str).",
             )
+
+    def _nearby(self, questions: Sequence[Question], k: int) -> np.ndarray:
+        """Return which rows are, or copy, one of about the k nearest kept samples of a query: (n,) bool."""
+        space = self._space("hamming")
+        if any(question.space is not space for question in questions):
+            raise UsageError(
+                "--approximate does not go with words that are searched in captions and labels.", "Leave it out."
+            )
+        if self._index is None or self._index.k < k:
+            self._index = Indexed(self.home.store(), self.embeddings, self.rows, space, k, self.tell)
+        near = np.zeros(len(self.rows), bool)
+        near[self._index.nearest(np.concatenate([q.queries for q in questions]), k)] = True
+        self.tell(self._index.words)
+        return near[self.rows.keeper]
+
+    def _near_copies(self, asked: Asked, questions: Sequence[Question]) -> np.ndarray:
+        """Return the rows of near copies that have no vector yet, if vectors of pictures are compared at all."""
+        if self._brought or not any(question.space is self._space(asked.metric) for question in questions):
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(~self._space(asked.metric).known)
 
     def _learn_copies(self, rows: np.ndarray, groups: np.ndarray, asked: Asked) -> None:
         """Encode near copies, those of the best groups first."""

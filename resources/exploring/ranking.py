@@ -1,19 +1,22 @@
 """Ranking in one space, or in two at once (pictures, and words of an encoder without a joint space)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from espalier.errors import UsageError
-from espalier.explore.joined import Joined, least
+from espalier.explore.joined import Joined
 from espalier.explore.part import Cosine, Hamming
+from espalier.explore.ranking import score_together
 from espalier.explore.unique import hide_duplicates, near_threshold
 from resources.exploring.answer import Asked
 from resources.exploring.queries import Query
 from resources.exploring.spaces import Space
 
-_RRF_DEPTH = 1000
+WEIGHT = 0.5  # of what pushes away
+_BLOCK = 1 << 16  # rows whose distances are taken at once
+
+Ranked = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Question:
     ----------
     space : Space
     queries, without : ndarray of shape (n, width)
-        Features; ``without`` pushes away and may be empty.
+        Features; ``without`` pushes away. Either may be empty, ``queries`` only where another space has some.
     places : ndarray of shape (n_queries,), int64
         The queries' numbers in what was asked.
     pictures : Space or None
@@ -43,59 +46,81 @@ class Question:
     ) -> "Question":
         """Put together the features of the queries at ``places``."""
         wanted = [p for p in places if not queries[p].away]
-        if not wanted:
-            raise UsageError(
-                "With this encoder words cannot push pictures away, nor pictures words.",
-                "Give --not of the same kind as what is looked for.",
-            )
         away = [features[p] for p in places if queries[p].away]
-        asked = np.stack([features[p] for p in wanted])
-        return cls(space, asked, np.stack(away) if away else asked[:0], np.array(wanted))
+        none = features[places[0]][None][:0]
+        return cls(
+            space,
+            np.stack([features[p] for p in wanted]) if wanted else none,
+            np.stack(away) if away else none,
+            np.array(wanted, np.int64),
+        )
 
     def with_pictures(self, pictures: Space) -> "Question":
         """Judge likeness for ``unique`` by the pictures."""
         return replace(self, pictures=pictures)
 
 
-def rank(
-    questions: Sequence[Question], asked: Asked, k: int, passes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def rank(questions: Sequence[Question], asked: Asked, k: int, passes: np.ndarray) -> Ranked:
     """Return the best rows: row int64, distance float32, number of the nearest query; at most k each.
 
-    Two spaces are joined by the least distance, or by the sum of reciprocal ranks.
+    Questions of two spaces (that of the pictures first) are ranked by all distances together, each in its own space.
+    A sample without words counts as unrelated to them, half of all bits or a cosine of 0; ``rrf`` gives it no rank.
     """
     if not k:
         return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
-    if len(questions) == 1:
-        return _alone(questions[0], asked, k, passes)
-    pushed = any(len(question.without) for question in questions)
-    if asked.fuse == "mean" or asked.unique or pushed:
-        what = "--unique" if asked.unique else "--not" if pushed else "--fuse mean"
-        raise UsageError(
-            f"{what} cannot join words and pictures of an encoder that cannot compare them.", "Leave it out."
-        )
-    return _joined(questions, asked, k, passes)
-
-
-def _alone(question: Question, asked: Asked, k: int, passes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if len(questions) > 1:
+        return _together(questions, asked, k, passes)
+    (question,) = questions
     if question.pictures is None:
         rows, _, distance, query = _search(question, asked, k, passes, unique=asked.unique)
         return rows, distance, query
     # Words are ranked by words; whether two results are alike is seen in the pictures.
-    pictures = question.pictures
-    kind = Hamming if asked.metric == "hamming" else Cosine
-    data = Joined([kind(part) for part in pictures.parts])
     left = int(np.count_nonzero(passes & question.space.known))
-
-    def first(m: int) -> tuple[np.ndarray, np.ndarray]:
-        return _search(question, asked, m, passes)[:2]
-
-    threshold = near_threshold(asked.metric, 8 * pictures.parts[0].shape[1])
-    shown, _ = hide_duplicates(first, data, min(k, left), left, threshold)
+    shown = _unlike(lambda m: _search(question, asked, m, passes)[:2], question.pictures, min(k, left), left)
     only = np.zeros(len(passes), bool)
     only[shown] = True
     rows, _, distance, query = _search(question, asked, len(shown), only)
     return rows, distance, query
+
+
+def _together(questions: Sequence[Question], asked: Asked, k: int, passes: np.ndarray) -> Ranked:
+    pictures = questions[0].space
+    rows = np.flatnonzero(passes & pictures.known)
+    wanted = np.concatenate([_distances(q.space, q.queries, rows) for q in questions])
+    unwanted = np.concatenate([_distances(q.space, q.without, rows) for q in questions])
+    unrelated = 4.0 * pictures.parts[0].shape[1] if asked.metric == "hamming" else 1.0
+    score = score_together(wanted, unwanted, fuse=asked.fuse, weight=WEIGHT, unrelated=unrelated, k=k)
+    order = np.argsort(score, kind="stable")
+
+    def first(m: int) -> tuple[np.ndarray, np.ndarray]:
+        return rows[order[:m]], score[order[:m]]
+
+    shown = _unlike(first, pictures, min(k, len(rows)), len(rows)) if asked.unique else first(k)[0]
+    each = np.nan_to_num(wanted[:, np.searchsorted(rows, shown)], nan=unrelated)
+    distance = each.mean(axis=0, dtype=np.float64) if asked.fuse == "mean" else each.min(axis=0)
+    places = np.concatenate([q.places for q in questions])
+    return shown, distance.astype(np.float32), places[each.argmin(axis=0)]
+
+
+def _distances(space: Space, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return all distances of queries and rows: (n_queries, len(rows)) float32, NaN where a row is not known."""
+    out = np.full((len(queries), len(rows)), np.nan, np.float32)
+    data, known = _data(space), space.known[rows]
+    for start in range(0, len(rows) if len(queries) else 0, _BLOCK):
+        part = start + np.flatnonzero(known[start : start + _BLOCK])
+        out[:, part] = data.between(queries, rows[part])
+    return out
+
+
+def _unlike(first: Callable[[int], tuple[np.ndarray, np.ndarray]], pictures: Space, k: int, left: int) -> np.ndarray:
+    """Return the first k rows of a ranking of which none looks like an earlier one."""
+    threshold = near_threshold(pictures.metric, 8 * pictures.parts[0].shape[1])
+    return hide_duplicates(first, _data(pictures), k, left, threshold)[0]
+
+
+def _data(space: Space) -> Joined:
+    kind = Hamming if space.metric == "hamming" else Cosine
+    return Joined([kind(part) for part in space.parts])
 
 
 def _search(
@@ -109,28 +134,8 @@ def _search(
         k,
         without=question.without if len(question.without) else None,
         fuse=asked.fuse,
+        weight=WEIGHT,
         where=None if allowed.all() else allowed,
         unique=unique,
     )
     return space.starts[hits.part] + hits.row, hits.score, hits.distance, question.places[hits.query]
-
-
-def _joined(
-    questions: Sequence[Question], asked: Asked, k: int, passes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Join the lists of several spaces.
-
-    With ``best`` the k first of each suffice: whoever is among the k best is so by its least distance, in that
-    space's list. With ``rrf`` the reciprocal ranks add up over the lists, as deep as those go.
-    """
-    depth = k if asked.fuse == "best" else max(10 * k, _RRF_DEPTH)
-    found = [_search(question, asked, depth, passes) for question in questions]
-    rows, scores, distance, query = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    if asked.fuse == "best":
-        ranked, _ = least(rows, scores, k)
-    else:
-        each, place = np.unique(rows, return_inverse=True)
-        ranked, _ = least(each, np.bincount(place, scores).astype(np.float32), k)
-    order = np.lexsort((query, distance, rows))
-    first = order[np.searchsorted(rows[order], ranked)]
-    return ranked, distance[first], query[first]

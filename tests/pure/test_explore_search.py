@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from espalier.errors import EspalierError, UsageError
 from espalier.explore import Explorer, Part, cosine, hamming, part
+from espalier.explore.ranking import score_together
 from espalier.rng import generator
 
 
@@ -292,3 +293,34 @@ def test_wrong_use_is_refused():
         Explorer(parts=[Part("a", hashes=bits(2, 8)), Part("b", hashes=bits(2, 16))])
     with pytest.raises(EspalierError, match="all datasets"):
         Explorer(parts=[Part("a", hashes=h), Part("b", vectors=x)])
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    fuse=st.sampled_from(["best", "mean", "rrf"]),
+    n=st.integers(1, 40),
+    n_queries=st.integers(1, 3),
+    n_without=st.integers(0, 2),
+    seed=st.integers(0, 50),
+)
+def test_distances_taken_together_score_as_the_explorer_does(fuse, n, n_queries, n_without, seed):
+    x, q, away = bits(n, seed=seed), bits(n_queries, seed=seed + 1), bits(n_without, seed=seed + 2)
+    wanted, unwanted = hamming_matrix(q, x), hamming_matrix(away, x)
+    score = score_together(wanted, unwanted, fuse=fuse, weight=0.5, unrelated=32.0, k=n)
+    hits = Explorer(x).topk(q, n, fuse=fuse, without=away if n_without else None)
+    assert brute(score, n) == hits.row.tolist()
+    np.testing.assert_array_equal(score[hits.row], hits.score)
+
+
+def test_what_has_nothing_to_compare_counts_as_unrelated_and_has_no_rank():
+    nothing = np.nan
+    wanted = np.array([[10, 20, 40], [nothing, 30, 20]], np.float32)
+    none = np.zeros((0, 3), np.float32)
+    best, mean, ranks = (
+        score_together(wanted, none, fuse=fuse, weight=0.5, unrelated=32.0, k=3) for fuse in ("best", "mean", "rrf")
+    )
+    assert best.tolist() == [10, 20, 20]
+    assert mean.tolist() == [21, 25, 30]
+    np.testing.assert_allclose(ranks, [-1 / 61, -1 / 62 - 1 / 62, -1 / 63 - 1 / 61], rtol=1e-6)
+    pushed = score_together(wanted[:1], wanted[1:], fuse="best", weight=0.5, unrelated=32.0, k=3)
+    assert pushed.tolist() == [10 - 16, 20 - 15, 40 - 10]

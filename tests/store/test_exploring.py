@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -213,13 +214,80 @@ def test_words_are_searched_in_captions_and_labels_and_that_is_said(birds, told)
     assert len(ids(birds.ask(Asked((Query("text", "otter"),), topk=3, unique=True)))) == 3, "alike means alike to see"
 
 
-@pytest.mark.parametrize("fuse", ["best", "rrf"])
-def test_words_and_pictures_rank_together(birds, fuse):
-    answer = birds.ask(Asked((Query("item", "train/lynx/4.png"), Query("text", "otter")), topk=8, fuse=fuse))
-    found = ids(answer)
-    assert "train/lynx/4.png" in found[:8]
-    assert sum("otter" in i for i in found) >= 5
-    assert [r.query for r in answer.results if r.sample_id == "train/lynx/4.png"] == [0]
+LOOKED_FOR = {
+    "picture": (Query("item", "train/lynx/4.png"),),
+    "words": (Query("text", "otter"),),
+    "both": (Query("item", "train/lynx/4.png"), Query("text", "otter"), Query("item", "test/heron/0-small.jpg")),
+}
+PUSHED_AWAY = {
+    "nothing": (),
+    "a picture": (Query("item", "train/otter/1.png", True),),
+    "words": (Query("text", "heron", True),),
+    "a picture and words": (Query("text", "heron", True), Query("item", "train/otter/1.png", True)),
+}
+
+
+def by_hand(queries, distances, fuse):
+    """Scores of all samples, from a distance of every query to every sample."""
+    wanted = np.array([d for q, d in zip(queries, distances, strict=True) if not q.away], np.float64)
+    away = np.array([d for q, d in zip(queries, distances, strict=True) if q.away], np.float64)
+    if fuse == "rrf":
+        gains = [
+            sum((1 / (61 + np.argsort(np.argsort(d, kind="stable"))) for d in each), np.zeros(wanted.shape[1]))
+            for each in (wanted, away)
+        ]
+        return 0.5 * gains[1] - gains[0]
+    score = wanted.min(0) if fuse == "best" else wanted.mean(0)
+    return score - 0.5 * away.min(0) if len(away) else score
+
+
+@pytest.mark.parametrize("metric", ["hamming", "cosine"])
+@pytest.mark.parametrize("fuse", ["best", "mean", "rrf"])
+@pytest.mark.parametrize("pushed", PUSHED_AWAY)
+@pytest.mark.parametrize("looked_for", LOOKED_FOR)
+def test_any_list_of_words_and_pictures_ranks_as_by_hand(birds, data, looked_for, pushed, fuse, metric):
+    """Every sample's distance to every query, each measured in its own kind, taken together as ``fuse`` says."""
+    queries = LOOKED_FOR[looked_for] + PUSHED_AWAY[pushed]
+    answer = birds.ask(Asked(queries, topk=21, fuse=fuse, metric=metric))
+    every = sorted(birds.rows.values("sample_id", np.arange(len(birds.rows))))
+    encoder, simhash = load_encoder("builtin"), SimHash()
+    (batch,) = encoder.encode_images(enumerate(str(data / i) for i in every), read_bytes)
+    words = ["a heron in the reeds" if i == "train/heron/3.png" else i.split("/")[1] for i in every]
+    sides = {"item": batch.vectors, "text": encoder.encode_text(words)}
+    distances = []
+    for query in queries:
+        side = sides[query.kind]
+        one = side[every.index(query.value)] if query.kind == "item" else encoder.encode_text([query.value])[0]
+        if metric == "hamming":
+            distances.append(hamming(simhash(one[None])[0], simhash(side)))
+        else:
+            distances.append((1 - (side.astype(float) * one.astype(float)).sum(1)).astype(np.float32).clip(0, 2))
+    score = by_hand(queries, distances, fuse)
+    place = [every.index(i) for i in ids(answer)]
+    assert len(set(place)) == 21
+    assert (np.diff(score[place]) >= -1e-6).all()
+    wanted = [d for q, d in zip(queries, distances, strict=True) if not q.away]
+    shown = np.mean(wanted, axis=0) if fuse == "mean" else np.min(wanted, axis=0)
+    np.testing.assert_allclose([r.distance for r in answer.results], shown[place], atol=1e-5)
+    assert not any(answer.asked.queries[r.query].away for r in answer.results)
+
+
+@pytest.mark.parametrize("fuse", ["best", "mean", "rrf"])
+@pytest.mark.parametrize("pushed", PUSHED_AWAY)
+@pytest.mark.parametrize("looked_for", LOOKED_FOR)
+def test_unique_thins_any_list_and_keeps_its_order(birds, looked_for, pushed, fuse):
+    asked = Asked(LOOKED_FOR[looked_for] + PUSHED_AWAY[pushed], topk=21, fuse=fuse)
+    found = ids(birds.ask(replace(asked, unique=True)))
+    assert len(found) >= 3 * EACH - 2
+    assert len({COPIES.get(i, (i,))[0] for i in found}) == len(found), "one of each group of copies"
+    if looked_for != "words":
+        whole = [i for i in ids(birds.ask(asked)) if i in set(found)]
+        assert fuse == "rrf" or found == whole, "ranks shift when copies go, distances do not"
+
+
+def test_words_alone_encode_no_picture(birds, monkeypatch):
+    monkeypatch.setattr(Explored, "_encode", lambda *_: pytest.fail("a picture was encoded"))
+    assert len(ids(birds.ask(Asked((Query("text", "otter"),), topk=3)))) == 3
 
 
 def test_filters_hold(birds):
@@ -312,8 +380,16 @@ def at_home(home, monkeypatch):
         ("birds --query-item train/heron/0.png --topk 0", 2, "top-k is 0."),
         ("birds", 2, "nothing to look for"),
         ("birds --not train/heron/0.png", 2, "nothing to look for"),
-        ("birds --query-str otter --not train/heron/0.png", 2, "cannot push"),
-        ("birds --query-str otter --query-item train/heron/0.png --fuse mean", 2, "--fuse mean cannot join"),
+        ("birds --query-item train/heron/0.png --not nobody.png", 2, "no sample 'nobody.png'"),
+        ("birds --query-item train/heron/0.png --not str:", 2, "The text to look for is empty."),
+        ("birds --query-item train/heron/0.png --not img:nowhere.png", 1, "nowhere.png cannot be read"),
+        ("birds --query-item train/heron/0.png --fuse all", 2, "'all' is not one of"),
+        ("birds --query-item train/heron/0.png -k many", 2, "'many' is not a valid integer"),
+        ("birds --query-str otter --approximate", 2, "--approximate does not go with words that are searched in"),
+        ("birds --query-item train/heron/0.png --approximate --metric cosine", 2, "go with --metric cosine. Leave"),
+        ("birds --query-item train/heron/0.png --approximate --fuse mean", 2, "does not go with --fuse mean."),
+        ("birds --query-item train/heron/0.png --approximate --unique --where true", 2, "--unique, --where."),
+        ("birds --query-item train/heron/0.png --approximate --not train/lynx/0.png", 2, "does not go with --not."),
         ("--query-item train/heron/0.png", 2, "Name the datasets to explore"),
         ("nobody --query-item 1", 2, "There is no dataset 'nobody'"),
         ("bare --query-item 1 --no-compute", 1, "No embeddings yet: bare. Leave out --no-compute"),
@@ -368,3 +444,57 @@ def test_a_query_option_takes_a_list_when_the_datasets_come_first():
     assert _spread(["a", "b", "--query-img", "1", "2", "--topk", "5", "--not", "3", "4"]) == [
         "a", "b", "--query-img", "1", "--query-img", "2", "--topk", "5", "--not", "3", "--not", "4",
     ]  # fmt: skip
+
+
+def test_the_approximate_index_is_built_once_and_its_recall_is_shown(at_home, capsys, home):
+    folder = home.root / "warehouse/explore_index/birds"
+    exact = json.loads(run(capsys, "birds", "--query-item", "train/heron/0.png", "-k", "6", "--json")[1])
+    assert exact["recall"] is None
+    asked = ("birds", "--query-item", "train/heron/0.png", "-k", "6", "--approximate", "--json")
+    code, out, err = run(capsys, *asked)
+    assert code == 0
+    first, second = err.splitlines()
+    assert first == "Building the approximate index of birds (18 hashes); it is kept for later questions."
+    assert second.startswith("Approximate: recall 1.000 of the 64 nearest, measured on ")
+    found = json.loads(out)
+    assert found["recall"] == 1.0
+    assert found["results"] == exact["results"], "the copies that were dropped among them, with their own distances"
+    (stored,) = folder.iterdir()
+    when = stored.stat().st_mtime_ns
+    assert run(capsys, *asked) == (0, out, second + "\n")
+    assert stored.stat().st_mtime_ns == when
+    stored.write_bytes(stored.read_bytes()[:-200])
+    code, again, err = run(capsys, *asked)
+    assert (code, again) == (0, out)
+    assert err.splitlines()[0] == "The stored index of birds cannot be read and is built again."
+    assert [p.name for p in folder.iterdir()] == [stored.name]
+
+
+def test_an_approximate_search_of_several_datasets_keeps_an_index_each(home, told):
+    explored = Explored(home, ["birds", "wild"], tell=told.append)
+    query = (Query("item", "birds:train/lynx/2.png"),)
+    near = explored.ask(Asked(query, topk=30, approximate=True, others=True))
+    assert near.results == explored.ask(Asked(query, topk=30, others=True)).results
+    assert near.recall == 1.0
+    assert [p.name for p in sorted((home.root / "warehouse/explore_index").iterdir())] == ["birds", "wild"]
+
+
+def test_an_index_of_other_embeddings_is_not_used(home, told):
+    asked = item("train/heron/2.png", topk=5, approximate=True)
+    Explored(home, ["wild"], tell=told.append).ask(asked)
+    folder = home.root / "warehouse/explore_index/wild"
+    (stored,) = folder.iterdir()
+    stored.rename(folder / "0123-64.npz")  # as if the embeddings had been made anew since
+    told.clear()
+    Explored(home, ["wild"], tell=told.append).ask(asked)
+    assert told[0].startswith("Building the approximate index of wild")
+    assert [p.name for p in folder.iterdir()] == [stored.name]
+
+
+def test_forgetting_a_dataset_removes_its_index(tmp_path):
+    home = Home.find(tmp_path).ensure()
+    index = home.root / "warehouse/explore_index/wild/0123-64.npz"
+    index.parent.mkdir(parents=True)
+    index.touch()
+    home.store().forget("wild")
+    assert not index.parent.exists()
