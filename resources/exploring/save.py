@@ -1,21 +1,25 @@
 """An answer as a folder: ``explore.png`` (a contact sheet, the queries first), ``results.json``, and ``files/``.
 
-Nothing is deleted. A folder that holds anything is refused unless it may be written over; then files of the same
-names are replaced one by one, the result files of an earlier answer go, and all else stays.
+All is written aside first. A new folder then appears whole, by one rename. Into a folder that is there already (which
+needs leave if it holds anything) the finished files are moved, ``results.json`` last: until then an earlier answer's
+record and every file that it names stay as they were, afterwards those files go. Nothing else is touched.
 """
 
 import json
 import os
+import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from espalier.errors import EspalierError, UsageError
 from resources.blobs import BlobError, read_bytes
 from resources.exploring.answer import Answer
+from resources.leftovers import beside, remove_leftovers
 from resources.listing import is_url
 from resources.sheets import Cell, contact_sheet
 
 SHEET, RECORD, FILES = "explore.png", "results.json", "files"
+ASIDE = "explore"  # name of what is written aside inside a folder
 COLUMNS, ON_SHEET = 8, 200
 _KINDS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF": ".webp", b"BM": ".bmp"}
 
@@ -23,9 +27,17 @@ _KINDS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF":
 def check_folder(folder: Path, *, overwrite: bool) -> Path:
     """Refuse a folder that must not be written to, before anything is searched; return its absolute path."""
     folder = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file.", "Give a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError(f"{there} is a file.", "Give a folder.")
+    if not folder.is_dir() or overwrite:
+        return folder
+    try:
+        remove_leftovers(folder, ASIDE)
+        holds = any(folder.iterdir())
+    except OSError as error:
+        raise EspalierError(f"Cannot look into {folder}: {error.strerror or error}.", "Give another folder.") from error
+    if holds:
         raise UsageError(f"{folder} is there already and not empty.", "Give another folder, or --overwrite.")
     return folder
 
@@ -67,16 +79,26 @@ def save(answer: Answer, folder: Path, *, overwrite: bool = False, link: bool = 
         bytes could not be had).
     """
     folder = check_folder(folder, overwrite=overwrite)
+    inside = folder.is_dir()
+    fresh = beside(folder / ASIDE, ASIDE) if inside else beside(folder, folder.name)
     try:
-        (folder / FILES).mkdir(parents=True, exist_ok=True)
-        _remove_earlier(folder)
+        fresh.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(fresh.parent, ASIDE if inside else folder.name)
+        (fresh / FILES).mkdir(parents=True)
+        earlier = _files_of_earlier(folder)
         record = answer.as_json()
         for number, result in enumerate(record["results"], start=1):
-            result["file"] = _put(folder, number, result["uri"], result["sample_id"], link)
-        _replace(folder / SHEET, sheet(answer))
-        _replace(folder / RECORD, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+            result["file"] = _put(fresh, folder, number, result["uri"], result["sample_id"], link)
+        (fresh / SHEET).write_bytes(sheet(answer))
+        (fresh / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if inside:
+            _move_in(fresh, folder, earlier)
+        else:
+            fresh.rename(folder)
     except OSError as error:
         raise EspalierError(f"Cannot write to {folder}: {error.strerror or error}.", "Give another folder.") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     return record
 
 
@@ -90,42 +112,55 @@ def _read(uri: str) -> bytes:
     return read_bytes(uri)
 
 
-def _put(folder: Path, number: int, uri: str, sample: str, link: bool) -> str | None:
+def _put(fresh: Path, folder: Path, number: int, uri: str, sample: str, link: bool) -> str | None:
     """Copy or link one result's file, under its rank and name, and return its path below the folder."""
     local = uri.startswith("/")
-    name = PurePosixPath(uri if local or is_url(uri) else sample).name
     try:
         data = None if link and local else read_bytes(uri)
     except BlobError:
         return None
-    if data is not None and not PurePosixPath(name).suffix:
-        name += next((end for start, end in _KINDS.items() if data.startswith(start)), "")
-    target = folder / FILES / f"{number:04}_{name[-200:]}"
+    whole = PurePosixPath(uri if local or is_url(uri) else sample).name
+    name = PurePosixPath(whole.encode()[-200:].decode(errors="ignore"))  # a file's name has at most 255 bytes
+    kind = name.suffix
+    if data is not None and not kind:
+        kind = next((end for start, end in _KINDS.items() if data.startswith(start)), "")
+    stem, again = f"{number:04}_{name.stem}", 1
+    while not _is_free(folder / FILES / (stem + kind), data, uri):
+        again += 1
+        stem = f"{number:04}_{name.stem}-{again}"
+    target = fresh / FILES / (stem + kind)
     if data is None:
-        fresh = target.with_name(f".{target.name}.tmp")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(uri)
-        fresh.replace(target)
+        target.symlink_to(uri)
     else:
-        _replace(target, data)
+        target.write_bytes(data)
     return f"{FILES}/{target.name}"
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file beside its place and rename it there; a link in its place is replaced, not followed."""
-    fresh = path.with_name(f".{path.name}.tmp")
-    fresh.unlink(missing_ok=True)
-    fresh.write_bytes(data)
-    fresh.replace(path)
+def _is_free(path: Path, data: bytes | None, uri: str) -> bool:
+    """Tell whether nothing is lost by putting a file (or, without data, a link to ``uri``) at this path."""
+    if path.is_symlink():
+        return data is None and str(path.readlink()) == uri
+    return not path.exists() or (data is not None and path.is_file() and path.read_bytes() == data)
 
 
-def _remove_earlier(folder: Path) -> None:
-    """Remove the result files that an earlier record in this folder names."""
+def _move_in(fresh: Path, folder: Path, earlier: list[Path]) -> None:
+    """Move what is finished into a folder that is there, the record last; then remove the earlier answer's files."""
+    (folder / FILES).mkdir(exist_ok=True)
+    placed = set()
+    for path in sorted((fresh / FILES).iterdir()):
+        placed.add(path.replace(folder / FILES / path.name))
+    for name in (SHEET, RECORD):
+        (fresh / name).replace(folder / name)
+    for path in earlier:
+        if path not in placed and (path.is_file() or path.is_symlink()):
+            path.unlink()
+
+
+def _files_of_earlier(folder: Path) -> list[Path]:
+    """Return the result files that an earlier record in this folder names."""
     try:
         earlier = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        names = [result["file"] for result in earlier["results"] if result.get("file")]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # no record of ours: nothing in this folder is ours to remove
-    for name in names:
-        if str(name) == f"{FILES}/{PurePosixPath(name).name}":
-            (folder / name).unlink(missing_ok=True)
+        names = [str(result["file"]) for result in earlier["results"] if result.get("file")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []  # no record of ours: nothing in this folder is ours to remove
+    return [folder / name for name in names if name == f"{FILES}/{PurePosixPath(name).name}"]
