@@ -60,10 +60,13 @@ def features_for(needs: frozenset[str], tables: Mapping[str, Table]) -> Features
     loaded: dict[str, np.ndarray] = {}
     if needs & wanted.keys():
         kept = tables["semantic_dedup_set"].column("kept")
-        have = {f.name for f in next(tables["embeddings"].batches(["*"], rows=1)).schema}
+        have = _columns(tables["embeddings"])
         for name in sorted(needs & wanted.keys()):
             if wanted[name] in have:
                 loaded[name] = kept_matrix(tables["embeddings"], wanted[name], kept)
+    if "clip_scores" in needs and "clip_score" in _columns(tables["embeddings"]):
+        scores = tables["embeddings"].arrow(["clip_score"])["clip_score"].to_numpy()
+        loaded["clip_scores"] = scores.astype(np.float32)[tables["semantic_dedup_set"].column("kept")]
     if "grids" in needs:
         with session(raw=tables["raw_dataset"], rows=clusters) as db:
             found = db.sql("SELECT raw.grid FROM rows JOIN raw USING (sample_id) ORDER BY sample_id")
@@ -80,6 +83,10 @@ def features_for(needs: frozenset[str], tables: Mapping[str, Table]) -> Features
         labels=labels,
         **loaded,
     )
+
+
+def _columns(table: Table) -> set[str]:
+    return {field.name for field in next(table.batches(["*"], rows=1)).schema}
 
 
 def _clusters(clusters: Table, complexity: Table) -> Clusters:

@@ -31,6 +31,7 @@ SELECT r.sample_id, r.subset, r.uid, r.sha256,
        WHEN NOT d.kept THEN d.stage || ' duplicate'
        WHEN x.reason IS NOT NULL THEN 'not embedded'
        WHEN NOT s.kept THEN 'semantic duplicate'
+       WHEN p.filtered THEN 'low CLIP score'
        WHEN p.kept THEN 'kept' ELSE 'pruned' END AS fate,
   CASE WHEN r.error IS NOT NULL THEN 'unreadable: ' || r.error
        WHEN d.stage = 'exact' AND NOT d.kept
@@ -103,6 +104,7 @@ def _picked(clusters: Table, selection: Selection, words: np.ndarray) -> pa.Tabl
         ("score", selection.score),
         ("rank", selection.rank),
         ("reason", words),
+        ("filtered", _ruled(selection, Rule.FILTERED)),
     ):
         rows = rows.append_column(
             name, pa.array(values.tolist(), pa.string()) if name == "reason" else pa.array(values)
@@ -110,13 +112,19 @@ def _picked(clusters: Table, selection: Selection, words: np.ndarray) -> pa.Tabl
     return rows
 
 
+def _ruled(selection: Selection, rule: Rule) -> np.ndarray:
+    """Return which samples a rule decided: (n,) bool."""
+    return np.zeros(len(selection.kept), bool) if selection.rule is None else selection.rule == rule
+
+
 def _stats(
     work: Work, recipe: Recipe, tables: Mapping[str, Table], rows: pa.Table, selection: Selection
 ) -> dict[str, Any]:
     counts = {c["values"]: c["counts"] for c in rows["fate"].value_counts().to_pylist()}
     embeddings = tables["embeddings"].meta
-    whole = 0 if selection.rule is None else int((selection.rule == Rule.WHOLE).sum())
-    n_total = len(selection.kept) - whole
+    whole = int(_ruled(selection, Rule.WHOLE).sum())
+    n_filtered = int(_ruled(selection, Rule.FILTERED).sum())
+    n_total = len(selection.kept) - whole - n_filtered
     return {
         "dataset": work.dataset,
         "recipe": work.recipe,
@@ -126,6 +134,7 @@ def _stats(
         "n_near": counts.get("near duplicate", 0),
         "n_semantic": counts.get("semantic duplicate", 0),
         "n_duplicates": sum(n for fate, n in counts.items() if fate.endswith("duplicate")),
+        "n_filtered": n_filtered,
         "n_total": n_total,
         "n_whole": whole,
         "n_asked": recipe.amount.target(n_total) + whole,

@@ -40,6 +40,30 @@ def check_encoder(options: Options, cache: Path | None = None) -> None:
     load_encoder(options.encoder, device=options.device, precision=options.precision, cache_dir=cache)
 
 
+def check_scores(least: float | None, options: Options, cache: Path | None = None) -> None:
+    """Refuse a recipe's ``min_clip_score`` before the chain runs, where no CLIP scores can come of it.
+
+    Raises
+    ------
+    EspalierError
+        When the vectors are brought, or the encoder does not have pictures and texts in one space.
+    """
+    if least is None:
+        return
+    from resources.encoders import load_encoder
+
+    if options.embeddings:
+        what = "The embeddings of this dataset were brought, and have no texts beside them"
+    elif not load_encoder(options.encoder, device=options.device, precision=options.precision, cache_dir=cache).joint:
+        what = f"The encoder {_spec_of(options)} cannot compare pictures with texts"
+    else:
+        return
+    raise EspalierError(
+        f"{what}, so that min_clip_score has nothing to go by.",
+        "Take a two-tower encoder such as CLIP: --option encoder=FOLDER.",
+    )
+
+
 def _spec_of(options: Options) -> str:
     from resources.encoders import EncoderSpec
 

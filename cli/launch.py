@@ -151,8 +151,9 @@ def echo_kept(summary: dict[str, Any]) -> None:
         ("n_exact", "exact copies"),
         ("n_near", "near duplicates"),
         ("n_semantic", "semantic duplicates"),
+        ("n_filtered", "below min_clip_score"),
     ):
-        if summary[key]:
+        if summary.get(key):
             out.append(f"{summary[key]:,} {word}")
     click.echo(f"{summary['dataset']}: {', '.join(out)}; {summary['n_total']:,} reach pruning.")
     if "brought" in summary:

@@ -37,6 +37,6 @@ def command(as_json: bool) -> None:
 
 
 def _default(value: object) -> str:
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return str(value).lower()
     return "+".join(value) or "all" if isinstance(value, tuple) else str(value)

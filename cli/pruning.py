@@ -22,7 +22,7 @@ def prune(
 
     With ``wanted`` the subset is written out, too, and the summary has ``export``.
     """
-    from cli.door import check_encoder
+    from cli.door import check_encoder, check_scores
     from resources.graph import EXPORT, MANIFEST
     from resources.manifests import manifest_folder
     from resources.staleness import Staleness
@@ -32,6 +32,7 @@ def prune(
     export = check_export(home, dataset, wanted) if wanted else None
     ran: dict[str, list[str]] = {}
     staleness = Staleness(home, dataset)
+    check_scores(recipe.scope.min_clip_score, staleness.options, home.models)
     stale = staleness.stages()
     if "embeddings" in stale:
         check_encoder(staleness.options, home.models)

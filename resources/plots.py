@@ -54,10 +54,16 @@ def kept_dropped(size: np.ndarray, kept: np.ndarray, title: str) -> bytes:
     return _png(figure)
 
 
+NARROWEST = 1e-4  # of a histogram: numpy cannot part a range of a few float32 steps in 50
+
+
 def histogram(values: np.ndarray, xlabel: str, title: str, mark: float | None = None) -> bytes:
-    """Draw a histogram, with a vertical line at ``mark``."""
+    """Draw a histogram, with a vertical line at ``mark``; values that are all but equal are one bar."""
     figure, axes = _figure()
-    axes.hist(values, bins=50, color=GREEN)
+    values = np.asarray(values, np.float64)
+    middle = float(values.mean()) if len(values) else 0.0
+    narrow = len(values) and np.ptp(values) < NARROWEST
+    axes.hist(values, bins=50, color=GREEN, range=(middle - NARROWEST, middle + NARROWEST) if narrow else None)
     if mark is not None:
         axes.axvline(mark, color=BROWN, linewidth=1.5, label=f"threshold {mark:g}")
         axes.legend(frameon=False)

@@ -35,7 +35,7 @@ class Balanced(Method):
 
     name: ClassVar[str] = "balanced"
     summary: ClassVar[str] = "equally many of every label, or a given mix, spread over clusters"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "space"})
+    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
 
     mix: tuple[str, ...] = ()
 

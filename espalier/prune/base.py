@@ -108,6 +108,8 @@ class Features:
     labels : Labels
     grids : ndarray of shape (n, 243), uint16
         Area means of a 9 x 9 grid an RGB channel (the near-duplicate feature's source).
+    clip_scores : ndarray of shape (n,), float32
+        Cosine of each picture and its text; NaN where there is no text.
     """
 
     n: int
@@ -117,6 +119,7 @@ class Features:
     clusters: Clusters | None = None
     labels: Labels | None = None
     grids: np.ndarray | None = None
+    clip_scores: np.ndarray | None = None
 
     def has(self, need: str) -> bool:
         """Whether the field ``need`` is there; complexity and centroids are the clusters'."""
@@ -146,6 +149,7 @@ class Features:
             clusters,
             self.labels and self.labels.take(rows),
             pick(self.grids),
+            pick(self.clip_scores),
         )
 
 
@@ -158,6 +162,7 @@ class Rule(IntEnum):
     BARRED = 3  #: dropped by a human verdict
     CLASS = 4  #: kept, its label would have fallen below min_per_class
     DISPLACED = 5  #: dropped to make room for PINNED and CLASS
+    FILTERED = 6  #: dropped before the target was counted: its CLIP score is too low, or it has none
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,8 @@ class Selection:
     rule : ndarray of shape (n,), uint8, or None
         What decided: a value of :class:`Rule`. None means the method throughout. Where it is METHOD and the
         rank is known, ``kept == (rank <= quota[group])``.
+    clip_scores : ndarray of shape (n,), float32, or None
+        The features' own, where the recipe filters by them.
     """
 
     kept: np.ndarray
@@ -197,6 +204,7 @@ class Selection:
     order_word: str = "drawn"
     group_names: tuple[str, ...] = ()
     rule: np.ndarray | None = None
+    clip_scores: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -210,14 +218,15 @@ class Method(ABC):
     needs : frozenset of str
         Fields of Features that must be there: "vectors", "hashes", "clusters", "complexity", "labels", "centroids", ...
     accepts : frozenset of str
-        Which of the shared parameters (Scope) make sense: "seed", "space", "min_per_class", "subsets".
+        Which of the shared parameters (Scope) make sense: "seed", "space", "min_per_class", "subsets",
+        "min_clip_score".
     instead : dict of str to str
         Names that users of the original may try, and what to write instead.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class"})
+    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score"})
     instead: ClassVar[dict[str, str]] = {}
 
     @property

@@ -27,7 +27,7 @@ class Centroid(Method):
 
     name: ClassVar[str] = "centroid"
     summary: ClassVar[str] = "as many k-means cells as samples to keep, of each the sample nearest to its centre"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "space"})
+    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
 
     @property
     def needs(self) -> frozenset[str]:

@@ -22,7 +22,7 @@ class ClusterRandom(Method):
 
     name: ClassVar[str] = "cluster_random"
     summary: ClassVar[str] = "each cluster keeps its share, drawn at random inside"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "space"})
+    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
 
     @property
     def needs(self) -> frozenset[str]:

@@ -22,7 +22,7 @@ class Entropy(Method):
 
     name: ClassVar[str] = "entropy"
     summary: ClassVar[str] = "each cluster keeps its share, rare labels are likelier to be drawn"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "space"})
+    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
 
     @property
     def needs(self) -> frozenset[str]:

@@ -31,7 +31,7 @@ class KCenter(Method):
 
     name: ClassVar[str] = "kcenter"
     summary: ClassVar[str] = "greedy k-center: each pick is the farthest from those before; best coverage"
-    accepts: ClassVar[frozenset[str]] = frozenset({"subsets", "min_per_class", "space"})
+    accepts: ClassVar[frozenset[str]] = frozenset({"subsets", "min_per_class", "min_clip_score", "space"})
 
     @property
     def needs(self) -> frozenset[str]:

@@ -49,7 +49,7 @@ class Ndr(Method):
 
     name: ClassVar[str] = "ndr"
     summary: ClassVar[str] = "near-duplicate removal as in Datumaro's plugin, then sampling to the count"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class"})
+    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score"})
     instead: ClassVar[dict[str, str]] = {"num_cut": "It is the amount: write ndr@n1234."}
 
     working_subset: str = ""

@@ -37,7 +37,10 @@ def reasons(selection: Selection, recipe: Recipe) -> np.ndarray:
     out = np.empty(n, _TEXT)
     for known, text in _WITHOUT_RANK.items():
         out[rule == known] = text
-    rows = np.flatnonzero((rule != Rule.WHOLE) & (rule != Rule.PINNED) & (rule != Rule.BARRED))
+    low = np.flatnonzero(rule == Rule.FILTERED)
+    if len(low):
+        out[low] = _low(selection, low, recipe)
+    rows = np.flatnonzero(~np.isin(rule, [*_WITHOUT_RANK, Rule.FILTERED]))
     place, group = _places(selection, rows), selection.group[rows]
     kept_tail, dropped_tail = _tails(selection)
     by_method = rule[rows] == Rule.METHOD
@@ -60,6 +63,20 @@ _WITHOUT_RANK = {
     Rule.PINNED: "kept: by verdict",
     Rule.BARRED: "dropped: by verdict",
 }
+
+
+def _low(selection: Selection, rows: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Say of filtered rows how low their CLIP score is."""
+    assert selection.clip_scores is not None
+    scores, codes = np.unique(np.round(selection.clip_scores[rows].astype(np.float64), 3), return_inverse=True)
+    least = f"{recipe.scope.min_clip_score:g} (min_clip_score)"
+    words = [
+        f"dropped: CLIP score {score:.3f}, below {least}"
+        if np.isfinite(score)
+        else f"dropped: it has no text to score its picture by, and at least {least} is asked"
+        for score in scores.tolist()
+    ]
+    return np.array(words, _TEXT)[codes]
 
 
 def ordinals(numbers: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """``select``: a recipe applied to a dataset: the shared scope round any method.
 
-The scope's parameters mean the same for all methods, so they are dealt with here, once: which subsets are
-pruned, how many of each label stay, what space is clustered, where the random draws come from, and what a
-human has decided. The methods see only the samples that they may choose from.
+The scope's parameters mean the same for all methods, so they are dealt with here, once: which subsets are pruned,
+which samples score too low to take part, how many of each label stay, what space is clustered, where the random draws
+come from, and what a human has decided. The methods see only the samples that they may choose from.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ def needs(recipe: Recipe) -> frozenset[str]:
         fields = (fields - {"vectors", "complexity", "centroids"}) | {"hashes"}
     if recipe.scope.min_per_class:
         fields.add("labels")
+    if recipe.scope.min_clip_score is not None:
+        fields.add("clip_scores")
     if pruned_subsets(recipe):
         fields.add("subsets")
     return frozenset(fields)
@@ -51,8 +53,9 @@ def select(
     """Apply a recipe.
 
     With ``subsets`` in the recipe, only samples of these reach pruning: the target is ``ceil(ratio * n)`` with
-    n their number, and every other sample is kept besides. Verdicts count towards the target; a sample
-    dropped by verdict still counts in n, so that the number kept does not depend on verdicts.
+    n their number, and every other sample is kept besides. With ``min_clip_score``, those of them that score less or
+    have no score are dropped first and do not count in n, but for samples kept by verdict. Verdicts count towards
+    the target; a sample dropped by verdict still counts in n, so that the number kept does not depend on verdicts.
 
     Parameters
     ----------
@@ -80,13 +83,20 @@ def select(
     keep = np.zeros(n, bool) if forced_keep is None else forced_keep.astype(bool)
     drop = np.zeros(n, bool) if forced_drop is None else forced_drop.astype(bool)
     inside = _inside(recipe, n, subset_names)
+    low = inside & ~keep & ~drop & _low_scores(recipe, features)
+    inside &= ~low
+    if low.any() and not inside.any():
+        raise EspalierError(
+            f"No sample has a CLIP score of {recipe.scope.min_clip_score} or more.",
+            f"The highest is {_highest(features)}.",
+        )
     target = recipe.amount.target(int(inside.sum()))
     _check_verdicts(keep, drop, inside, target)
 
     pool = np.flatnonzero(inside & ~drop)
     if len(pool) == 0:
         nothing = np.empty(0)
-        return _spread(keep_first(nothing, nothing.astype(np.int32), np.zeros(1, np.int64)), pool, drop)
+        return _spread(keep_first(nothing, nothing.astype(np.int32), np.zeros(1, np.int64)), pool, drop, low)
     seen = features if len(pool) == n else features.take(pool)
     _check_inputs(recipe, seen)
     if recipe.scope.space == "hash":
@@ -103,7 +113,10 @@ def select(
     check_room(held, pinned, least, target)
     if held.any():
         chosen = make_room(chosen, pinned, held)
-    return chosen if len(pool) == n else _spread(chosen, pool, drop)
+    if len(pool) == n:
+        return chosen
+    spread = _spread(chosen, pool, drop, low)
+    return dataclasses.replace(spread, clip_scores=features.clip_scores) if low.any() else spread
 
 
 def _inside(recipe: Recipe, n: int, subset_names: np.ndarray | None) -> np.ndarray:
@@ -121,6 +134,26 @@ def _inside(recipe: Recipe, n: int, subset_names: np.ndarray | None) -> np.ndarr
             raise UsageError(f"There is no subset {subset!r} in this dataset.", f"Its subsets are: {names}.")
         inside |= here
     return inside
+
+
+def _low_scores(recipe: Recipe, features: Features) -> np.ndarray:
+    """Return which samples score less than the recipe asks, or have no score: (n,) bool."""
+    least = recipe.scope.min_clip_score
+    if least is None:
+        return np.zeros(features.n, bool)
+    if features.clip_scores is None:
+        raise EspalierError(
+            "min_clip_score needs CLIP scores, which this dataset lacks.",
+            "Embed it with a two-tower encoder (--option encoder=FOLDER), and give its pictures captions or labels.",
+        )
+    return ~(features.clip_scores >= np.float32(least))  # NaN is no score
+
+
+def _highest(features: Features) -> str:
+    scores = features.clip_scores
+    if scores is None or not np.isfinite(scores).any():
+        return "none: no sample has a picture and a text"
+    return f"{np.nanmax(scores):.3f}"
 
 
 def _check_verdicts(keep: np.ndarray, drop: np.ndarray, inside: np.ndarray, target: int) -> None:
@@ -168,10 +201,11 @@ def _in_hash_space(recipe: Recipe, features: Features) -> Features:
     return dataclasses.replace(features, clusters=clusters)
 
 
-def _spread(chosen: Selection, pool: np.ndarray, drop: np.ndarray) -> Selection:
-    """Put the rows that the method did not see back in: kept whole, or dropped by verdict."""
+def _spread(chosen: Selection, pool: np.ndarray, drop: np.ndarray, low: np.ndarray) -> Selection:
+    """Put the rows that the method did not see back in: kept whole, dropped by verdict, or filtered."""
     n = len(drop)
-    kept, rule = ~drop, np.where(drop, Rule.BARRED, Rule.WHOLE).astype(np.uint8)
+    kept, rule = ~(drop | low), np.where(drop, Rule.BARRED, Rule.WHOLE).astype(np.uint8)
+    rule[low] = Rule.FILTERED
     score, group, rank = np.full(n, np.nan), np.full(n, -1, np.int32), np.zeros(n, np.int64)
     kept[pool], score[pool], group[pool], rank[pool] = chosen.kept, chosen.score, chosen.group, chosen.rank
     rule[pool] = Rule.METHOD if chosen.rule is None else chosen.rule

@@ -29,7 +29,7 @@ class Stratified(Method):
 
     name: ClassVar[str] = "stratified"
     summary: ClassVar[str] = "equal shares over bins of distance to the centroid: easy, middling and hard"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "space"})
+    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
 
     bins: int = 50
 

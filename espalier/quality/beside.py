@@ -23,7 +23,7 @@ from espalier.quality.judge import Quality, Verdict, judge
 from espalier.recipe import Amount, Recipe
 
 RANDOM = "random"
-GIVEN = ("labels", "text_hashes")  # what a dataset may lack; all else is computed
+GIVEN = ("labels", "text_hashes", "clip_scores")  # what a dataset may lack; all else is computed
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def plan(methods: Sequence[str], ratios: Sequence[str], recipes: Sequence[str] =
 
 def beside(recipe: Recipe, seed: int = 0) -> Recipe:
     """Return the random recipe of the same amount over the same subsets."""
-    return Recipe(Random(), recipe.amount, Scope(seed=seed, subsets=recipe.scope.subsets))
+    scope = Scope(seed=seed, subsets=recipe.scope.subsets, min_clip_score=recipe.scope.min_clip_score)
+    return Recipe(Random(), recipe.amount, scope)
 
 
 def lacking(recipe: Recipe, features: Features) -> str:

@@ -3,17 +3,18 @@
 import duckdb
 
 VIEW = """
-SELECT r.dataset, m.recipe, r.sample_id, r.subset, r.labels, r.error,
+SELECT r.dataset, m.recipe, r.sample_id, r.subset, r.labels, r.error, e.clip_score,
   d.kept AS dedup_kept, d.stage AS dedup_stage, d.duplicate_of AS copy_of, d.similarity AS copy_similarity,
   s.kept AS semantic_kept, s.duplicate_of AS semantic_copy_of, s.similarity AS semantic_similarity,
   c.cluster, c.distance, m.kept, m.fate, m.reason, m.score, m.rank
 FROM raw_dataset r
 LEFT JOIN dedup_set d USING (dataset, sample_id)
+LEFT JOIN scores e USING (dataset, sample_id)
 LEFT JOIN semantic_dedup_set s USING (dataset, sample_id)
 LEFT JOIN clusters c USING (dataset, sample_id)
 LEFT JOIN pruned_manifest m USING (dataset, sample_id)
 """
-LEDGER_ASSETS = ("raw_dataset", "dedup_set", "semantic_dedup_set", "clusters", "pruned_manifest")
+LEDGER_ASSETS = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set", "clusters", "pruned_manifest")
 """The assets that VIEW reads; where one is not stored yet, its columns are empty."""
 
 
@@ -28,4 +29,13 @@ def ledger_view(db: duckdb.DuckDBPyConnection, present: set[str]) -> None:
     for asset, columns in empty.items():
         if asset not in present:
             db.execute(f"CREATE TEMP TABLE {asset} (dataset VARCHAR, sample_id VARCHAR, {columns})")
+    db.execute(f"CREATE TEMP VIEW scores AS {_scores(db, present)}")
     db.execute(f"CREATE VIEW ledger AS {VIEW}")
+
+
+def _scores(db: duckdb.DuckDBPyConnection, present: set[str]) -> str:
+    """Return the SQL of dataset, sample_id and clip_score; empty where no encoder gave scores."""
+    columns = db.execute("DESCRIBE embeddings").fetchall() if "embeddings" in present else []
+    if "clip_score" in [column[0] for column in columns]:
+        return "SELECT dataset, sample_id, clip_score FROM embeddings"
+    return "SELECT '' AS dataset, '' AS sample_id, NULL::FLOAT AS clip_score WHERE false"

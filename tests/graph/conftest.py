@@ -197,6 +197,48 @@ def kit() -> SimpleNamespace:
     return SimpleNamespace(Chain=Chain, texture=texture, write_textures=write_textures)
 
 
+COLOURS = ("red", "green", "blue")
+
+
+def write_two_towers(folder: Path) -> Path:
+    """Write a model folder whose image tower tells the mean colour and whose text tower knows its three words."""
+    import openvino
+    from openvino import opset13 as op
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    def named(node, name):
+        node.output(0).get_tensor().set_names({name})
+        return node
+
+    folder.mkdir(parents=True)
+    words = ["[PAD]", "a", "photo", "of", *COLOURS]
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((8, 8)))[0].astype(np.float32)
+    pixels = named(op.parameter([-1, 3, 16, 16], np.float32, name="pixel_values"), "pixel_values")
+    mean = op.reduce_mean(pixels, op.constant(np.array([2, 3])), keep_dims=False)
+    image = named(op.matmul(mean, op.constant(basis[:3]), False, False), "image_embeds")
+    ids = named(op.parameter([-1, 7], np.int64, name="input_ids"), "input_ids")
+    table = 0.01 * np.ones((len(words), 8), np.float32)
+    table[4:7] = basis[:3]
+    found = op.gather(op.constant(table), ids, op.constant(0))
+    text = named(op.reduce_sum(found, op.constant(np.array([1])), keep_dims=False), "text_embeds")
+    openvino.save_model(openvino.Model([image], [pixels]), folder / "image_encoder.xml", compress_to_fp16=False)
+    openvino.save_model(openvino.Model([text], [ids]), folder / "text_encoder.xml", compress_to_fp16=False)
+    made = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[PAD]"))
+    made.normalizer, made.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
+    made.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 7, "pad_token": "[PAD]"}))
+    size = {"height": 16, "width": 16}
+    preprocessing = {"size": {"shortest_edge": 16}, "crop_size": size, "image_mean": [0.0] * 3, "image_std": [1.0] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def two_towers(tmp_path_factory) -> Path:
+    """A folder with a tiny model of pictures and texts in one space: colours and their names."""
+    return write_two_towers(tmp_path_factory.mktemp("models") / "colours")
+
+
 class Answer(NamedTuple):
     """What a command said."""
 

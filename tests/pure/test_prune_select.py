@@ -10,6 +10,7 @@ import pytest
 
 from espalier.errors import EspalierError, UsageError
 from espalier.prune import Clusters, Features, Labels, Rule
+from espalier.prune.reasons import reasons
 from espalier.prune.select import needs, pruned_subsets, select
 from espalier.recipe import Recipe
 
@@ -141,3 +142,56 @@ def test_needs_names_what_the_loader_must_bring() -> None:
 
 def test_an_empty_dataset_is_pruned_to_nothing() -> None:
     assert select(Recipe.parse("density@0.5"), Features(0)).kept.tolist() == []
+
+
+def scored(features: Features, *scores: float) -> Features:
+    return dataclasses.replace(features, clip_scores=np.array(scores, np.float32))
+
+
+LOW = (0.1, 0.2, 0.3, np.nan, 0.3, 0.3, 0.3, 0.3, 0.3, 0.19)
+
+
+def test_samples_that_score_too_low_or_not_at_all_go_before_the_target_is_counted(ladder: Features) -> None:
+    recipe = Recipe.parse("prototypes@0.5:cls_bal_ratio=0:min_clip_score=0.2")
+    chosen = select(recipe, scored(ladder, *LOW))
+    assert chosen.kept.sum() == 4  # the half of seven, not of ten
+    assert np.flatnonzero(chosen.kept).tolist() == [5, 6, 7, 8]
+    assert np.flatnonzero(chosen.rule == Rule.FILTERED).tolist() == [0, 3, 9]
+    words = reasons(chosen, recipe)
+    assert words[0] == "dropped: CLIP score 0.100, below 0.2 (min_clip_score)"
+    assert words[3] == "dropped: it has no text to score its picture by, and at least 0.2 (min_clip_score) is asked"
+    assert words[8].startswith("kept: 1st hardest")
+
+
+def test_a_score_that_all_reach_changes_nothing(ladder: Features) -> None:
+    plain = select(Recipe.parse(PLAIN), ladder)
+    least = select(Recipe.parse(f"{PLAIN}:min_clip_score=-1"), scored(ladder, *[0.0] * 10))
+    assert np.array_equal(plain.kept, least.kept)
+    assert least.clip_scores is None
+
+
+def test_verdicts_and_subsets_kept_whole_come_before_the_score(ladder: Features) -> None:
+    keep, drop = np.zeros(10, bool), np.zeros(10, bool)
+    keep[0], drop[9] = True, True
+    subsets = np.array(["train"] * 8 + ["test"] * 2)
+    chosen = select(
+        Recipe.parse("prototypes@0.5:cls_bal_ratio=0:min_clip_score=0.2:subsets=train"),
+        scored(ladder, *LOW[:8], 0.0, 0.0),
+        subsets,
+        forced_keep=keep,
+        forced_drop=drop,
+    )
+    assert chosen.rule[[0, 3, 8, 9]].tolist() == [Rule.PINNED, Rule.FILTERED, Rule.WHOLE, Rule.BARRED]
+    assert chosen.kept[:8].sum() == 4
+    assert chosen.kept[0]
+
+
+def test_a_least_score_is_refused_without_scores_and_where_nothing_reaches_it(ladder: Features) -> None:
+    with pytest.raises(EspalierError, match=r"min_clip_score needs CLIP scores.*two-tower encoder"):
+        kept(ladder, f"{PLAIN}:min_clip_score=0.2")
+    with pytest.raises(EspalierError, match=r"No sample has a CLIP score of 0\.9 or more.*highest is 0\.300"):
+        kept(scored(ladder, *LOW), f"{PLAIN}:min_clip_score=0.9")
+    with pytest.raises(EspalierError, match="no sample has a picture and a text"):
+        kept(scored(ladder, *[np.nan] * 10), f"{PLAIN}:min_clip_score=0.2")
+    with pytest.raises(UsageError, match="n8 asks for more than the 7 samples that reach pruning"):
+        kept(scored(ladder, *LOW), "prototypes@n8:min_clip_score=0.2")

@@ -19,6 +19,8 @@ from espalier.recipe import Amount, Recipe, describe, fields_of
     ("text", "written"),
     [
         ("random@0.5", "random@0.5"),
+        ("density@0.3:min_clip_score=0.20", "density@0.3:min_clip_score=0.2"),
+        ("kcenter@0.3:min_clip_score=-0.1", "kcenter@0.3:min_clip_score=-0.1"),
         ("random@50%", "random@0.5"),
         ("random@.50", "random@0.5"),
         ("random@1.0", "random@1"),
@@ -38,14 +40,14 @@ def test_a_recipe_has_one_canonical_form(text: str, written: str) -> None:
 
 
 def values(name: str, kind: object) -> st.SearchStrategy[str]:
-    ranges = {"temperature": ("0.01", "100"), "cls_bal_ratio": ("0", "1")}
+    ranges = {"temperature": ("0.01", "100"), "cls_bal_ratio": ("0", "1"), "min_clip_score": ("-1", "1")}
     if name == "block_shape":
         return st.sampled_from(["8x8", "1x1", "4x9"])
     if name == "hash_dim":
         return st.integers(1, 7).map(str)
     if kind is int:
         return st.integers(1, 10**6).map(str)
-    if kind is float:
+    if kind is float or name == "min_clip_score":
         low, high = ranges.get(name, ("0.01", "0.99"))
         return st.decimals(low, high, places=4).map(lambda d: format(d, "f"))
     if kind is bool:
@@ -88,6 +90,17 @@ def test_what_is_written_reads_back_as_the_same_recipe(text: str) -> None:
     assert str(Recipe.parse(str(recipe))) == str(recipe)
     assert not set(str(recipe)) & set("|,/\\ '\"")
     assert ".." not in str(recipe)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_takes_a_least_clip_score(method: str) -> None:
+    assert Recipe.parse(f"{method}@0.3:min_clip_score=0.2").scope.min_clip_score == 0.2
+
+
+@pytest.mark.parametrize("score", ["1.5", "-2", "nan", "none", "0,2"])
+def test_a_clip_score_that_is_no_cosine_is_refused(score: str) -> None:
+    with pytest.raises(UsageError, match="min_clip_score"):
+        Recipe.parse(f"random@0.5:min_clip_score={score}")
 
 
 def test_every_parameter_of_every_method_can_be_described() -> None:
