@@ -146,9 +146,12 @@ def converted(home, slug: str, card, kind: str, asked: str, out: Path) -> str:
         # A class folder holds one label, and no text.
         return hashlib.sha256(data).hexdigest(), tuple(labels)[: None if has_more else 1], has_more and (caption or "")
 
+    def data_of(uri: str) -> bytes:
+        return read_bytes(uri) if uri else b""
+
     samples = (s for batch in open_reader(Card("again", str(out))).batches(1000) for s in batch if s.error is None)
-    found = Counter(facts_of(s.uri and read_bytes(s.uri), s.labels, s.caption) for s in samples)
-    wanted = Counter(facts_of(r["uri"] and read_bytes(r["uri"]), r["labels"], r["caption"]) for r in rows.to_pylist())
+    found = Counter(facts_of(data_of(s.uri), s.labels, s.caption) for s in samples)
+    wanted = Counter(facts_of(data_of(r["uri"]), r["labels"], r["caption"]) for r in rows.to_pylist())
     verdict = "equal" if found == wanted else f"DIFFERS ({len(wanted - found)} lost, {len(found - wanted)} more)"
     return f"{asked}: {found.total()} {verdict} {list(done.notes) or ''}"
 

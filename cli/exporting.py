@@ -1,5 +1,6 @@
 """What ``prune`` and ``export`` share about writing a subset out: its options, its checks, its run, its last words."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,8 @@ def check_export(home: Any, dataset: str, wanted: Wanted) -> dict[str, Any]:
     format_name, _ = choose_writer(source, wanted.format_name)
     if wanted.link and not can_link(source, format_name):
         raise UsageError(f"{format_name} holds no pictures that could be links.", "Use --copy.")
+    if wanted.output and re.match(r"[a-z][a-z0-9+.-]+:/", str(wanted.output)):
+        raise UsageError(f"{wanted.output} is a URL, and exports are folders on a disk.", "Export, then copy it there.")
     target = own_folder(card, format_name) if wanted.in_place else (wanted.output or Path()).expanduser().absolute()
     if not wanted.in_place:
         check_source(card, target)

@@ -133,7 +133,7 @@ def read_head(uri: str, n: int = 64) -> bytes:
     try:
         if is_url(path):
             system, inside = _remote(path)
-            return bytes(system.cat_file(inside, start=offset, end=offset + wanted))
+            return bytes(system.cat_file(inside, start=offset, end=offset + wanted))[:wanted]
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path a file costs more than the call
             file.seek(offset)
             return file.read(wanted)
@@ -230,6 +230,8 @@ def _read_file(path: str, offset: int, size: int | None, limit: int, digest: boo
 def _gather(read: Callable[[int, int], bytes], wanted: int, limit: int, digest: bool) -> tuple[bytes | None, str]:
     """Collect ``wanted`` bytes in blocks; keep them when they are no more than ``limit``."""
     first = read(0, min(wanted, _CHUNK)) if wanted > 0 else b""
+    if len(first) > wanted:
+        raise BlobError("the server sends whole files only, and this is a part of one")
     if len(first) == wanted:
         return first, hashlib.sha256(first).hexdigest() if digest else ""
     digester, blocks, done = hashlib.sha256(first), [first], len(first)

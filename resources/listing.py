@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 
@@ -25,6 +26,15 @@ MAX_PLACES = 1_000_000
 _BRACE = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _STAMPS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
+PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    **dict.fromkeys(("abfs", "az", "adl"), "adlfs"),
+    **dict.fromkeys(("sftp", "ssh"), "paramiko"),
+    "hf": "huggingface_hub",
+    "oss": "ossfs",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,10 @@ def filesystem(uri: str) -> tuple[Any, str]:
         return fsspec.core.url_to_fs(uri)
     except ImportError as error:
         scheme = uri.split("://", 1)[0]
-        raise EspalierError(f"{uri}: {error}.", f"Install the fsspec package that serves {scheme}://.") from error
+        package = PACKAGES.get(scheme)
+        missing = f"the package {package}" if package else f"a package ({error})"
+        remedy = f"pip install {package}" if package else "Install the fsspec package that serves it."
+        raise EspalierError(f"{uri}: {scheme}:// needs {missing}, which is not installed.", remedy) from error
     except ValueError as error:
         raise EspalierError(f"{uri}: {error}.", "Use a local path or a URL that fsspec knows.") from error
 
@@ -161,7 +174,7 @@ def walk(uri: str, *, stat: bool = False) -> Iterator[Entry]:
                 yield replace(entry, path=entry.uri)
         return
     path = local_path(uri)
-    yield from _walk_local(path, stat) if path is not None else _walk_remote(uri)
+    yield from _walk_local(path, stat) if path is not None else _walk_remote(uri, stat)
 
 
 def _walk_local(root: Path, stat: bool) -> Iterator[Entry]:
@@ -195,6 +208,8 @@ def _listed(folder: str) -> list[os.DirEntry[str]]:
 
 def unreadable(uri: str, error: Exception) -> EspalierError:
     """Make the error for a location that is missing or cannot be listed."""
+    if isinstance(error, FileNotFoundError) and is_url(uri):
+        return EspalierError(f"There is nothing at {uri}, or no answer.", "Check the URL and that its store answers.")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return EspalierError(f"There is nothing at {uri}.", "Check the path, or mount what it names.")
     if isinstance(error, PermissionError):
@@ -236,12 +251,11 @@ def _printable(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
-def _walk_remote(uri: str) -> Iterator[Entry]:
-    system, root = filesystem(uri)
-    root = root.rstrip("/")
+def _walk_remote(uri: str, stat: bool) -> Iterator[Entry]:
+    system, root = _fresh(uri)
     try:
-        if system.isfile(root):
-            yield _remote_entry(system, root.rsplit("/", 1)[-1], system.info(root))
+        if _is_remote_file(system, root):
+            yield _remote_entry(system, root.rsplit("/", 1)[-1], system.info(root), stat)
             return
         if not system.exists(root):
             raise FileNotFoundError(uri)
@@ -253,16 +267,37 @@ def _walk_remote(uri: str) -> Iterator[Entry]:
             prefix = folder.rstrip("/")[len(root) :].strip("/")
             for name in sorted(files, key=str.encode):
                 if name and not name.startswith(".") and name != SUCCESS:
-                    yield _remote_entry(system, f"{prefix}/{name}" if prefix else name, files[name])
+                    yield _remote_entry(system, f"{prefix}/{name}" if prefix else name, files[name], stat)
     except EspalierError:
         raise
     except Exception as error:
         raise unreadable(uri, error) from error
 
 
-def _remote_entry(system: Any, relative: str, info: dict[str, Any]) -> Entry:
+def _is_remote_file(system: Any, root: str) -> bool:
+    """Tell a file from a folder; to HTTP all is a file, and a page of links stands for a folder."""
+    if not system.isfile(root):
+        return False
+    return not _is_web(system) or system.info(root).get("mimetype") != "text/html"
+
+
+def _is_web(system: Any) -> bool:
+    return "http" in ((system.protocol,) if isinstance(system.protocol, str) else system.protocol)
+
+
+def _fresh(uri: str) -> tuple[Any, str]:
+    """Open the file system of a URL and let it forget the listings that it remembers from earlier."""
+    system, root = filesystem(uri)
+    system.invalidate_cache()
+    return system, root.rstrip("/")
+
+
+def _remote_entry(system: Any, relative: str, info: dict[str, Any], stat: bool) -> Entry:
+    if stat and info.get("size") is None:
+        info = {**info, **system.info(info["name"])}  # a page of links names no sizes
     stamp = "|".join(f"{key}={info[key]}" for key in _STAMPS if info.get(key) is not None)
-    return Entry(relative, system.unstrip_protocol(info["name"]), int(info.get("size") or 0), stamp)
+    path = unquote(relative) if _is_web(system) else relative
+    return Entry(path, system.unstrip_protocol(info["name"]), int(info.get("size") or 0), stamp)
 
 
 def folders(uri: str) -> list[str]:
@@ -275,6 +310,7 @@ def folders(uri: str) -> list[str]:
         except Exception as error:
             raise unreadable(uri, error) from error
         names = [name.rstrip("/").rsplit("/", 1)[-1] for name in found]
+        names = [unquote(name) for name in names] if _is_web(system) else names
     elif path.is_file():
         names = []
     else:
@@ -289,5 +325,5 @@ def has_success(uri: str) -> bool:
     path = local_path(uri)
     if path is not None:
         return (path / SUCCESS).is_file()
-    system, root = filesystem(uri)
-    return bool(system.exists(f"{root.rstrip('/')}/{SUCCESS}"))
+    system, root = _fresh(uri)
+    return bool(system.exists(f"{root}/{SUCCESS}"))

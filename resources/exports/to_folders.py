@@ -2,8 +2,9 @@
 
 Class folders are those of torchvision and of Datumaro's ``imagenet``: ``subset/class/name.jpg``. Metadata are
 those of Hugging Face's ``imagefolder``: a row a sample with ``file_name``, ``id``, ``text``, ``label`` and
-``objects``, one list a subset folder, beside its pictures. A picture keeps its bytes, and its name where it has one;
-its path below the folder is its sample id as far as a path can be that.
+``objects``, one list a subset folder, beside its pictures; where a subset has an unusual name, which a folder cannot
+say, there is ``split``. A picture keeps its bytes, and its name where it has one; its path below the folder is its
+sample id as far as a path can be that.
 """
 
 import csv
@@ -18,7 +19,7 @@ from resources.blobs import read_bytes
 from resources.exports.base import Progress, Subset, Written, fresh, inside, put_file
 from resources.exports.convert import Item, Losses, Source, extension_of, left_behind, plain_name, stem_of
 from resources.exports.lists import write_list
-from resources.formats.base import IMAGE_EXTENSIONS
+from resources.formats.base import IMAGE_EXTENSIONS, SUBSET_NAMES
 from resources.formats.lists import ListFile
 
 _LONGEST = 200
@@ -38,7 +39,9 @@ def fill_class_folders(subset: Subset, folder: Path, *, link: bool, progress: Pr
             losses["samples without a picture"] += 1
             files[item.sample_id] = ""
             continue
-        below = [plain(part) for part in (item.subset, *item.labels[:1]) if part]
+        subset_name = item.subset if is_known(item.subset) else ""
+        losses["subset names"] += subset_name != item.subset
+        below = [plain(part) for part in (subset_name, *item.labels[:1]) if part]
         path = names.take(below, item, flat=not item.labels)
         _put(item, folder, path, link)
         files[item.sample_id] = path
@@ -83,6 +86,7 @@ def _fields(source: Source) -> list[str]:
     have = {
         "file_name": source.has_pictures,
         "id": True,
+        "split": not all(map(is_known, source.rows["subset"].unique().to_pylist())),
         "text": source.has_caption,
         "label": source.most_labels > 0,
         "uid": source.has_uid,
@@ -106,6 +110,7 @@ class _List:
         values: dict[str, Any] = {
             "file_name": file_name or None,
             "id": item.sample_id,
+            "split": item.subset,
             "text": item.caption,
             "label": list(item.labels) if self._several else next(iter(item.labels), None),
             "uid": item.uid,
@@ -128,8 +133,8 @@ class _Names:
     def take(self, below: list[str], item: Item, *, flat: bool = False) -> str:
         """Return a free path in the folder ``below`` for a picture; ``flat`` makes no folders for its id's."""
         name = item.sample_id
-        for part in (item.subset, *item.labels[:1]) if len(below) > (item.subset != "") else (item.subset,):
-            name = name.removeprefix(f"{part}/") if part else name
+        for part in below:
+            name = name.removeprefix(f"{part}/")
         parts = [plain(part) for part in name.split("/")]
         parts = ["_".join(parts)] if flat else parts
         if not parts[-1].lower().endswith(tuple(IMAGE_EXTENSIONS)):
@@ -157,6 +162,11 @@ def _put(item: Item, folder: Path, path: str, link: bool) -> None:
         inside(folder, path).write_bytes(item.data)
     else:
         put_file(item.uri, inside(folder, path), link=link)
+
+
+def is_known(subset: str) -> bool:
+    """Tell whether readers take a folder of this name for a subset and not for a class."""
+    return subset == "" or subset.lower() in SUBSET_NAMES
 
 
 def plain(name: str) -> str:

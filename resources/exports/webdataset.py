@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from espalier.errors import EspalierError
+from resources.blobs import read_bytes
 from resources.exports.base import Progress, Subset, Written, fresh, inside
 from resources.formats.tar_members import BadTar, Member, members
 from resources.formats.webdataset import CLASS_FILES, open_shard, printable, shard_subset, split_member
@@ -43,7 +44,7 @@ def write_webdataset(subset: Subset, folder: Path, *, link: bool, progress: Prog
                     files[sample_id] = name
                     progress(1)
             elif shard.path in CLASS_FILES and shard.error is None:
-                inside(folder, shard.path).write_bytes(Path(shard.uri).read_bytes())
+                inside(folder, shard.path).write_bytes(read_bytes(shard.uri))
     return Written(files)
 
 

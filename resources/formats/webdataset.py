@@ -16,9 +16,11 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, BinaryIO
 
 from espalier.errors import EspalierError, UsageError
+from resources.blobs import read_bytes
 from resources.cards import Card
 from resources.formats.base import (
     IMAGE_EXTENSIONS,
@@ -30,7 +32,7 @@ from resources.formats.base import (
     sorted_labels,
 )
 from resources.formats.tar_members import BadTar, Member, members
-from resources.listing import Entry, filesystem, is_url, local_path, walk
+from resources.listing import Entry, filesystem, is_pattern, is_url, local_path, walk
 
 OPTIONS = {
     "image": "the field that holds the picture, for example jpg or left.png",
@@ -260,10 +262,14 @@ def _add(group: _Group, name: str, member: Member, file: BinaryIO) -> None:
 
 
 def _read_class_names(uri: str) -> list[str]:
+    """Read the class file beside the shards of a folder; a link that leaves the folder is none."""
     path = local_path(uri)
-    if path is None or not path.is_dir():
+    if is_pattern(uri) or (path is not None and not path.is_dir()):
         return []
+    top = takewhile(lambda entry: "/" not in entry.path, walk(uri))
+    found = {entry.path: entry.uri for entry in top if entry.path in CLASS_FILES and entry.error is None}
     for name in CLASS_FILES:
-        if (path / name).is_file():
-            return [line.strip() for line in (path / name).read_text("utf-8").splitlines() if line.strip()]
+        if name in found:
+            lines = read_bytes(found[name]).decode("utf-8").splitlines()
+            return [line.strip() for line in lines if line.strip()]
     return []

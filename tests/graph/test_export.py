@@ -90,6 +90,7 @@ def test_a_taken_folder_a_wrong_format_and_the_data_itself_are_refused_before_an
         (Wanted(tmp_path / "out"), "not empty"),
         (Wanted(tmp_path / "new", format_name="roboflow_voc"), "not written"),
         (Wanted(home.data / "sub"), "lie in each other"),
+        (Wanted(Path("s3://bucket/set")), "is a URL"),
         (Wanted(tmp_path / "new", format_name="webdataset", link=True), "no pictures that could be links"),
         (Wanted(tmp_path / "new", format_name="coco", link=True), "no pictures that could be links"),
     ):
