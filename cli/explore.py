@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.common import json_option, print_json, table
-from espalier.errors import EspalierError
+from espalier.errors import EspalierError, UsageError
 
 if TYPE_CHECKING:
     from resources.exploring import Answer, Query
@@ -133,6 +133,8 @@ def _ready(home: "Home", datasets: tuple[str, ...], compute: bool) -> list[str]:
     if not datasets:
         landed = ", ".join(home.store().datasets("embeddings")) or "none yet; run espalier prune first"
         raise click.UsageError(f"Name the datasets to explore. With embeddings: {landed}.")
+    for target in datasets:
+        _check_target(target)
     names = [dataset_of(home, target, None, None, ()) for target in dict.fromkeys(datasets)]
     missing = [name for name in names if home.store().get("embeddings", name) is None]
     if missing and not compute:
@@ -142,6 +144,19 @@ def _ready(home: "Home", datasets: tuple[str, ...], compute: bool) -> list[str]:
     if missing:
         _compute(home, missing)
     return names
+
+
+def _check_target(target: str) -> None:
+    """Refuse what would otherwise land as a dataset: a picture of a list that the datasets should stand before."""
+    from resources.formats.base import IMAGE_EXTENSIONS
+
+    if not target:
+        raise UsageError("A dataset's name is empty.", "Leave it out, or give one.")
+    if Path(target).suffix.lower() in IMAGE_EXTENSIONS and Path(target).is_file():
+        raise UsageError(
+            f"{target} is a picture, not a dataset.",
+            "Put the datasets first, or repeat --query-img before each picture.",
+        )
 
 
 def _compute(home: "Home", names: list[str]) -> None:

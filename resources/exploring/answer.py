@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from espalier.errors import UsageError
-from resources.exploring.queries import Query, check_text
+from resources.exploring.queries import Query, check_value
 
 METRICS = ("hamming", "cosine")
 DEFAULT_TOPK = 50
@@ -57,8 +57,9 @@ class Asked:
             if value not in known:
                 raise UsageError(f"{what} is {value!r}.", f"Use one of {', '.join(known)}.")
         for query in self.queries:
-            if query.kind == "text":
-                check_text(query.value)
+            check_value(query)
+        if self.item_subset is not None and not any(query.kind == "item" for query in self.queries):
+            raise UsageError("A subset of the item is given, but no item.", "Give one (--query-item), or use --subset.")
         if all(query.away for query in self.queries):
             raise UsageError(
                 "There is nothing to look for.",

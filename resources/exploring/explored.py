@@ -14,7 +14,7 @@ import numpy as np
 from espalier.errors import EspalierError, UsageError
 from resources.blobs import read_bytes
 from resources.exploring.answer import DEFAULT_TOPK, Answer, Asked, Result
-from resources.exploring.filters import mask
+from resources.exploring.filters import check_subsets, mask
 from resources.exploring.indexed import Indexed
 from resources.exploring.queries import Found, find_picture
 from resources.exploring.ranking import Question, rank
@@ -80,6 +80,8 @@ class Explored:
         EspalierError, UsageError
             When a query cannot be read or found, or filters or options make no sense.
         """
+        if asked.item_subset is not None:
+            check_subsets(self.home, self.rows, [asked.item_subset])
         passes = mask(self.home, self.rows, asked.subsets, asked.labels, asked.where)
         passes = np.ones(len(self.rows), bool) if passes is None else passes
         found = {

@@ -36,8 +36,7 @@ def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], 
     """
     passes = []
     if subsets:
-        known = _distinct(home, rows, "subset")
-        _check("subset", subsets, known)
+        check_subsets(home, rows, subsets)
         passes.append(f"subset IN ({', '.join(map(quoted, subsets))})")
     if labels:
         _check("label", labels, _distinct(home, rows, "unnest(labels)"))
@@ -62,6 +61,11 @@ def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], 
     return out
 
 
+def check_subsets(home: Home, rows: Rows, subsets: Sequence[str]) -> None:
+    """Refuse a subset that no dataset has."""
+    _check("subset", subsets, _distinct(home, rows, "subset"))
+
+
 def _distinct(home: Home, rows: Rows, expression: str) -> list[str]:
     store, found = home.store(), set()
     for name in rows.names:
@@ -75,4 +79,6 @@ def _check(what: str, asked: Sequence[str], known: list[str]) -> None:
         if one in known:
             continue
         near = difflib.get_close_matches(one, known, 3, 0.5) or known[:10]
-        raise UsageError(f"There is no {what} {one!r}.", f"There are: {', '.join(near)}." if near else "There is none.")
+        raise UsageError(
+            f"There is no {what} {one!r}.", f"There are: {', '.join(near)}." if near else f"No sample has a {what}."
+        )

@@ -87,10 +87,14 @@ def find_picture(query: Query, home: Home, rows: Rows, subset: str | None) -> Fo
     return Found(uri, row)
 
 
-def check_text(text: str) -> None:
-    """Refuse a text without a word."""
-    if not text.strip():
+def check_value(query: Query) -> None:
+    """Refuse a query that is empty."""
+    if query.value.strip():
+        return
+    if query.kind == "text":
         raise UsageError("The text to look for is empty.", 'Write for example --query-str "a red car".')
+    what = "picture" if query.kind == "image" else "sample"
+    raise UsageError(f"The {what} to look for is named by an empty text.", f"Give the {what}'s name, or leave it out.")
 
 
 def _item(value: str, home: Home, rows: Rows, subset: str | None) -> Found:

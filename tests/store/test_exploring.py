@@ -369,6 +369,12 @@ def at_home(home, monkeypatch):
     [
         ("birds --query-item nobody.png", 2, "no sample 'nobody.png'"),
         ("birds --query-item train/heron/0.png --query-item-subset test", 2, "in the subset 'test'"),
+        ("birds --query-item train/heron/0.png --query-item-subset vall", 2, "There is no subset 'vall'. There are: "),
+        ("birds --query-str otter --query-item-subset test", 2, "A subset of the item is given, but no item."),
+        ("birds --query-item ", 2, "The sample to look for is named by an empty text."),
+        ("birds --query-img ", 2, "The picture to look for is named by an empty text."),
+        ("--query-img 1.png {data}/train/heron/0.png birds", 2, "0.png is a picture, not a dataset. Put the datasets"),
+        ("birds  --query-item 1", 2, "A dataset's name is empty."),
         ("birds --query-item 2", 2, "Several samples are called '2'"),
         ("birds --query-item train/heron/torn.png", 1, "is unreadable: truncated file"),
         ("birds --query-item train/heron/0.png --subset vall", 2, "There is no subset 'vall'. There are: "),
@@ -430,6 +436,28 @@ def test_json_has_the_promised_form_and_the_old_flags_work(at_home, capsys, home
     assert all({"dataset", "sample_id", "subset", "distance", "uri"} <= r.keys() for r in answer["results"])
     assert answer["saved"] == str(tmp_path / "explore_result")
     assert (tmp_path / "explore_result/explore.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "folder"),
+    [
+        (("-s",), "explore_result"),
+        (("-s", "-o", "found"), "found"),
+        (("-o", "found"), "found"),
+        (("--save", "found/here"), "found/here"),
+        (("--save",), "explore_result"),
+    ],
+)
+def test_each_way_of_saving_makes_its_folder(at_home, capsys, tmp_path, monkeypatch, flags, folder):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run(capsys, "birds", "--query-item-id", "train/otter/2", "-topk", "2", *flags)
+    assert code == 0
+    assert out.splitlines()[-1] == f"Saved to {tmp_path / folder}"
+    assert {p.name for p in (tmp_path / folder).iterdir()} == {"explore.png", "results.json", "files"}
+    code, _, err = run(capsys, "birds", "--query-item-id", "train/otter/2", *flags)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "not empty. Give another folder, or --overwrite." in err
+    assert run(capsys, "birds", "--query-item-id", "train/otter/2", *flags, "--overwrite")[0] == 0
 
 
 def test_the_table_shows_the_results_in_order(at_home, capsys):
