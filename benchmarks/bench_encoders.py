@@ -146,8 +146,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=900)
+    parser.add_argument("--suffixes", nargs="+", default=sorted(SUFFIXES), help="of the files taken, for example .jpg")
     args = parser.parse_args()
-    paths = sorted(path for path in args.data.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in args.data.rglob("*") if path.suffix.lower() in args.suffixes)
     if not paths:
         parser.error(f"no images under {args.data}")
     if args.quality:

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -29,7 +30,7 @@ from benchmarks._measure import peak_mib, timed
 from espalier.ndr import Ndr, ndr_features
 from espalier.near import DEFAULT_THRESHOLD, find_duplicates, gradient_features, mirror_features
 from resources.grid import GRID_SIDE, area_grid
-from resources.images import decode_rgb, probe
+from resources.images import decode_rgb, inspect
 
 NDR_SCRIPT = """
 import json, os, sys, time
@@ -87,15 +88,20 @@ class Truth:
 
 def read(file: Path) -> tuple[str, int, int, np.ndarray]:
     data = file.read_bytes()
-    info = probe(data)
-    grid = area_grid(decode_rgb(data, at_least=GRID_SIDE))
-    return hashlib.sha256(data).hexdigest(), info.width * info.height, len(data), grid
+    info, rgb = inspect(data, GRID_SIDE)
+    return hashlib.sha256(data).hexdigest(), info.width * info.height, len(data), area_grid(rgb)
+
+
+def read_all(files: list[Path]) -> list[tuple[str, int, int, np.ndarray]]:
+    return [read(file) for file in files]
 
 
 def ours(files: list[Path], threads: int, flips: bool) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     start = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
-        codes, pixels, sizes, grids = zip(*pool.map(read, files), strict=True)
+        # Chunks, as the scan takes them.
+        chunks = pool.map(read_all, (files[start : start + 16] for start in range(0, len(files), 16)))
+        codes, pixels, sizes, grids = zip(*chain.from_iterable(chunks), strict=True)
     decoded = time.perf_counter()
     stacked = np.stack(grids)
     found = find_duplicates(np.array(codes), stacked, (np.array(pixels), np.array(sizes)), flips=flips)

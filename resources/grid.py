@@ -19,7 +19,7 @@ GRID_SIDE = 64
 
 GRID_LENGTH = CELLS * CELLS * 3
 
-# A tile of the image as float32: rows and columns (three a pixel). OpenBLAS multiplies up to 4 * 65536 terms on the
+# A tile of the image as float32: rows, and columns times channels. OpenBLAS multiplies up to 4 * 65536 terms on the
 # caller's thread; beyond them it wakes threads of its own, which beside the scan's threads makes a 320 x 240 picture
 # 10 times as slow. A tile of this size also stays in the cache.
 _ROWS, _COLUMNS = 64, 448
@@ -30,8 +30,8 @@ def area_grid(rgb: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    rgb : ndarray of shape (h, w, 3), uint8
-        Any size from 1 x 1; cells of small images share pixels.
+    rgb : ndarray of shape (h, w, 3) or (h, w, 4), uint8
+        Any size from 1 x 1; cells of small images share pixels. A fourth channel is not looked at.
 
     Returns
     -------
@@ -42,20 +42,20 @@ def area_grid(rgb: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        When it is no (h, w, 3) uint8 array with at least one pixel.
+        When it is no such array with at least one pixel.
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
-        raise ValueError(f"expected a (h, w, 3) uint8 image, got {rgb.dtype} of shape {rgb.shape}")
-    height, width, _ = rgb.shape
+    if rgb.ndim != 3 or rgb.shape[2] not in (3, 4) or rgb.dtype != np.uint8 or rgb.size == 0:
+        raise ValueError(f"expected a (h, w, 3 or 4) uint8 image, got {rgb.dtype} of shape {rgb.shape}")
+    height, width, channels = rgb.shape
     down, across = _shares(height), _shares(width)
-    flat = rgb.reshape(height, width * 3)
-    rows = np.zeros((CELLS, width * 3), dtype=np.float64)
-    for left in range(0, width * 3, _COLUMNS):
+    flat = rgb.reshape(height, width * channels)
+    rows = np.zeros((CELLS, width * channels), dtype=np.float64)
+    for left in range(0, width * channels, _COLUMNS):
         columns = slice(left, left + _COLUMNS)
         for top in range(0, height, _ROWS):
             tile = slice(top, top + _ROWS)
             rows[:, columns] += down[:, tile] @ flat[tile, columns].astype(np.float32)
-    cells = np.matmul(across.astype(np.float64), rows.reshape(CELLS, width, 3))
+    cells = np.matmul(across.astype(np.float64), rows.reshape(CELLS, width, channels)[:, :, :3])
     area = height * width  # each cell's weights sum to this
     return ((cells.astype(np.int64) * 514 + area) // (2 * area)).astype(np.uint16).reshape(GRID_LENGTH)
 

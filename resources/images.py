@@ -19,6 +19,7 @@ from functools import cache
 from io import BytesIO
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 178_956_970
@@ -107,12 +108,14 @@ def probe(data: bytes, *, max_pixels: int | None = None) -> ImageInfo:
         When the bytes are no image that can be read.
     """
     with _open(data, max_pixels) as image:
-        orientation = _orientation(image)
-        width, height = image.size
-        # Pillow gives the size of a turned TIFF as displayed already.
-        if orientation in _TURNED and image.format != "TIFF":
-            width, height = height, width
-        return ImageInfo(width, height, orientation, image.format or "")
+        return _info(image)
+
+
+def inspect(data: bytes, at_least: int, *, max_pixels: int | None = None) -> tuple[ImageInfo, np.ndarray]:
+    """Do what ``probe`` and ``decode_rgb`` do, opening the image once; the pixels are as ``pixels_of`` gives them."""
+    with _open(data, max_pixels) as image:
+        info = _info(image)
+        return info, pixels_of(_decoded(image, info.orientation, at_least))
 
 
 def decode_rgb(data: bytes, at_least: int | None = None, *, max_pixels: int | None = None) -> np.ndarray:
@@ -144,13 +147,37 @@ def decode_rgb(data: bytes, at_least: int | None = None, *, max_pixels: int | No
 def decode_image(data: bytes, at_least: int | None = None, *, max_pixels: int | None = None) -> Image.Image:
     """Decode as ``decode_rgb`` does, to a Pillow image of mode RGB that can be resized without a copy."""
     with _open(data, max_pixels) as image:
-        orientation = 1 if image.format == "TIFF" else _orientation(image)
-        if at_least and image.format in ("JPEG", "MPO"):
-            image.draft(None, (at_least, at_least))
-        image.load()
-        upright = _to_rgb(image)
-        turn = _TRANSPOSES.get(orientation)
-        return upright if turn is None else upright.transpose(turn)
+        return _decoded(image, _orientation(image), at_least)
+
+
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """Return the (h, w, 4) uint8 pixels of a Pillow image of mode RGB, the fourth byte without meaning.
+
+    They are Pillow's own memory, read-only and without a copy, but for images beyond its blocks of 16 MiB.
+    """
+    try:
+        return pa.array(image).values.to_numpy().reshape(image.height, image.width, 4)
+    except ValueError:  # more than one block
+        return np.asarray(image.convert("RGBA"))
+
+
+def _info(image: Image.Image) -> ImageInfo:
+    orientation = _orientation(image)
+    width, height = image.size
+    # Pillow gives the size of a turned TIFF as displayed already.
+    if orientation in _TURNED and image.format != "TIFF":
+        width, height = height, width
+    return ImageInfo(width, height, orientation, image.format or "")
+
+
+def _decoded(image: Image.Image, orientation: int, at_least: int | None) -> Image.Image:
+    """Load the pixels, reduced if that is allowed, as upright RGB."""
+    if at_least and image.format in ("JPEG", "MPO"):
+        image.draft(None, (at_least, at_least))
+    image.load()
+    upright = _to_rgb(image)
+    turn = None if image.format == "TIFF" else _TRANSPOSES.get(orientation)
+    return upright if turn is None else upright.transpose(turn)
 
 
 @cache

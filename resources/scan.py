@@ -21,7 +21,7 @@ import pyarrow as pa
 from resources.blobs import MAX_BYTES, BlobError, read_blob, stat_blob
 from resources.formats.base import Reader, Sample
 from resources.grid import GRID_SIDE, area_grid
-from resources.images import MAX_PIXELS, UnreadableImage, decode_rgb, probe
+from resources.images import MAX_PIXELS, UnreadableImage, inspect
 
 GRID_LENGTH = 243
 BATCH = 1024
@@ -219,8 +219,8 @@ def _inspect(sample: Sample, previous: Previous | None, max_pixels: int) -> _Fac
     if blob.data is None:
         return _Facts(**common, error=f"{blob.n_bytes >> 20} MiB, more than the limit of {MAX_BYTES >> 20}")
     try:
-        info = probe(blob.data, max_pixels=max_pixels)
-        grid = area_grid(decode_rgb(blob.data, GRID_SIDE, max_pixels=max_pixels))
+        info, rgb = inspect(blob.data, GRID_SIDE, max_pixels=max_pixels)
+        grid = area_grid(rgb)
     except UnreadableImage as error:
         return _Facts(**common, error=str(error))
     except MemoryError:

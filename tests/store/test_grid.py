@@ -89,8 +89,14 @@ def test_a_reduced_image_has_nearly_the_same_grid():
 
 @pytest.mark.parametrize(
     "bad",
-    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)],
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)],
 )
 def test_other_arrays_are_refused(bad):
     with pytest.raises(ValueError, match="uint8 image"):
         area_grid(bad)
+
+
+def test_a_fourth_channel_is_not_looked_at():
+    rng = np.random.Generator(np.random.PCG64(3))
+    rgbx = rng.integers(0, 256, (150, 333, 4), dtype=np.uint8)
+    np.testing.assert_array_equal(area_grid(rgbx), area_grid(np.ascontiguousarray(rgbx[:, :, :3])))

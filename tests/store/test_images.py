@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from resources.images import ImageInfo, UnreadableImage, decode_rgb, probe
+from resources.images import ImageInfo, UnreadableImage, decode_rgb, inspect, probe
 
 
 def picture(height: int = 40, width: int = 60) -> np.ndarray:
@@ -202,3 +202,20 @@ def test_damaged_bytes_give_pixels_or_a_reason_and_nothing_else(noise, kind):
     else:
         said = "fine"
     assert 0 < len(said) <= 140
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_one_look_tells_what_probe_and_decoder_tell(kind, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    data = encoded(Image.fromarray(picture(300, 500)), kind, exif=exif)
+    info, pixels = inspect(data, 64)
+    assert info == probe(data)
+    np.testing.assert_array_equal(pixels[:, :, :3], decode_rgb(data, 64))
+
+
+def test_one_look_takes_pictures_beyond_a_block_of_memory():
+    info, pixels = inspect(encoded(Image.new("RGB", (2500, 2000), (10, 20, 30)), "PNG"), 64)
+    assert (info.width, info.height) == (2500, 2000)
+    assert (pixels[:, :, :3] == (10, 20, 30)).all()
