@@ -100,6 +100,15 @@ def land(
     return zone.land(path, name, format_name, chain=chain)
 
 
+def holds_texts(zone: LandingZone, target: str, name: str | None, format_name: str | None) -> bool:
+    """Return whether a dataset, landed or about to be, is of texts without pictures, by its first samples."""
+    from resources.formats.detect import open_reader
+
+    card = zone.card(target) if target in zone.names() else zone.planned(target, name, format_name)
+    first = next(open_reader(card).batches(64), [])
+    return bool(first) and not any(sample.uri for sample in first)
+
+
 def _fit(card: Card) -> dict[str, Any]:
     """Return how the vectors that a card names fit its samples; reads ids, no pictures.
 

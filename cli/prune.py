@@ -15,7 +15,11 @@ from espalier.errors import UsageError
 @click.option("-r", "--ratio", default="0.5", show_default=True, help="Share to keep (0.3, 30%) or a count (n5000).")
 @click.option("--param", multiple=True, metavar="NAME=VALUE", help="A parameter of the method; repeatable.")
 @click.option("--recipe", help="The whole recipe in one text, instead of -m, -r and --param.")
-@click.option("--hash-type", type=click.Choice(["img", "txt"]), help="What query_clust clusters: images or texts.")
+@click.option(
+    "--hash-type",
+    type=click.Choice(["img", "txt"]),
+    help="What query_clust clusters: images or texts. On a dataset of texts: cluster their hashes.",
+)
 @click.option("--name", help="Name of the dataset when a PATH is given [from the path's last part].")
 @click.option("--format", "format_name", help="Format of the data when a PATH is given [found out].")
 @click.option("--to", "export_format", default="", help="Format of what -o writes, as of export [the dataset's own].")
@@ -53,6 +57,8 @@ def command(
     from resources.home import Home
 
     params = _hashed(_pairs(param), method, hash_type, recipe)
+    if hash_type == "txt" and "hash" not in params:
+        params = _of_texts(params, method, dataset, name, format_name)
     parsed = Recipe.parse(recipe) if recipe else Recipe.build(method, ratio, params)
     wanted = _wanted(output, export_format, link, overwrite, in_place)
     with Launcher(Home.find()) as launcher:
@@ -85,11 +91,24 @@ def _hashed(params: dict[str, str], method: str, hash_type: str | None, recipe: 
         raise UsageError("--recipe is whole, so --hash-type has no place.", "Write :hash=txt into the recipe.")
     if "hash" in params:
         raise UsageError("--hash-type and --param hash are the same.", "Give one of them.")
-    if method == "query_clust":
-        return {**params, "hash": hash_type}
-    if hash_type == "txt":
-        raise UsageError(f"--hash-type txt has no meaning for {method}.", "Only query_clust clusters texts.")
-    return params
+    return {**params, "hash": hash_type} if method == "query_clust" else params
+
+
+def _of_texts(
+    params: dict[str, str], method: str, target: str, name: str | None, format_name: str | None
+) -> dict[str, str]:
+    """Return the parameters that have a method cluster text hashes: in a dataset of texts these are all there is."""
+    from cli.door import holds_texts
+    from espalier.prune.registry import method_class
+    from resources.home import Home
+    from resources.landing import LandingZone
+
+    remedy = "Only query_clust clusters the texts of pictures."
+    if "space" not in method_class(method).accepts:
+        raise UsageError(f"--hash-type txt has no meaning for {method}.", remedy)
+    if not holds_texts(LandingZone(Home.find().landing), target, name, format_name):
+        raise UsageError(f"--hash-type txt has no meaning for {method} on pictures.", remedy)
+    return {"space": "hash", **params}
 
 
 def _wanted(output: Path | None, format_name: str, link: bool, overwrite: bool, in_place: bool) -> Wanted | None:

@@ -170,7 +170,7 @@ def find_duplicates(
     for block in found if seeing.any() else ():
         grouper.add(Block(block.start, block.stop, border.above(block.pairs)))
     if progress is not None:
-        progress(n - len(features) + int(old[nodes.leader].sum()))
+        progress(n - int((~old[nodes.leader]).sum()) * bool(seeing.any()))
     fates = settle(grouper, features, flips=flips, drop_chained=drop_chained)
     return _spread(codes, nodes, fates, immune, unwanted, border, threshold, report)
 

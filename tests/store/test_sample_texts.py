@@ -1,0 +1,96 @@
+"""The text beside each sample: which sentence it is, and which vector it gets."""
+
+from types import SimpleNamespace
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from espalier.hashing import SimHash
+from resources.encoders import ngrams
+from resources.encoders.prompts import DEFAULT, templates_for
+from resources.options import Options
+from resources.texts import Texts, text_columns
+
+ENCODER = SimpleNamespace(has_text=True, joint=True, encode_text=ngrams.encode)
+RAW = [
+    ("a", "x", "a dog's bowl", ["dog"]),
+    ("b", "x", None, ["truck"]),
+    ("c", "x", "", ["truck", "red car"]),
+    ("d", "x", None, []),
+    ("e", "x", None, ["truck"]),
+]
+
+
+def rows(template: str) -> pa.Table:
+    raw = pa.table(
+        dict(zip(("sample_id", "uri", "caption", "labels"), map(list, zip(*RAW, strict=True)), strict=True)),
+        schema=pa.schema(
+            [
+                ("sample_id", pa.string()),
+                ("uri", pa.string()),
+                ("caption", pa.string()),
+                ("labels", pa.list_(pa.string())),
+            ]
+        ),
+    )
+    with duckdb.connect() as db:
+        db.register("raw", raw)
+        return db.sql(f"SELECT sample_id, uri, {text_columns(template)} FROM raw ORDER BY sample_id").to_arrow_table()
+
+
+def test_a_caption_goes_before_labels_in_the_template_and_neither_is_no_text():
+    found = rows("it's a {}")
+    assert found["text"].to_pylist() == ["a dog's bowl", "it's a truck", "it's a truck, red car", None, "it's a truck"]
+    assert found["words"].to_pylist() == [None, "truck", "truck, red car", None, "truck"]
+
+
+def test_one_template_gives_the_vector_of_its_sentence():
+    texts = Texts.encode(rows(DEFAULT[0]), ENCODER, SimHash(), DEFAULT, scored=True)
+    assert np.array_equal(texts.vectors, ngrams.encode(texts.texts.to_pylist()))
+    assert texts.texts.to_pylist()[1] == "a photo of a truck"
+    assert texts.code.tolist() == [0, 1, 2, -1, 1]
+
+
+def test_several_templates_give_labels_their_mean_and_leave_captions():
+    templates = templates_for("cifar")
+    assert len(templates) == 3
+    texts = Texts.encode(rows(templates[0]), ENCODER, SimHash(), templates, scored=True)
+    assert np.array_equal(texts.vectors[0], ngrams.encode(["a dog's bowl"])[0])
+    mean = ngrams.encode([one.format("truck") for one in templates]).mean(axis=0)
+    assert np.allclose(texts.vectors[1], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_formats_with_no_templates_of_their_own_keep_the_default():
+    assert templates_for("image_folder") == templates_for("coco") == templates_for(None) == DEFAULT
+    assert (Options().prompt,) == DEFAULT
+    assert templates_for("mnist") == ('a photo of the number: "{}"',)
+
+
+def test_no_score_without_a_picture_a_text_or_a_shared_space():
+    found = rows("{}")
+    found = found.set_column(1, "uri", pa.array(["x", "x", "", "x", "x"]))
+    texts = Texts.encode(found, ENCODER, SimHash(), ("{}",), scored=True)
+    vectors = ngrams.encode(["a dog's bowl", "tree", "truck", "cat", "truck"])
+    kept = np.array([True, True, True, True, False])
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors[:4].ravel()), 512)
+    (batch,) = texts.beside(iter([pa.RecordBatch.from_arrays([flat], ["vector"])]), kept)
+    scores = batch["clip_score"].to_pylist()
+    assert scores[0] == pytest.approx(1)
+    assert scores[2:] == [None, None]
+    assert batch["text"].to_pylist() == ["a dog's bowl", "truck", "truck, red car", None]
+    apart = SimpleNamespace(has_text=True, joint=False, encode_text=ngrams.encode)
+    for encoder, scored in ((apart, True), (ENCODER, False)):
+        plain = Texts.encode(found, encoder, SimHash(), ("{}",), scored=scored)
+        assert [field.name for field in plain.fields()] == ["text", "text_hash"]
+
+
+def test_texts_with_vectors_are_not_encoded_again():
+    column = pa.chunked_array([pa.array(["b", "a"]), pa.array(["b"])])
+    vectors = ngrams.encode(["b", "a", "b"])
+    texts = Texts.of_vectors(column, vectors, SimHash())
+    assert texts.texts.to_pylist() == ["b", "a"]
+    assert texts.code.tolist() == [0, 1, 0]
+    assert np.array_equal(texts.vectors, vectors[:2])
+    assert texts.scored is None
