@@ -1,14 +1,44 @@
 """What the subcommands share: options and output."""
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
-option_pairs = click.option(
-    "--option", multiple=True, metavar="NAME=VALUE", help="An option of the stages, such as k=50; kept in the card."
-)
+
+
+def _note_encoder(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    ctx.meta["encoder"] = value
+
+
+def _with_encoder(ctx: click.Context, _: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    encoder = ctx.meta.get("encoder")
+    return value if encoder is None else (*value, f"encoder={json.dumps(encoder)}")
+
+
+def option_pairs(command: _Command) -> _Command:
+    """Give a command ``--encoder`` and ``--option``, both as the pairs of its parameter ``option``."""
+    pairs = click.option(
+        "--option",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_with_encoder,
+        help="An option of the stages, such as k=50; kept in the card.",
+    )
+    # Eager, so that it is known when the pairs are put together.
+    encoder = click.option(
+        "--encoder",
+        metavar="SPEC",
+        is_eager=True,
+        expose_value=False,
+        callback=_note_encoder,
+        help="What makes the vectors: a name, a model's path, hf:REPO, https://... (docs/encoders.md).",
+    )
+    return encoder(pairs(command))
 
 
 def print_json(value: Any) -> None:
