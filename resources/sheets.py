@@ -14,16 +14,22 @@ TILE = 112
 LINE = 14
 GAP = 6
 BACKGROUND, INK, FAINT = (250, 249, 246), (50, 50, 46), (150, 148, 140)
+GREEN, RED = (61, 122, 74), (168, 67, 54)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture: where its bytes are, and up to two lines under it."""
+    """One picture: where its bytes are (or ``words`` in its place), and up to two lines under it.
+
+    ``marked`` gives it a green frame, or with ``against`` a red one.
+    """
 
     uri: str
     title: str
     note: str = ""
     marked: bool = False
+    against: bool = False
+    words: str = ""
 
 
 def contact_sheet(groups: Sequence[Sequence[Cell]], read: Callable[[str], bytes], columns: int = 8) -> bytes:
@@ -58,9 +64,10 @@ def contact_sheet(groups: Sequence[Sequence[Cell]], read: Callable[[str], bytes]
     for r, row in enumerate(rows):
         for c, cell in enumerate(row):
             x, y = GAP + c * (TILE + GAP), GAP + r * (height + GAP)
-            sheet.paste(_tile(cell, read), (x, y))
+            sheet.paste(_of_words(cell.words) if cell.words else _tile(cell, read), (x, y))
             if cell.marked:
-                draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=(61, 122, 74), width=2)
+                frame = RED if cell.against else GREEN
+                draw.rectangle((x - 2, y - 2, x + TILE + 1, y + TILE + 1), outline=frame, width=2)
             draw.text((x, y + TILE + 1), _fit(cell.title, font), fill=INK, font=font)
             draw.text((x, y + TILE + 1 + LINE), _fit(cell.note, font), fill=FAINT, font=font)
     out = io.BytesIO()
@@ -80,6 +87,29 @@ def _tile(cell: Cell, read: Callable[[str], bytes]) -> Any:
     shape = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(shape, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR)
     tile.paste(picture, ((TILE - shape[0]) // 2, (TILE - shape[1]) // 2))
+    return tile
+
+
+def _of_words(words: str) -> Any:
+    """Write words into a tile, broken between words (a long one anywhere), as many lines as fit."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    tile, font = Image.new("RGB", (TILE, TILE), (255, 255, 255)), ImageFont.load_default(14)
+    draw, room, lines = ImageDraw.Draw(tile), TILE - 16, [""]
+    for word in words.split():
+        joined = f"{lines[-1]} {word}".strip()
+        if font.getlength(joined) <= room:
+            lines[-1] = joined
+            continue
+        lines.append("")
+        for letter in word:
+            if font.getlength(lines[-1] + letter) > room:
+                lines.append("")
+            lines[-1] += letter
+    shown = [line for line in lines if line]
+    if len(shown) > 5:
+        shown = [*shown[:4], "…"]
+    draw.multiline_text((TILE / 2, TILE / 2), "\n".join(shown), fill=INK, font=font, anchor="mm", align="center")
     return tile
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from espalier.errors import EspalierError, UsageError
 from resources.blobs import BlobError, read_bytes
 from resources.exploring.answer import Answer
+from resources.exploring.queries import Query
 from resources.leftovers import beside, remove_leftovers
 from resources.listing import is_url
 from resources.sheets import Cell, contact_sheet
@@ -44,11 +45,10 @@ def check_folder(folder: Path, *, overwrite: bool) -> Path:
 
 def sheet(answer: Answer) -> bytes:
     """Draw the queries (framed) and then the results in their order, each with distance and id: a PNG."""
-    queries = [Cell(uri, query.value, "not this" if query.away else "query", True) for query, uri in answer.pictures]
-    queries += [
-        Cell("", f"“{q.value}”", "not these words" if q.away else "words", True)
-        for q in answer.asked.queries
-        if q.kind == "text"
+    uris = dict(answer.pictures)
+    queries = [
+        Cell(uris.get(query, ""), query.value, "not this" if query.away else "query", True, query.away, _words(query))
+        for query in answer.asked.queries
     ]
     several = len({result.dataset for result in answer.results}) > 1
     found = [
@@ -56,7 +56,7 @@ def sheet(answer: Answer) -> bytes:
         for n, r in enumerate(answer.results[:ON_SHEET], start=1)
     ]
     rows = [cells[i : i + COLUMNS] for cells in (queries, found) for i in range(0, len(cells), COLUMNS)]
-    return contact_sheet(rows, _read, COLUMNS)
+    return contact_sheet(rows, read_bytes, COLUMNS)
 
 
 def save(answer: Answer, folder: Path, *, overwrite: bool = False, link: bool = False) -> dict[str, Any]:
@@ -106,10 +106,8 @@ def _far(distance: float) -> str:
     return f"{distance:.0f}" if distance == int(distance) else f"{distance:.4f}"
 
 
-def _read(uri: str) -> bytes:
-    if not uri:
-        raise BlobError("words have no picture")
-    return read_bytes(uri)
+def _words(query: Query) -> str:
+    return query.value if query.kind == "text" else ""
 
 
 def _put(fresh: Path, folder: Path, number: int, uri: str, sample: str, link: bool) -> str | None:

@@ -1,5 +1,6 @@
 """A saved answer: whole or not there, whenever the process is killed; nothing of the user's is lost."""
 
+import io
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from espalier.errors import EspalierError, UsageError
-from resources.exploring import Answer, Asked, Query, Result, check_folder, save
+from resources.exploring import Answer, Asked, Query, Result, check_folder, save, sheet
 
 STEPS = ("write_bytes", "write_text", "symlink_to", "replace", "rename", "mkdir", "unlink")
 
@@ -202,3 +203,20 @@ def test_names_that_are_long_in_bytes_fit(tmp_path, pictures):
     record = save(answer(tmp_path / name), tmp_path / "found")
     assert record["results"][0]["file"].endswith("鷺.png")
     assert is_whole(tmp_path / "found", (tmp_path / name,))
+
+
+def test_the_sheet_shows_the_queries_in_their_order_words_and_what_pushes_away_too(pictures):
+    queries = (Query("text", "a heron"), Query("image", str(pictures[0])), Query("text", "otter " * 40, True))
+    found = answer(*pictures[1:4])
+    png = sheet(Answer(Asked(queries), found.results, ((queries[1], str(pictures[0])),), "builtin"))
+    drawn = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    first, second, third = (drawn[6:118, x : x + 112] for x in (6, 124, 242))
+    for words in (first, third):
+        assert 50 < (words < 128).all(-1).sum() < 4000, "dark letters on a light tile"
+        assert (words[0] == 255).all(), "which do not reach its edge"
+        assert (words[:, 0] == 255).all()
+    with Image.open(pictures[0]) as query:
+        assert np.abs(second - np.asarray(query.resize((112, 112), Image.Resampling.NEAREST))).mean() < 1
+    frames = [drawn[60, x - 1] for x in (6, 124, 242)]
+    assert frames[0].tolist() == frames[1].tolist() != frames[2].tolist()
+    assert frames[2].argmax() == 0, "red"
