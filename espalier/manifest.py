@@ -117,7 +117,8 @@ class WebDatasetFilter:
 
     def __call__(self, sample: Mapping[str, Any]) -> bool:
         """Look up ``sample["__key__"]``, with the shard of ``sample["__url__"]`` before it where asked for."""
-        key = sample["__key__"]
+        # Bytes that are not UTF-8 are escaped in sample ids.
+        key = sample["__key__"].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         if self.shards_in is not None:
             url = str(sample["__url__"]).removeprefix("file:")
             shard = url.removeprefix(self.shards_in.rstrip("/") + "/").removesuffix(".tar")

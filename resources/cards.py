@@ -148,13 +148,24 @@ def write_card(file: Path, card: Card, *, is_folder: bool) -> None:
         ) from error
 
 
+class _Loader(yaml.SafeLoader):
+    """A safe loader without references: a few of them could stand for more text than there is memory."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(None, None, "references are not allowed", event.start_mark)
+        return super().compose_node(parent, index)
+
+
 def _mapping(file: Path) -> dict[Any, Any]:
     try:
-        values = yaml.safe_load(file.read_bytes())
+        values = yaml.load(file.read_bytes(), _Loader)
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        raise EspalierError(f"{file} is not YAML{where}.", "Write lines such as uri: /data/photos.") from error
+        what = "has a reference (*)" if isinstance(error, yaml.composer.ComposerError) else "is not YAML"
+        raise EspalierError(f"{file} {what}{where}.", "Write lines such as uri: /data/photos.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise EspalierError(f"{file} cannot be read: {error}.", "Check its rights and its encoding (UTF-8).") from error
     if values is None:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from resources.listing import filesystem, is_url
 
 WHOLE_GROUP = 64 << 20
+MAX_CELL = 256 << 20
 _BLOCK_BYTES = 8 << 20
 _BLOCKS_KEPT = 8
 _COLUMNS_KEPT = 4
@@ -61,7 +62,13 @@ def _bytes_of(value: Any) -> bytes:
         raise NoCell("the cell is empty")
     if not isinstance(value, bytes):
         raise NoCell("the cell holds no bytes")
+    if len(value) > MAX_CELL:
+        raise _too_big()
     return value
+
+
+def _too_big() -> NoCell:
+    return NoCell(f"the cell holds more than {MAX_CELL >> 20} MiB")
 
 
 class _ParquetColumn:
@@ -79,6 +86,7 @@ class _ParquetColumn:
         for group in groups:
             self._ends.append(self._ends[-1] + group.num_rows)
         self._rows = [_block_rows(group.num_rows, group.total_byte_size) for group in groups]
+        self._too_big = [_largest_mean(group, column) > MAX_CELL for group in groups]
         self._blocks: OrderedDict[int, pa.Array] = OrderedDict()
         self._coming: Iterator[pa.RecordBatch] = iter(())
         self._group, self._next = -1, 0
@@ -94,6 +102,8 @@ class _ParquetColumn:
 
     def _decode_to(self, row: int) -> Any:
         group = bisect.bisect_right(self._ends, row) - 1
+        if self._too_big[group]:  # a bomb is refused before it is unpacked
+            raise _too_big()
         if group != self._group or row < self._next:
             self._coming = self._file.iter_batches(self._rows[group], row_groups=[group], columns=[self._column])
             self._group, self._next = group, self._ends[group]
@@ -116,7 +126,15 @@ def _block_rows(rows: int, n_bytes: int) -> int:
     """Return how many rows are decoded at a time."""
     if n_bytes <= WHOLE_GROUP:
         return max(1, rows)
-    return max(16, rows * _BLOCK_BYTES // n_bytes)
+    return max(1, rows * _BLOCK_BYTES // n_bytes)
+
+
+def _largest_mean(group: Any, column: str) -> float:
+    """Return the mean bytes of a cell of a row group, unpacked, of that leaf of the column where it is greatest."""
+    leaves = (group.column(i) for i in range(group.num_columns))
+    name = column.split(".", 1)[0]
+    sizes = [leaf.total_uncompressed_size for leaf in leaves if leaf.path_in_schema.split(".", 1)[0] == name]
+    return max(sizes, default=0) / max(group.num_rows, 1)
 
 
 class _ArrowColumn:

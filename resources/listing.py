@@ -22,6 +22,7 @@ import fsspec
 from espalier.errors import EspalierError
 
 SUCCESS = "_SUCCESS"
+LEAVES = "the link leaves the folder of the dataset"
 MAX_PLACES = 1_000_000
 _BRACE = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
@@ -239,7 +240,7 @@ def _link(real: str, relative: str, path: str, stat: bool) -> Entry:
     target = os.path.realpath(path)
     error = None
     if not (target + "/").startswith(real.rstrip("/") + "/"):
-        error = "the link leaves the folder of the dataset"
+        error = LEAVES
     elif os.path.isdir(target):  # noqa: PTH112
         error = "a link to a folder is not followed"
     elif not os.path.exists(target):  # noqa: PTH110

@@ -38,6 +38,8 @@ def pack_webdataset(subset: Subset, folder: Path, *, link: bool, progress: Progr
             progress(1)
     renamed = sum(key != stem_of(sample_id) for sample_id, key in keys.items())
     notes = [f"{renamed:,} keys are written without dots; the .json has the samples' own ids."] if renamed else []
+    if not source.has_pictures:
+        notes.append("These tars hold texts only; Espalier itself reads texts from Parquet and lists.")
     unknown = {s for s in set(source.rows["subset"].to_pylist()) if s and shard_subset(f"{plain_name(s)}/0.tar") != s}
     notes += [f"The subset {name!r} is a folder only; readers do not know it by that name." for name in sorted(unknown)]
     return Written(files, (*notes, *source.notes("webdataset")))

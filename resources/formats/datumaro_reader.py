@@ -15,17 +15,21 @@ format (``resources.formats.detect``), and writing.
 import base64
 import io
 import os
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from espalier.errors import EspalierError, UsageError
+from resources.blobs import MAX_BYTES
 from resources.cards import Card
 from resources.formats.base import Sample, batched, nothing_in
-from resources.listing import local_path
+from resources.formats.image_folder import is_image
+from resources.listing import LEAVES, local_path, walk
 
 PICKLED = frozenset({"cifar", "brats_numpy"})
 MAX_INLINE = 64 << 10
@@ -62,7 +66,7 @@ class DatumaroReader:
         self.format, self.uri, self._options = format_name, card.uri, card.options
         self._loaded: Any = None
         self._shared = False
-        self._faults: dict[tuple[str, str], str] = {}
+        self._faults = _Faults()
 
     def batches(self, size: int) -> Iterator[list[Sample]]:
         """Yield lists of at most ``size`` samples, by subset and id."""
@@ -91,14 +95,13 @@ class DatumaroReader:
     def _samples(self) -> Iterator[Sample]:
         names = self.categories()
         items = list(self.items())
-        if not items and not self._faults:
+        if not items and not self._faults.items:
             raise nothing_in(self.uri, f"item of the format {self.format}")
-        faults = dict(self._faults)
         real = os.path.realpath(self.uri)
         for sample_id, item in items:
             subset = "" if item.subset == "default" else item.subset
             uri, error = _picture(item.media, real)
-            error = faults.pop((item.id, item.subset), error)
+            error = self._faults.annotations.get((item.id, item.subset), error)
             yield Sample(
                 sample_id,
                 subset,
@@ -108,8 +111,20 @@ class DatumaroReader:
                 None,
                 error,
             )
-        for (name, subset), reason in sorted(faults.items()):
+        for (name, subset), reason in self._faults.rows({(item.id, item.subset) for _, item in items}):
             yield Sample(f"{subset}/{name}" if self._shared else name, subset, "", error=reason)
+
+
+@dataclass
+class _Faults:
+    """Why items are not there, and what is wrong with annotations, by id and subset."""
+
+    items: dict[tuple[str, str], str] = field(default_factory=dict)
+    annotations: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def rows(self, there: set[tuple[str, str]]) -> list[tuple[tuple[str, str], str]]:
+        """Return the faults of what is not ``there``, sorted."""
+        return sorted([*self.items.items(), *((k, v) for k, v in self.annotations.items() if k not in there)])
 
 
 @cache
@@ -155,20 +170,21 @@ def detect(uri: str) -> list[str]:
         raise EspalierError(f"Datumaro cannot tell its format ({error}).", "Name it with --format.") from error
 
 
-def _imported(uri: str, format_name: str, options: dict[str, Any]) -> tuple[Any, dict[tuple[str, str], str]]:
-    """Import a dataset whole; return it with what is wrong with single items, by id and subset."""
+def _imported(uri: str, format_name: str, options: dict[str, Any]) -> tuple[Any, _Faults]:
+    """Import a dataset whole; return it with what is wrong with single items."""
     environment()
     from datumaro import Dataset
     from datumaro.components.contexts.importer import ImportErrorPolicy
 
-    faults: dict[tuple[str, str], str] = {}
+    _refuse_traps(uri)
+    faults = _Faults()
 
     class Recording(ImportErrorPolicy):
         def _handle_item_error(self, error: Any) -> None:
-            faults[_name(error)] = f"the item cannot be imported: {_reason(error)}"
+            faults.items[_name(error)] = f"the item cannot be imported: {_reason(error)}"
 
         def _handle_annotation_error(self, error: Any) -> None:
-            faults[_name(error)] = f"an annotation cannot be imported: {_reason(error)}"
+            faults.annotations[_name(error)] = f"an annotation cannot be imported: {_reason(error)}"
 
     try:
         dataset = Dataset.import_from(uri, format_name, error_policy=Recording(), **options)
@@ -181,8 +197,35 @@ def _imported(uri: str, format_name: str, options: dict[str, Any]) -> tuple[Any,
     return dataset, faults
 
 
+def _refuse_traps(uri: str) -> None:
+    """Refuse annotations that are links out of the folder, and zips with members that would fill the memory."""
+    for entry in walk(uri):
+        if entry.error == LEAVES and not is_image(entry):
+            raise EspalierError(f"{entry.uri}: {entry.error}.", "Put the file itself there.")
+        if entry.path.endswith(".zip") and zipfile.is_zipfile(entry.uri):
+            with zipfile.ZipFile(entry.uri) as packed:
+                big = next((m for m in packed.infolist() if m.file_size > MAX_BYTES), None)
+            if big:
+                what = f"its member {big.filename!r} is {big.file_size >> 20} MiB unpacked"
+                raise EspalierError(f"{entry.uri}: {what}.", f"Unpack it; {MAX_BYTES >> 20} MiB are read at most.")
+
+
 def _name(error: Any) -> tuple[str, str]:
+    """Return id and subset of the item that an error is about.
+
+    Importers of COCO and of Datumaro's own format name the annotation's number or the picture's, not the item; so the
+    item is looked up where the error was caught.
+    """
     name, subset = error.item_id
+    trace = getattr(error.__cause__, "__traceback__", None)
+    seen = trace.tb_frame.f_locals if trace else {}
+    item, picture = seen.get("item"), seen.get("img_info")
+    if isinstance(item, dict):
+        name = item.get("id", name)
+    elif item is not None:
+        name = getattr(item, "id", name)
+    elif isinstance(picture, dict) and isinstance(picture.get("file_name"), str):
+        name = os.path.splitext(picture["file_name"])[0]  # noqa: PTH122
     return str(name), str(subset)
 
 

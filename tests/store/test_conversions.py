@@ -328,6 +328,7 @@ def test_texts_become_every_format_that_has_a_place_for_them(tmp_path):
         found = samples(tmp_path / format / ("texts.jsonl" if format == "jsonl" else ""))[1]
         assert {s.sample_id: s.caption for s in found.values()} == {f"k/{i}": f"t {i}" for i in range(5)}, format
         assert {s.uri for s in found.values()} == {""}
+        assert {s.error for s in found.values()} == {"no picture in the sample" if format == "webdataset" else None}
     with pytest.raises(EspalierError, match=r"no picture.*jsonl"):
         export(tmp_path / "texts.jsonl", tmp_path / "folder", "image_folder")
 

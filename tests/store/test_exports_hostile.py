@@ -1,8 +1,10 @@
 """Datasets made to harm: what they name outside is refused with a reason, and no export reads or writes there."""
 
 import io
+import itertools
 import json
 import tarfile
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +13,12 @@ import pytest
 from PIL import Image
 
 from espalier.errors import EspalierError
-from resources.cards import Card
+from resources import cells
+from resources.cards import Card, read_card
 from resources.exports.base import Subset
 from resources.exports.choose import choose_writer
 from resources.exports.place import stage_export
+from resources.formats import datumaro_reader
 from resources.formats.detect import open_reader
 from resources.scan import scan
 
@@ -151,3 +155,157 @@ def test_an_item_whose_id_climbs_out_is_not_written_there(tmp_path):
         export_readable(source, tmp_path / "out", "datumaro", "coco")
     assert outside(tmp_path) == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["source"]
+
+
+def coco(root, names=("a.png", "b.png"), broken=False):
+    """Pictures with a box each; the first one's box has no class when ``broken``."""
+    (root / "annotations").mkdir(parents=True)
+    (root / "images/train").mkdir(parents=True)
+    images, boxes = [], []
+    for number, name in enumerate(names, 1):
+        if "/" not in name:
+            (root / "images/train" / name).write_bytes(picture(number))
+        images.append({"id": 10 * number, "file_name": name, "width": 12, "height": 9})
+        label = "no number" if broken and number == 1 else 1
+        about = {"id": number, "image_id": 10 * number, "category_id": label, "area": 4, "iscrowd": 0}
+        boxes.append({**about, "bbox": [1, 1, 2, 2]})
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
+    (root / "annotations/instances_train.json").write_text(json.dumps(content))
+    return root
+
+
+def test_pictures_outside_are_rows_under_their_own_names(tmp_path, secret):
+    source = coco(tmp_path / "source", ("20.png", "30.png", "../../../../secret.png", str(secret)))
+    before = outside(tmp_path)
+    errors, kept = export_readable(source, tmp_path / "out")
+    assert kept == ["20", "30"], "though the pictures outside have the numbers 30 and 40"
+    assert errors.keys() == {"../../../../secret", str(secret).removesuffix(".png")}
+    assert outside(tmp_path) == before
+    assert secret.read_bytes() not in everything(tmp_path / "out").values()
+
+
+def test_a_broken_annotation_is_told_of_its_own_picture(tmp_path):
+    source = coco(tmp_path / "source", ("x.png", "1.png"), broken=True)
+    errors, kept = export_readable(source, tmp_path / "out")
+    assert kept == ["1"], "though the broken annotation has the number 1"
+    assert "an annotation cannot be imported" in errors["x"]
+
+
+def test_annotations_that_are_links_out_are_refused(tmp_path):
+    source = coco(tmp_path / "source")
+    (source / "annotations/instances_train.json").rename(tmp_path / "elsewhere.json")
+    (source / "annotations/instances_train.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(EspalierError, match=r"instances_train\.json: the link leaves the folder"):
+        export_readable(source, tmp_path / "out")
+    (source / "annotations/instances_train.json").unlink()
+    (tmp_path / "elsewhere.json").rename(source / "annotations/real.json")
+    (source / "annotations/instances_train.json").symlink_to("real.json")
+    assert export_readable(source, tmp_path / "out", "coco_instances")[1] == ["a", "b"], "links inside are read"
+
+
+@pytest.mark.parametrize("name", ["../../evil.png", "/evil.png"])
+def test_a_zip_with_names_that_climb_out_is_refused(tmp_path, name):
+    source = tmp_path / "source"
+    source.mkdir()
+    with zipfile.ZipFile(source / "a.zip", "w") as packed:
+        packed.writestr("good.png", picture())
+        packed.writestr(name, picture(1))
+    with pytest.raises(EspalierError, match="cannot be read as image_zip"):
+        export_readable(source, tmp_path / "out", "image_zip")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["source"]
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(datumaro_reader, "MAX_BYTES", 1 << 20)
+    source = tmp_path / "source"
+    source.mkdir()
+    with zipfile.ZipFile(source / "a.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("x.png", bytes((1 << 20) + 1))
+    with pytest.raises(EspalierError, match=r"'x\.png' is 1 MiB unpacked"):
+        export_readable(source, tmp_path / "out", "image_zip")
+
+
+def test_a_cell_that_is_a_bomb_is_a_row_with_its_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "MAX_CELL", 1 << 20)
+    source = tmp_path / "source"
+    source.mkdir()
+    huge = bytes((1 << 20) + 1)
+    pq.write_table(pa.table({"key": ["bomb"], "png": [huge]}), source / "0.parquet", compression="zstd")
+    mixed = {"key": ["small", "hidden"], "png": [picture(), huge]}
+    pq.write_table(pa.table(mixed), source / "1.parquet", compression="zstd")
+    errors, kept = export_readable(source, tmp_path / "out")
+    assert kept == ["small"]
+    assert errors == dict.fromkeys(("bomb", "hidden"), "the cell holds more than 1 MiB")
+
+
+@pytest.mark.parametrize("kind", ["voc", "cvat"])
+def test_xml_that_names_other_files_or_grows_without_end_is_not_expanded(tmp_path, kind, secret):
+    source = tmp_path / "source"
+    entities = f'<!ENTITY x SYSTEM "file://{secret}">' + "".join(
+        f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in itertools.pairwise("abcdefghij")
+    )
+    if kind == "voc":
+        for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+            (source / name).mkdir(parents=True)
+        (source / "JPEGImages/a.jpg").write_bytes(picture())
+        (source / "ImageSets/Main/train.txt").write_text("a\n")
+        text = f"<!DOCTYPE a [{entities}]><annotation><filename>&x;&j;</filename></annotation>"
+        (source / "Annotations/a.xml").write_text(text)
+        reader = open_reader(Card("set", str(source), "voc"))
+        errors = [s.error for batch in reader.batches(1) for s in batch]
+        assert len(errors) == 1
+        assert "EntitiesForbidden" in errors[0]
+    else:
+        (source / "images").mkdir(parents=True)
+        (source / "images/a.png").write_bytes(picture())
+        text = f'<!DOCTYPE a [{entities}]><annotations><image id="0" name="a.png">&x;&j;</image></annotations>'
+        (source / "train.xml").write_text(text)
+        with pytest.raises(EspalierError, match="EntitiesForbidden"):
+            export_readable(source, tmp_path / "out", "cvat")
+
+
+def test_duplicate_keys_within_a_shard_give_the_first_only(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    with tarfile.open(source / "0.tar", "w") as tar:
+        for seed, name in enumerate(("a.png", "b.png", "a.png", "a.jpg")):
+            info = tarfile.TarInfo(name)
+            info.size = len(picture(seed))
+            tar.addfile(info, io.BytesIO(picture(seed)))
+    errors, kept = export_readable(source, tmp_path / "out")
+    assert kept == ["a", "b"]
+    assert "the sample id 'a' is there already" in errors.values()
+    with tarfile.open(tmp_path / "out/00000.tar") as tar:
+        assert {m.name: tar.extractfile(m).read() for m in tar} == {"a.png": picture(0), "b.png": picture(1)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "uri: DATA\noptions: &a\n  x: *a\n",
+        "uri: DATA\noptions:\n  a: &a [x, x]\n  b: &b [*a, *a]\n  c: [*b, *b]\n",
+        "uri: DATA\nkeep: &k [x]\ndrop: *k\n",
+        "<<: &x {uri: DATA}\noptions: *x\n",
+    ],
+)
+def test_a_card_that_refers_to_itself_is_refused(tmp_path, text):
+    (tmp_path / "x.yaml").write_text(text.replace("DATA", str(tmp_path)))
+    with pytest.raises(EspalierError, match=r"x\.yaml has a reference \(\*\) \(line \d"):
+        read_card(tmp_path / "x.yaml", "x", None)
+
+
+@pytest.mark.parametrize("uri", ["../secret", "a/../../secret", "..", "x/../../../etc"])
+def test_a_card_cannot_lead_out_of_the_landing_zone_by_a_relative_path(tmp_path, uri):
+    zone = tmp_path / "landing"
+    zone.mkdir()
+    (tmp_path / "secret").mkdir()
+    (zone / "x.yaml").write_text(f"uri: {uri}\n")
+    with pytest.raises(EspalierError, match="leaves the landing zone"):
+        read_card(zone / "x.yaml", "x", None)
+
+
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system [true]", "!!python/name:os.system"])
+def test_a_card_runs_no_code(tmp_path, tag):
+    (tmp_path / "x.yaml").write_text(f"uri: {tag}\n")
+    with pytest.raises(EspalierError, match="is not YAML"):
+        read_card(tmp_path / "x.yaml", "x", None)
