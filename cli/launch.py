@@ -46,6 +46,9 @@ def open_instance(home: Home) -> "dg.DagsterInstance":
     """Open the home's instance, one process at a time: two that make its databases at once spoil each other's."""
     import dagster as dg
 
+    from resources.event_log import quicken
+
+    quicken()
     logging.getLogger("alembic").setLevel(logging.ERROR)
     with (home.dagster / ".opening.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
