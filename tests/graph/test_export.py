@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,6 +152,40 @@ def test_an_interrupted_replacement_leaves_the_source_whole(home, tmp_path, monk
     with pytest.raises(BaseException):  # noqa: B017, PT011 - however Dagster wraps it
         run(home, str(data), Wanted(None, overwrite=True, in_place=True))
     assert pictures(data) == whole
+
+
+IN_PLACE = """
+import os, signal, sys
+folder, at, count = sys.argv[1], int(sys.argv[2]), 0
+def hook(event, args):
+    global count
+    if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and str(args[0]).startswith(folder):
+        count += 1
+        if count == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+from cli.main import main
+main(["export", "mine", sys.argv[3], "--in-place", "--overwrite"])
+"""
+
+
+@pytest.mark.slow
+def test_a_replacement_in_place_killed_at_any_step_leaves_the_old_folder_or_the_new_one(home, tmp_path):
+    data = tmp_path / "mine"
+    shutil.copytree(home.data, data)
+    whole = pictures(data)
+    manifest = Manifest.load(run(home, str(data), None)["manifest"])
+    kept = {key: whole[key] for key in manifest}
+    for at in (1, 7, 40, 90, 120, 10**6):
+        command = [sys.executable, "-c", IN_PLACE, str(tmp_path), str(at), RECIPE]
+        ended = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
+        assert pictures(data) in (whole, kept)
+        if pictures(data) == kept:
+            break
+        assert ended.returncode, "a run that gets through replaces the folder"
+    assert at > 1
+    assert pictures(data) == kept
 
 
 def cli(home, *args):

@@ -3,9 +3,6 @@
 import io
 import json
 import logging
-import os
-import signal
-import sys
 import tarfile
 
 import numpy as np
@@ -267,44 +264,18 @@ def test_what_datumaro_writes_holds_the_boxes_and_says_what_it_does_not(tmp_path
 
 
 @pytest.mark.parametrize("format", [*OURS, *ANNOTATED])
-def test_a_conversion_killed_at_any_moment_leaves_nothing_at_the_target(tmp_path, format):
-    """SIGKILL before the n-th look at a file, for every n, until a run gets through."""
-    source = coco(tmp_path / "source")
-    target = tmp_path / "work" / "out"
+def test_a_conversion_killed_at_any_step_leaves_the_target_absent_or_whole(tmp_path, format, killed_everywhere):
+    source, target = coco(tmp_path / "source"), tmp_path / "work" / "out"
     target.parent.mkdir()
     samples(source)  # imports are done once, here
     choose_writer("coco", format)
-    kills, at = 0, 1
-    while True:
-        child = os.fork()
-        if child == 0:
-            killed_at(at, target.parent, lambda: export(source, target, format))
-        if os.WIFEXITED(os.waitpid(child, 0)[1]):
-            break
-        kills += 1
-        if target.exists():
-            assert len(samples(target)[1]) == 4, "it is there, so it is whole"
-        at = at + 1 if at < 8 else at + at // 3
-    assert kills >= 4
+
+    def check():
+        assert not target.exists() or len(samples(target)[1]) == 4
+
+    assert killed_everywhere(target.parent, lambda: export(source, target, format), check) >= 4
     assert [p.name for p in target.parent.iterdir()] == ["out"], "left-overs of the dead go"
     assert len(samples(target)[1]) == 4
-
-
-def killed_at(at, folder, run):
-    """Run in this (forked) process and kill it when Python opens, makes, renames or removes the n-th thing."""
-    counter = iter(range(1, 10**6))
-
-    def hook(event, args):
-        if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir") and str(folder) in str(args[0]):
-            if next(counter) == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    try:
-        sys.addaudithook(hook)
-        run()
-        os._exit(0)
-    finally:
-        os._exit(3)
 
 
 def test_links_are_made_where_pictures_are_files_and_refused_where_they_are_packed(originals, tmp_path):

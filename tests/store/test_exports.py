@@ -260,6 +260,21 @@ def test_a_writer_that_is_killed_leaves_the_target_absent_or_whole(source, tmp_p
     assert len(described(target)) == N / 2
 
 
+def test_a_writer_that_is_killed_at_any_step_leaves_the_old_target_or_the_new_one(source, tmp_path, killed_everywhere):
+    target = tmp_path / "work" / "out"
+    target.mkdir(parents=True)
+    (target / "old.txt").write_text("still here")
+    before = described(source)
+    wanted = {key: before[key] for key in subset_of(source).ids()}
+
+    def check():
+        assert contents(target) == {"old.txt": b"still here"} or described(target) == wanted
+
+    assert killed_everywhere(target.parent, lambda: export(source, target, overwrite=True), check) >= 3
+    assert described(target) == wanted
+    assert [p.name for p in target.parent.iterdir()] == ["out"]
+
+
 def die_at(moment, run):
     """Run an export in this (forked) process and kill it at one moment."""
 

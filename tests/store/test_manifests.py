@@ -135,3 +135,17 @@ def test_the_folder_of_a_writer_that_died_after_its_commit_is_what_stands_and_is
     subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(link)], check=True)
     write_manifest(link, rows(), {}).discard()
     assert contents(link)["kept.txt"] == b"a\n"
+
+
+def test_a_writer_killed_at_any_step_leaves_the_old_manifest_or_the_new_one(link, killed_everywhere):
+    put(link, rows(4), {"n": 1})
+    old = contents(link)
+    put(link, rows(), {"n": 2})
+    new = contents(link)
+    put(link, rows(4), {"n": 1})
+
+    def check():
+        assert contents(link) in (old, new)
+
+    assert killed_everywhere(link.parent, lambda: put(link, rows(), {"n": 2}), check) >= 3
+    assert contents(link) == new
