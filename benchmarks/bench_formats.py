@@ -149,7 +149,8 @@ def converted(home, slug: str, card, kind: str, asked: str, out: Path) -> str:
     def data_of(uri: str) -> bytes:
         return read_bytes(uri) if uri else b""
 
-    samples = (s for batch in open_reader(Card("again", str(out))).batches(1000) for s in batch if s.error is None)
+    texts = set(rows["uri"].to_pylist()) == {""}  # our reader takes a tar without pictures for a broken one
+    samples = (s for batch in open_reader(Card("again", str(out))).batches(1000) for s in batch if texts or not s.error)
     found = Counter(facts_of(data_of(s.uri), s.labels, s.caption) for s in samples)
     wanted = Counter(facts_of(data_of(r["uri"]), r["labels"], r["caption"]) for r in rows.to_pylist())
     verdict = "equal" if found == wanted else f"DIFFERS ({len(wanted - found)} lost, {len(found - wanted)} more)"
