@@ -89,6 +89,16 @@ class Rows:
         found = np.flatnonzero(same) + part.start
         return int(found[np.argsort(~self.embedded[found], kind="stable")[0]]) if len(found) else -1
 
+    def one_a_group(self, passes: np.ndarray) -> np.ndarray:
+        """Let one sample of each group of copies pass: the kept one, or the first copy where that one does not."""
+        allowed = np.flatnonzero(passes)
+        order = np.lexsort((allowed, ~self.embedded[allowed], self.keeper[allowed]))
+        groups = self.keeper[allowed[order]]
+        first = np.concatenate([[True], groups[1:] != groups[:-1]])[: len(groups)]
+        out = np.zeros(len(self), bool)
+        out[allowed[order[first]]] = True
+        return out
+
     def values(self, column: str, rows: np.ndarray | list[int]) -> list[str]:
         """Return one column of some rows."""
         return list(self.facts[column].take(pa.array(rows)).to_pylist())

@@ -17,6 +17,7 @@ from espalier.hashing import SimHash, hamming
 from resources.blobs import read_bytes
 from resources.encoders import load_encoder
 from resources.exploring import Asked, Explored, Query, check_folder, save
+from resources.exploring.encoding import Encoding
 from resources.home import Home
 from resources.landing import LandingZone
 from resources.warehouse import Draft, Meta
@@ -214,6 +215,23 @@ def test_words_are_searched_in_captions_and_labels_and_that_is_said(birds, told)
     assert len(ids(birds.ask(Asked((Query("text", "otter"),), topk=3, unique=True)))) == 3, "alike means alike to see"
 
 
+@pytest.fixture(scope="module")
+def flock(home):
+    """The birds, open for many questions: each has to answer as if it were the first."""
+    return Explored(home, ["birds"])
+
+
+@pytest.fixture(scope="module")
+def everything(flock, data):
+    """All samples' ids, and the vectors of their pictures and of their words, made without Explored."""
+    every = sorted(flock.rows.values("sample_id", np.arange(len(flock.rows))))
+    encoder = load_encoder("builtin")
+    (batch,) = encoder.encode_images(enumerate(str(data / i) for i in every), read_bytes)
+    words = ["a heron in the reeds" if i == "train/heron/3.png" else i.split("/")[1] for i in every]
+    asked = {text: encoder.encode_text([text])[0] for text in ("otter", "heron")}
+    return every, {"item": batch.vectors, "text": encoder.encode_text(words)}, asked
+
+
 LOOKED_FOR = {
     "picture": (Query("item", "train/lynx/4.png"),),
     "words": (Query("text", "otter"),),
@@ -245,19 +263,14 @@ def by_hand(queries, distances, fuse):
 @pytest.mark.parametrize("fuse", ["best", "mean", "rrf"])
 @pytest.mark.parametrize("pushed", PUSHED_AWAY)
 @pytest.mark.parametrize("looked_for", LOOKED_FOR)
-def test_any_list_of_words_and_pictures_ranks_as_by_hand(birds, data, looked_for, pushed, fuse, metric):
+def test_any_list_of_words_and_pictures_ranks_as_by_hand(flock, everything, looked_for, pushed, fuse, metric):
     """Every sample's distance to every query, each measured in its own kind, taken together as ``fuse`` says."""
     queries = LOOKED_FOR[looked_for] + PUSHED_AWAY[pushed]
-    answer = birds.ask(Asked(queries, topk=21, fuse=fuse, metric=metric))
-    every = sorted(birds.rows.values("sample_id", np.arange(len(birds.rows))))
-    encoder, simhash = load_encoder("builtin"), SimHash()
-    (batch,) = encoder.encode_images(enumerate(str(data / i) for i in every), read_bytes)
-    words = ["a heron in the reeds" if i == "train/heron/3.png" else i.split("/")[1] for i in every]
-    sides = {"item": batch.vectors, "text": encoder.encode_text(words)}
-    distances = []
+    answer = flock.ask(Asked(queries, topk=21, fuse=fuse, metric=metric))
+    (every, sides, asked), simhash, distances = everything, SimHash(), []
     for query in queries:
         side = sides[query.kind]
-        one = side[every.index(query.value)] if query.kind == "item" else encoder.encode_text([query.value])[0]
+        one = side[every.index(query.value)] if query.kind == "item" else asked[query.value]
         if metric == "hamming":
             distances.append(hamming(simhash(one[None])[0], simhash(side)))
         else:
@@ -275,18 +288,18 @@ def test_any_list_of_words_and_pictures_ranks_as_by_hand(birds, data, looked_for
 @pytest.mark.parametrize("fuse", ["best", "mean", "rrf"])
 @pytest.mark.parametrize("pushed", PUSHED_AWAY)
 @pytest.mark.parametrize("looked_for", LOOKED_FOR)
-def test_unique_thins_any_list_and_keeps_its_order(birds, looked_for, pushed, fuse):
+def test_unique_thins_any_list_and_keeps_its_order(flock, looked_for, pushed, fuse):
     asked = Asked(LOOKED_FOR[looked_for] + PUSHED_AWAY[pushed], topk=21, fuse=fuse)
-    found = ids(birds.ask(replace(asked, unique=True)))
+    found = ids(flock.ask(replace(asked, unique=True)))
     assert len(found) >= 3 * EACH - 2
     assert len({COPIES.get(i, (i,))[0] for i in found}) == len(found), "one of each group of copies"
     if looked_for != "words":
-        whole = [i for i in ids(birds.ask(asked)) if i in set(found)]
+        whole = [i for i in ids(flock.ask(asked)) if i in set(found)]
         assert fuse == "rrf" or found == whole, "ranks shift when copies go, distances do not"
 
 
 def test_words_alone_encode_no_picture(birds, monkeypatch):
-    monkeypatch.setattr(Explored, "_encode", lambda *_: pytest.fail("a picture was encoded"))
+    monkeypatch.setattr(Encoding, "pictures", lambda *_: pytest.fail("a picture was encoded"))
     assert len(ids(birds.ask(Asked((Query("text", "otter"),), topk=3)))) == 3
 
 
