@@ -27,7 +27,7 @@ def brought_vectors(work: Work, raw_dataset: Table, needed: pa.Table, simhash: S
     EspalierError
         When the files are gone or no vector is left.
     """
-    alignment, own, found = gathered(work, raw_dataset.arrow(["sample_id"])["sample_id"], needed)
+    alignment, own, found = gathered(work, raw_dataset, needed)
     failed = np.flatnonzero(~found.have).tolist()
     if len(failed) == len(needed):
         first = found.errors[0] if failed else "no sample is left"
@@ -56,13 +56,15 @@ def brought_vectors(work: Work, raw_dataset: Table, needed: pa.Table, simhash: S
     )
 
 
-def gathered(work: Work, ids: pa.ChunkedArray, needed: pa.Table) -> tuple[Alignment, OwnEmbeddings, Gathered]:
-    """Align what the card names with all sample ids, and read the vectors of the needed rows into their order."""
+def gathered(work: Work, raw_dataset: Table, needed: pa.Table) -> tuple[Alignment, OwnEmbeddings, Gathered]:
+    """Align what the card names with all samples, and read the vectors of the needed rows into their order."""
     brought = Brought.parse(work.options.embeddings)
     own = brought.open()
-    alignment = own.align(ids, brought.ids)
+    samples = raw_dataset.arrow(["sample_id", "uid"]).combine_chunks()
+    ids = samples["sample_id"].combine_chunks()
+    alignment = own.align(ids, brought.ids, samples["uid"].combine_chunks())
     with work.bar("reading vectors", len(needed)) as advance:
-        found = gather(own, alignment, pc.index_in(needed["sample_id"], value_set=ids.combine_chunks()).to_numpy())
+        found = gather(own, alignment, pc.index_in(needed["sample_id"], value_set=ids).to_numpy())
         advance(len(needed))
     return alignment, own, found
 

@@ -116,7 +116,7 @@ def _vectors(work: Work, tables: Mapping[str, Table], needed: pa.Table) -> tuple
     """Return the ids (in order) and vectors of the files that can be embedded, or that have a vector brought."""
     stats = tables["embeddings"].meta.stats
     if work.options.embeddings:
-        own, found = gathered(work, tables["raw_dataset"].arrow(["sample_id"])["sample_id"], needed)[1:]
+        _, own, found = gathered(work, tables["raw_dataset"], needed)
         _same_vectors(work, own.id, stats)
         return needed["sample_id"].filter(pa.array(found.have)).combine_chunks(), found.vectors
     encoder = encoder_of(work)

@@ -124,8 +124,12 @@ def _fit(card: Card) -> dict[str, Any]:
 
     brought = Brought.parse(card.chain["embeddings"])
     own = brought.open()
-    ids = [sample.sample_id for batch in open_reader(card).batches(4096) for sample in batch]
-    return {"dim": own.dim, **own.align(pa.array(ids, pa.string()).unique(), brought.ids).describe()}
+    ids, uids = [], []
+    for batch in open_reader(card).batches(4096):
+        ids += [sample.sample_id for sample in batch]
+        uids += [sample.uid for sample in batch]
+    fit = own.align(pa.array(ids, pa.string()), brought.ids, pa.array(uids, pa.string()))
+    return {"dim": own.dim, **fit.describe()}
 
 
 def _absolute(encoder: Any) -> Any:

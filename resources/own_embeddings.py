@@ -19,6 +19,7 @@ from espalier.errors import EspalierError
 from resources.embedding_shards import Shard, find_shards
 from resources.encoders.base import EncodedBatch
 
+UID = "uid"
 _SHOWN = 5
 
 
@@ -129,7 +130,9 @@ class OwnEmbeddings:
             "array": ", ".join(arrays),
         }
 
-    def align(self, sample_ids: pa.Array | list[str], column: str | None = None) -> Alignment:
+    def align(
+        self, sample_ids: pa.Array | list[str], column: str | None = None, uids: pa.Array | None = None
+    ) -> Alignment:
         """Find the sample of each vector, reading ids only.
 
         Parameters
@@ -138,6 +141,9 @@ class OwnEmbeddings:
             Of all samples of the dataset, unique.
         column : str, optional
             Where the ids are in tables; by default the known column in which most samples are found.
+        uids : array of str, optional
+            The samples' uids, which a column ``uid`` may hold in the place of ids. Of two samples with one uid the
+            first has the vector.
 
         Raises
         ------
@@ -159,6 +165,9 @@ class OwnEmbeddings:
         whole = {name: pa.chunked_array(chunks, pa.string()) for name, chunks in found.items()}
         whole = {name: ids for name, ids in whole.items() if len(ids) == sum(self.counts)}
         rows = {name: pc.index_in(ids, value_set=samples) for name, ids in whole.items()}
+        if uids is not None and UID in whole:
+            by_uid = pc.index_in(whole[UID], value_set=uids, skip_nulls=True)
+            rows[UID] = min(rows[UID], by_uid, key=lambda found: found.null_count)
         best = min(rows, key=lambda name: rows[name].null_count, default=None)
         if best is None or rows[best].null_count == len(rows[best]):
             theirs = ", ".join(sorted({repr(ids[0].as_py()) for ids in whole.values() if len(ids)}))

@@ -207,3 +207,16 @@ def test_two_columns_of_lists_need_a_name(tmp_path):
     with pytest.raises(EspalierError, match="Name one of: a, b"):
         OwnEmbeddings.open(tmp_path)
     assert OwnEmbeddings.open(tmp_path, array="b").dim == 3
+
+
+def test_a_column_of_uids_is_matched_with_the_samples_uids(tmp_path):
+    """DataComp's npz stand beside tables with uids, its samples in tars under keys."""
+    uids = [f"{i:032x}" for i in range(20)]
+    npz_with_uids(tmp_path, vectors(), uids[::-1])
+    own = OwnEmbeddings.open(tmp_path)
+    alignment = own.align(pa.array(IDS), uids=pa.array([*uids[:19], None]))
+    assert alignment.column == "uid"
+    assert alignment.missing.tolist() == [19]
+    assert alignment.rows.tolist() == [-1, *range(18, -1, -1)]
+    with pytest.raises(EspalierError, match="No id of"):
+        own.align(pa.array(IDS))
