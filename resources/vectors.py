@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resources.warehouse import Table, Warehouse
-from resources.warehouse.table import array_column, quoted
+from resources.warehouse.pool import quoted
+from resources.warehouse.table import array_column
 
 PART_ROWS = 8192
 MERGED = """

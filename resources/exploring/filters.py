@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from espalier.errors import UsageError
 from resources.exploring.rows import Rows
 from resources.home import Home
-from resources.warehouse.table import quoted
+from resources.warehouse.pool import quoted
 from resources.warehouse.views import query
 
 LEDGER = """

@@ -12,7 +12,7 @@ from resources.exploring.rows import Rows
 from resources.home import Home
 from resources.ledger import nearest_ids
 from resources.listing import is_url
-from resources.warehouse.table import quoted
+from resources.warehouse.pool import quoted
 
 Kind = Literal["image", "item", "text"]
 

@@ -1,11 +1,12 @@
-"""SQL across partitions: an in-memory DuckDB with each given table as a view."""
+"""SQL across partitions: a DuckDB connection with each given table as a view."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import duckdb
 
-from resources.warehouse.table import Table, quoted
+from resources.warehouse.pool import attached
+from resources.warehouse.table import Table
 
 
 @contextmanager
@@ -14,8 +15,7 @@ def session(**tables: Table) -> Iterator[duckdb.DuckDBPyConnection]:
 
     The main table of ``clusters=...`` is the view ``clusters``; its side tables are ``in_clusters.<name>``.
     """
-    with duckdb.connect() as db:
-        for name, table in tables.items():
-            db.execute(f"ATTACH {quoted(table.path)} AS in_{name} (READ_ONLY)")
-            db.execute(f"CREATE VIEW {name} AS SELECT * FROM in_{name}.data")
+    with attached({f"in_{name}": table.path for name, table in tables.items()}) as db:
+        for name in tables:
+            db.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM in_{name}.data")
         yield db

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from espalier.errors import EspalierError
 from resources.warehouse.draft import Meta
+from resources.warehouse.pool import attached
 
 BLOCK_ROWS = 16384
 
@@ -38,8 +40,9 @@ class Table:
         found = self.path.stat()
         return found.st_dev, found.st_ino, found.st_mtime_ns
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """Open the file read-only, as it is now.
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file read-only, as it is now, for the length of a block.
 
         It is attached, not connected to: DuckDB gives a second connection to a path the database that the first
         one opened, even when another file stands there since.
@@ -49,17 +52,13 @@ class Table:
         EspalierError
             When it is no readable database.
         """
-        db = duckdb.connect()
-        try:
-            db.execute(f"ATTACH {quoted(self.path)} AS stored (READ_ONLY)")
-            db.execute("USE stored")
-        except duckdb.Error as error:
-            db.close()
-            first = str(error).strip().splitlines()[0]
-            raise EspalierError(
-                f"{self.path} cannot be read: {first}", "Delete it; the next run makes it anew."
-            ) from error
-        return db
+        with ExitStack() as stack:
+            try:
+                db = stack.enter_context(attached({"stored": self.path}))
+                db.execute("USE stored")
+            except duckdb.Error as error:
+                raise unreadable(self.path, error) from error
+            yield db
 
     def __len__(self) -> int:
         return self.meta.n_rows
@@ -99,11 +98,6 @@ def unreadable(path: Path, error: duckdb.Error) -> EspalierError:
     """Make the error for a file that is no readable database."""
     first = str(error).strip().splitlines()[0].rstrip(".")
     return EspalierError(f"{path} cannot be read: {first}.", "Delete it; the next run makes it anew.")
-
-
-def quoted(text: str | Path) -> str:
-    """Return a text as an SQL literal."""
-    return "'" + str(text).replace("'", "''") + "'"
 
 
 def array_block(column: pa.Array) -> np.ndarray:

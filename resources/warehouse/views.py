@@ -9,8 +9,9 @@ import duckdb
 
 from espalier.errors import UsageError
 from resources.warehouse.ledger_view import LEDGER_ASSETS, ledger_view
+from resources.warehouse.pool import quoted
 from resources.warehouse.store import Warehouse, file_recipe
-from resources.warehouse.table import quoted, unreadable
+from resources.warehouse.table import unreadable
 
 
 @contextmanager

@@ -308,3 +308,38 @@ def test_rows_that_stream_out_are_never_all_in_memory(store):
     rows_read, grown_mib = map(int, out.stdout.split())
     assert rows_read == n
     assert grown_mib < n * width * 4 / 2**20 / 2
+
+
+def test_readers_share_nothing_and_see_the_file_that_stands_there_now(tmp_path):
+    first, second = tmp_path / "a.duckdb", tmp_path / "b.duckdb"
+    for path, value in ((first, 1), (second, 2)):
+        with duckdb.connect(str(path)) as db:
+            db.execute(f"CREATE TABLE data AS SELECT {value} AS x")
+    one = Table(first)
+    with one.connect() as outer:
+        outer.execute("CREATE TEMP TABLE mine AS SELECT 7 AS y")
+        with session(data=one) as inner:
+            assert inner.execute("SELECT x FROM data").fetchall() == [(1,)]
+            with pytest.raises(duckdb.Error):
+                inner.execute("SELECT * FROM mine")
+        second.replace(first)
+        with one.connect() as newer:
+            assert newer.execute("SELECT x FROM data").fetchall() == [(2,)]
+        assert outer.execute("SELECT x FROM data").fetchall() == [(1,)]
+    with one.connect() as later:
+        assert later.execute("SELECT x FROM data").fetchall() == [(2,)]
+        with pytest.raises(duckdb.Error):
+            later.execute("SELECT * FROM mine")
+
+
+def test_a_reader_that_stops_midway_leaves_nothing_behind(tmp_path):
+    path = tmp_path / "a.duckdb"
+    with duckdb.connect(str(path)) as db:
+        db.execute("CREATE TABLE data AS SELECT range AS x FROM range(100000)")
+    for _ in range(20):
+        rows = Table(path).batches(["x"], rows=1000)
+        assert next(rows).num_rows == 1000
+        rows.close()
+    with Table(path).connect() as db:
+        names = {name for (name,) in db.execute("SELECT database_name FROM duckdb_databases()").fetchall()}
+    assert names == {"memory", "stored", "system", "temp"}
