@@ -13,8 +13,9 @@ from assets.stage import Check, Outcome, Work, stage_asset
 from espalier.errors import EspalierError, UsageError
 from resources.exports.base import Subset, Written
 from resources.exports.choose import choose_writer
-from resources.exports.place import default_target, file_facts, stage_export
+from resources.exports.place import check_replacement, default_target, file_facts, stage_export
 from resources.graph import EXPORT
+from resources.listing import local_path
 from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
 
@@ -55,6 +56,9 @@ def pruned_dataset(work: Work, raw_dataset: Table, pruned_manifest: Table) -> Ou
         staged, written = stage_export(subset, write, target, link=link, overwrite=overwrite, progress=advance)
     try:
         _unchanged(work, raw_dataset)
+        source_folder = local_path(work.card.uri)
+        if source_folder is not None and target.exists() and target.samefile(source_folder):
+            check_replacement(target, raw_dataset.arrow(["uri"])["uri"].to_pylist(), staged.folder)
         facts = file_facts(staged.folder)
     except BaseException:
         staged.discard()

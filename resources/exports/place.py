@@ -7,8 +7,10 @@ most a hidden folder beside the target, which the next export removes.
 import ctypes
 import errno
 import os
+import re
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +18,14 @@ from espalier.errors import EspalierError, UsageError
 from resources.cards import Card
 from resources.exports.base import Progress, Subset, Writer, Written
 from resources.formats.base import IMAGE_EXTENSIONS
+from resources.formats.lists import METADATA
 from resources.formats.webdataset import CLASS_FILES
 from resources.leftovers import beside, remove_leftovers, sync
-from resources.listing import is_pattern, local_path
+from resources.listing import SUCCESS, is_pattern, local_path
 from resources.warehouse.store import recipe_file
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_PACKED = re.compile(r"(?:tar|parquet|arrow):(.+)#\d+[+&]", re.DOTALL)
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 
@@ -120,6 +124,38 @@ def _not_carried(folder: Path, format_name: str) -> str:
             if allowed and Path(name).suffix.lower() not in allowed and name not in CLASS_FILES:
                 return name
     return ""
+
+
+def check_replacement(source: Path, uris: Iterable[str], fresh: Path) -> None:
+    """Refuse to replace a dataset's folder by an export that lacks anything but samples of it.
+
+    Parameters
+    ----------
+    source, fresh : Path
+        The folder as it is, and the export that is to take its place.
+    uris : iterable of str
+        Of every sample of the dataset, kept or not.
+
+    Raises
+    ------
+    UsageError
+        When a file of ``source`` is not in ``fresh``, is no sample, holds none, and is not named like one (a label
+        file, a mask); names up to three.
+    """
+    paths = {found[1] if (found := _PACKED.match(uri)) else uri for uri in uris}
+    stems = {Path(path).stem for path in paths}
+    lost = []
+    for root, _, names in os.walk(source):
+        for name in names:
+            path = Path(root, name)
+            known = str(path) in paths or path.stem in stems or name == SUCCESS or name in METADATA
+            if not known and not (fresh / path.relative_to(source)).exists():
+                lost.append(str(path.relative_to(source)))
+    if lost:
+        raise UsageError(
+            f"The export does not carry over {', '.join(sorted(lost)[:3])}{', ...' if len(lost) > 3 else ''}.",
+            "Move that away, or write elsewhere with -o.",
+        )
 
 
 def begin(target: Path) -> Path:

@@ -34,9 +34,9 @@ def home(regrown, monkeypatch):
     return regrown
 
 
-def run(home, target, wanted, recipe=RECIPE):
+def run(home, target, wanted, recipe=RECIPE, **options):
     with Launcher(Home.find(home.home.root), bars=False) as launcher:
-        return prune(launcher, target, Recipe.parse(recipe), wanted=wanted)
+        return prune(launcher, target, Recipe.parse(recipe), wanted=wanted, **options)
 
 
 def test_an_export_holds_exactly_what_the_manifest_keeps(home, tmp_path):
@@ -152,6 +152,29 @@ def test_an_interrupted_replacement_leaves_the_source_whole(home, tmp_path, monk
     with pytest.raises(BaseException):  # noqa: B017, PT011 - however Dagster wraps it
         run(home, str(data), Wanted(None, overwrite=True, in_place=True))
     assert pictures(data) == whole
+
+
+def test_a_note_that_an_export_does_not_carry_over_keeps_the_source_from_being_replaced(home, tmp_path):
+    data = tmp_path / "voc"
+    for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (data / name).mkdir(parents=True)
+    names = []
+    for i, key in enumerate(sorted(pictures(home.data))[:8]):
+        shutil.copy(home.data / key, data / f"JPEGImages/{i}.png")
+        (data / f"Annotations/{i}.xml").write_text("<annotation></annotation>")
+        names.append(f"{i}\n")
+    (data / "ImageSets/Main/train.txt").write_text("".join(names))
+    (data / "LICENSE").write_text("mine")
+    whole = pictures(data)
+    with pytest.raises((UsageError, EspalierError), match="does not carry over LICENSE"):
+        run(home, str(data), Wanted(None, overwrite=True, in_place=True), format_name="voc")
+    assert pictures(data) == whole
+    (data / "LICENSE").unlink()
+    summary = run(home, str(data), Wanted(None, overwrite=True, in_place=True))
+    kept = set(Manifest.load(summary["manifest"]))
+    assert (
+        {p.stem for p in (data / "JPEGImages").iterdir()} == kept == {p.stem for p in (data / "Annotations").iterdir()}
+    )
 
 
 IN_PLACE = """

@@ -18,7 +18,7 @@ from resources.cards import Card
 from resources.exports import place
 from resources.exports.base import Subset, inside
 from resources.exports.choose import choose_writer
-from resources.exports.place import check_source, check_target, own_folder, recover, stage_export
+from resources.exports.place import check_replacement, check_source, check_target, own_folder, recover, stage_export
 from resources.formats.detect import open_reader
 
 N = 10
@@ -512,6 +512,15 @@ def test_a_target_in_the_data_or_around_it_is_refused(tmp_path):
         with pytest.raises(UsageError, match="lie in each other"):
             check_source(card, target)
     check_source(card, tmp_path / "data" / "other")
+
+
+def test_a_folder_is_not_replaced_by_an_export_that_lacks_what_is_no_sample(source, tmp_path):
+    export(source, tmp_path / "out")
+    uris = [s.uri for s in samples(source)[1].values()]
+    check_replacement(source, uris, tmp_path / "out")
+    (source / "LICENSE").write_text("mine")
+    with pytest.raises(UsageError, match="does not carry over LICENSE"):
+        check_replacement(source, uris, tmp_path / "out")
 
 
 def test_only_a_folder_that_the_export_carries_over_whole_can_be_replaced(tmp_path):
