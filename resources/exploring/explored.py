@@ -65,6 +65,9 @@ class Explored:
         if self.rows.n_apart:
             tell(f"{self.rows.n_apart:,} dropped samples are not searched: what they copy is not explored here.")
         self.encoding = Encoding(home, self.embeddings, self.rows, tell)
+        without = int(np.count_nonzero(~(self.rows.embedded | self.rows.exact)))
+        if self.encoding.brought and without:
+            tell(f"{without:,} near copies that were dropped are not searched: the embeddings were brought.")
         self._pictures: dict[str, Space] = {}
         self._words: dict[str, Space] = {}
         self._vectors: dict[int, np.ndarray] = {}

@@ -171,7 +171,9 @@ def test_the_command_line_lands_embeddings_with_a_path_and_on_a_dataset(tmp_path
     said = espalier("prune", "set", "-r", "0.5", home=home)
     assert f"your embeddings: {len(ids) - 1} of {len(ids)} vectors belong to a sample" in said.out
     assert "could not be embedded: no vector was brought for it" in espalier("why", "set", ids[0], home=home).out
-    found = espalier("explore", "set", "--query-item", ids[1], "--topk", "3", "--json", home=home).json()
+    answer = espalier("explore", "set", "--query-item", ids[1], "--topk", "3", "--json", home=home)
+    assert "near copies that were dropped are not searched" in answer.err
+    found = answer.json()
     assert found["results"][0]["sample_id"] == ids[1]
     picture = espalier("explore", "set", "--query-img", grown[0].data / ids[0], home=home)
     assert (picture.code, "no picture can be compared with them" in picture.err) == (1, True)
