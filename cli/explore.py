@@ -182,4 +182,4 @@ def _show(answer: "Answer") -> None:
     columns = ["", answer.asked.metric, *(["dataset"] if several else []), "sample", "subset", ""]
     table("", columns, rows, right=(0, 1))
     if not rows:
-        click.echo("Nothing passes the filters.")
+        click.echo("No sample is left to show.")

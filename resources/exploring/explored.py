@@ -56,7 +56,8 @@ class Explored:
         if missing or not names:
             first = missing[0] if missing else "DATASET"
             raise EspalierError(
-                f"No embeddings yet: {', '.join(missing) or 'no dataset is named'}.", f"Run: espalier prune {first}"
+                f"No embeddings yet: {', '.join(missing) or 'no dataset is named'}.",
+                f"Run: espalier prune {first}, or materialize its embeddings in the page.",
             )
         self.home, self.tell = home, tell
         self.embeddings = {name: store.need("embeddings", name) for name in names}

@@ -190,6 +190,14 @@ def test_several_queries_give_each_sample_once_and_others_leaves_them_out(birds)
     assert not {"train/heron/2.png", "train/lynx/4.png"} & set(others)
 
 
+@pytest.mark.parametrize("fuse", ["best", "mean", "rrf"])
+@pytest.mark.parametrize("topk", [1, 2, 7])
+def test_a_list_longer_than_top_k_gives_exactly_top_k(birds, topk, fuse):
+    queries = tuple(Query("item", f"train/{label}/{i}.png") for label in LABELS for i in (1, 3, 5))
+    found = ids(birds.ask(Asked(queries, topk=topk, fuse=fuse)))
+    assert len(set(found)) == len(found) == topk
+
+
 def test_a_file_asked_with_is_itself_and_not_another_with_its_bytes(birds, data):
     query = Query("image", str(data / "train/heron/0-again.png"))
     found = ids(birds.ask(Asked((query,), topk=2, others=True)))
