@@ -9,6 +9,7 @@ Two layouts of COCO that Datumaro reads and does not write are made of the one t
 subsets, which it would call ``train``. What does not belong here: reading (``resources.formats.datumaro_reader``).
 """
 
+import errno
 import io
 import shutil
 from collections import Counter
@@ -24,6 +25,7 @@ from resources.exports.convert import Losses, extension_of
 from resources.formats.datumaro_reader import DatumaroReader, environment
 from resources.formats.detect import open_reader
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _SAME = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tiff": "tif"}
 
 
@@ -45,6 +47,8 @@ def datumaro_writer(format_name: str) -> Writer:
             dataset.export(str(folder), written_as, save_media=True)
         except Exception as error:
             cause = error.__cause__ or error
+            if isinstance(cause, OSError) and cause.errno in _FULL:
+                raise cause from error
             raise EspalierError(
                 f"Datumaro cannot write this as {format_name} ({type(cause).__name__}: {str(cause)[:300]}).",
                 "Choose another format with --format, for example datumaro.",

@@ -196,8 +196,13 @@ def stage_export(
     staged = StagedExport(begin(target), target, overwrite)
     try:
         return staged, write(subset, staged.folder, link=link, progress=progress)
-    except BaseException:
+    except BaseException as error:
         staged.discard()
+        if isinstance(error, OSError):
+            why = error.strerror or str(error)
+            raise EspalierError(
+                f"{target} cannot be written: {why}.", "Make room, or choose another with -o."
+            ) from error
         raise
 
 

@@ -10,6 +10,7 @@ sample id as far as a path can be that.
 import csv
 import hashlib
 import json
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -30,6 +31,9 @@ def fill_class_folders(subset: Subset, folder: Path, *, link: bool, progress: Pr
     source, names = Source(subset), _Names()
     if not source.has_pictures:
         raise EspalierError("There is no picture among the samples.", "Write them with --format jsonl.")
+    folders = Counter(map(plain, source.classes()))
+    for name in (name for name, count in folders.items() if count > 1):
+        raise EspalierError(f"Two classes would be one folder, {name}.", "Write them with --format jsonl.")
     files, losses = {}, Losses(source.losses + source.shapes)  # type: dict[str, str], Losses
     for item in source.items(_must_be_read):
         losses["captions"] += item.caption is not None

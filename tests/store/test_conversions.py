@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import os
+import resource
+import signal
 import tarfile
 
 import numpy as np
@@ -276,6 +279,42 @@ def test_a_conversion_killed_at_any_step_leaves_the_target_absent_or_whole(tmp_p
     assert killed_everywhere(target.parent, lambda: export(source, target, format), check) >= 4
     assert [p.name for p in target.parent.iterdir()] == ["out"], "left-overs of the dead go"
     assert len(samples(target)[1]) == 4
+
+
+@pytest.mark.parametrize("format", [*OURS, *ANNOTATED])
+def test_a_disk_that_takes_no_more_is_named_and_nothing_is_left(tmp_path, format):
+    """The limit of a file's size stands for a full disk: writes fail in every library in the same way."""
+    source, target = coco(tmp_path / "source"), tmp_path / "work" / "out"
+    target.parent.mkdir()
+    samples(source)
+    choose_writer("coco", format)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+            export(source, target, format)
+        except EspalierError as error:
+            os.write(write, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    with os.fdopen(read, "rb") as pipe:
+        said = pipe.read().decode()
+    assert "cannot be written" in said
+    assert "File too large" in said
+    assert [*target.parent.iterdir()] == []
+
+
+def test_two_classes_that_are_one_folder_are_refused(tmp_path):
+    base(tmp_path / "in")
+    path = tmp_path / "in/test/metadata.jsonl"
+    path.write_text(path.read_text().replace('"ape"', '"x/y"').replace('"zebra"', '"x_y"'))
+    with pytest.raises(EspalierError, match="one folder, x_y"):
+        export(tmp_path / "in", tmp_path / "out", "image_folder")
+    assert not (tmp_path / "out").exists()
 
 
 def test_links_are_made_where_pictures_are_files_and_refused_where_they_are_packed(originals, tmp_path):
