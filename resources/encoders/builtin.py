@@ -52,9 +52,12 @@ def build() -> "openvino.Model":
 
 @cache
 def _projection(dim: int) -> np.ndarray:
-    """Return ``DIM`` orthonormal columns, rounded so that every linear algebra library gives the same bits."""
-    q, r = np.linalg.qr(generator(0, "builtin encoder", "projection").standard_normal((dim, DIM)))
-    q *= np.where(np.diag(r) < 0, -1.0, 1.0)
+    """Return ``DIM`` orthonormal columns, rounded so that every linear algebra library gives the same bits.
+
+    Cholesky's way to the QR factors of positive diagonal: few large products, which two busy cores bear better.
+    """
+    drawn = generator(0, "builtin encoder", "projection").standard_normal((dim, DIM))
+    q = drawn @ np.linalg.inv(np.linalg.cholesky(drawn.T @ drawn)).T
     return (np.rint(q * 2**16) / 2**16).astype(np.float32)
 
 
