@@ -10,11 +10,13 @@ from espalier.errors import EspalierError, UsageError
 
 if TYPE_CHECKING:
     from resources.exploring import Answer, Query
+    from resources.exploring.answer import Result
     from resources.home import Home
 
 LISTS = ("--query-img", "--query-img-path", "--query-item", "--query-item-id", "--query-str", "--not")
 DEFAULT_FOLDER = "explore_result"
 STAGES = ("raw_dataset", "dedup_set", "embeddings")
+SHOWN = 80  # characters of a text
 
 
 class Lists(click.Command):
@@ -177,9 +179,16 @@ def _show(answer: "Answer") -> None:
     rows = []
     for number, r in enumerate(answer.results, start=1):
         shown = r.as_json()
-        row = [number, shown["distance"], r.sample_id, r.subset, f"copy of {r.copy_of}" if r.copy_of else ""]
+        row = [number, shown["distance"], r.sample_id, r.subset, "; ".join(_words(r))]
         rows.append([*row[:2], r.dataset, *row[2:]] if several else row)
     columns = ["", answer.asked.metric, *(["dataset"] if several else []), "sample", "subset", ""]
     table("", columns, rows, right=(0, 1))
     if not rows:
         click.echo("No sample is left to show.")
+
+
+def _words(result: "Result") -> list[str]:
+    """Say what a sample copies, and the beginning of its text where it is one."""
+    text = " ".join((result.text or "").split())
+    shown = text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    return [*([f"copy of {result.copy_of}"] if result.copy_of else []), *([shown] if shown else [])]

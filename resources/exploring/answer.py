@@ -97,6 +97,8 @@ class Result:
         The number of that query.
     copy_of : str or None
         The kept sample in whose favour this one was dropped.
+    text : str or None
+        Of a sample that is a text without a picture.
     """
 
     dataset: str
@@ -106,6 +108,7 @@ class Result:
     uri: str
     query: int
     copy_of: str | None
+    text: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a plain mapping; a Hamming distance is a whole number."""
@@ -118,7 +121,7 @@ class Result:
             "uri": self.uri,
             "query": self.query,
             "copy_of": self.copy_of,
-        }
+        } | ({} if self.text is None else {"text": self.text})
 
 
 @dataclass(frozen=True)

@@ -209,8 +209,17 @@ class Explored:
         dataset = np.searchsorted(facts.starts, rows, side="right") - 1
         kept = facts.values("sample_id", facts.keeper[rows])
         return tuple(
-            Result(facts.names[d], sample, subset, float(far), uri, int(q), None if own else keeper)
-            for d, sample, subset, far, uri, q, own, keeper in zip(
+            Result(
+                facts.names[d],
+                sample,
+                subset,
+                float(far),
+                uri,
+                int(q),
+                None if own else keeper,
+                None if uri else words,
+            )
+            for d, sample, subset, far, uri, q, own, keeper, words in zip(
                 dataset.tolist(),
                 facts.values("sample_id", rows),
                 facts.values("subset", rows),
@@ -219,6 +228,7 @@ class Explored:
                 query,
                 facts.embedded[rows].tolist(),
                 kept,
+                facts.values("words", rows),
                 strict=True,
             )
         )

@@ -114,7 +114,9 @@ def test_why_explore_and_sql_speak_of_texts(corpus, espalier):
     found = espalier("explore", "set", "--query-str", "bicycle waits station", "--topk", "1", "--json", home=home)
     assert "cannot compare words with pictures" not in found.err
     texts = {row["id"]: row["text"] for row in rows()}
-    assert texts[found.json()["results"][0]["sample_id"]] == "my bicycle waits at the station"
+    assert found.json()["results"][0]["text"] == "my bicycle waits at the station"
+    shown = espalier("explore", "set", "--query-str", "bicycle waits station", "--topk", "1", home=home).out
+    assert "my bicycle waits at the station" in shown
     near = espalier("explore", "set", "--query-item", "t00", "--metric", "cosine", "--topk", "3", "--json", home=home)
     assert near.json()["results"][0]["sample_id"] == "t00"
     assert all("dog" in texts[r["sample_id"]] or "garden" in texts[r["sample_id"]] for r in near.json()["results"])
