@@ -21,6 +21,7 @@ from assets.partitions import datasets, manifests, split_key
 from espalier.errors import EspalierError
 from resources.cards import Card
 from resources.configured import ComputeResource, HomeResource, ProgressResource
+from resources.encoders.names import in_full
 from resources.exports.place import StagedExport
 from resources.graph import STAGES, Stage
 from resources.home import Home
@@ -259,7 +260,7 @@ def _work(
         dataset,
         recipe,
         card,
-        options,
+        in_full(options, opened.models),
         opened,
         compute.n_threads(),
         context.log,

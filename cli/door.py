@@ -6,6 +6,7 @@ from typing import Any
 
 from espalier.errors import EspalierError, UsageError
 from resources.cards import Card
+from resources.home import Home
 from resources.landing import LandingZone
 from resources.options import Options, parse_pairs
 
@@ -13,20 +14,21 @@ from resources.options import Options, parse_pairs
 def stage_options(pairs: tuple[str, ...]) -> dict[str, Any]:
     """Read ``--option name=value`` texts and check them; a local model's path is made absolute, the model opened."""
     given = parse_pairs(pairs)
+    models = Home.find().models
     if "encoder" in given:
-        given["encoder"] = _absolute(given["encoder"])
+        given["encoder"] = _absolute(given["encoder"], models)
     if given.get("embeddings"):
         from resources.brought import Brought
 
         given["embeddings"] = str(Brought.parse(given["embeddings"]).absolute())
     options = Options.build(given)
-    if options.encoder != "builtin" and not _spec_of(options).startswith(("hf:", "http")):
-        check_encoder(options)
+    if _is_local(options, models):
+        check_encoder(options, models)
     return given
 
 
 def check_encoder(options: Options, cache: Path | None = None) -> None:
-    """Open a model that is not built in; one from the web is fetched into ``cache``.
+    """Open a model that is not built in; one from the web is fetched into ``cache``, where added names are, too.
 
     Raises
     ------
@@ -62,6 +64,16 @@ def check_scores(least: float | None, options: Options, cache: Path | None = Non
         f"{what}, so that min_clip_score has nothing to go by.",
         "Take a two-tower encoder such as CLIP: --option encoder=FOLDER.",
     )
+
+
+def _is_local(options: Options, models: Path) -> bool:
+    """Tell whether an encoder is a model on this machine, so that opening it costs little."""
+    if options.encoder == "builtin":
+        return False
+    from resources.encoders import EncoderSpec
+    from resources.encoders.names import resolve, stays_here
+
+    return stays_here(resolve(EncoderSpec.parse(options.encoder), models))
 
 
 def _spec_of(options: Options) -> str:
@@ -132,13 +144,16 @@ def _fit(card: Card) -> dict[str, Any]:
     return {"dim": own.dim, **fit.describe()}
 
 
-def _absolute(encoder: Any) -> Any:
-    """Return an encoder's spec with a local model's path absolute: runs start in other folders."""
+def _absolute(encoder: Any, models: Path) -> Any:
+    """Return an encoder's spec with a local model's path absolute: runs start in other folders. Names stay."""
     if isinstance(encoder, Mapping):
-        return {**encoder, "model": _absolute(encoder["model"])} if "model" in encoder else encoder
-    if not isinstance(encoder, str):
+        return {**encoder, "model": _absolute(encoder["model"], models)} if "model" in encoder else encoder
+    if not isinstance(encoder, str) or encoder == "builtin":
         return encoder
+    from resources.encoders.names import is_name
+
     model, mark, options = encoder.partition("#")
     path = Path(model).expanduser()
-    is_local = model != "builtin" and not model.startswith(("hf:", "http:", "https:"))
-    return f"{path.absolute()}{mark}{options}" if is_local else encoder
+    is_path = model and not model.startswith(("hf:", "http:", "https:")) and not is_name(model, models)
+    # A word that is nothing here is most likely a name with a slip in it, and is refused as one.
+    return f"{path.absolute()}{mark}{options}" if is_path and (path.exists() or path.name != model) else encoder

@@ -18,10 +18,21 @@ def check_dataset_name(name: str) -> str:
     UsageError
         For anything but lower-case letters, digits, ``_`` and ``-`` (at most 64, not at the ends).
     """
+    return check_slug(name, "dataset name")
+
+
+def check_slug(name: str, what: str) -> str:
+    """Return ``name`` if it is a slug; ``what`` is what errors call it.
+
+    Raises
+    ------
+    UsageError
+        As of ``check_dataset_name``.
+    """
     if len(name) <= MAX_LENGTH and _SLUG.fullmatch(name):
         return name
     raise UsageError(
-        f"{name!r} is not a dataset name.",
+        f"{name!r} is not a {what}.",
         f"Use lower-case letters, digits, '-' and '_', at most {MAX_LENGTH}, for example {slugify(name)!r}.",
     )
 

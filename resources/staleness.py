@@ -19,7 +19,7 @@ class Staleness:
         self.home, self.store, self.dataset = home, home.store(), dataset
         zone = LandingZone(home.landing)
         card = zone.card(dataset)
-        self.options = options or Options.of_card(card)
+        self.options = _in_full(options or Options.of_card(card), home)
         self.listing = zone.fingerprint(dataset).fingerprint
         self._metas: dict[str, Meta | None] = {}
 
@@ -48,3 +48,12 @@ class Staleness:
             table = self.store.get(name, self.dataset)
             self._metas[name] = table.meta if table else None
         return self._metas[name]
+
+
+def _in_full(options: Options, home: Home) -> Options:
+    """Replace an encoder's name by what it stands for, as the runs do."""
+    if options.encoder == "builtin":
+        return options
+    from resources.encoders.names import in_full  # encoders take a while to import, and few datasets name one
+
+    return in_full(options, home.models)

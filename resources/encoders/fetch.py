@@ -1,23 +1,30 @@
 """From a spec's model to a path on this machine: what is local stays, the rest is downloaded once.
 
-Here live ``hf:<repo>[@revision]`` (huggingface_hub: its cache serves without a network) and ``https:`` (resumed
-where it broke off, checked against a SHA-256, put in place whole).
+Here live ``hf:<repo>[@revision]`` (huggingface_hub: its cache serves without a network), ``https:`` (resumed
+where it broke off, checked against a SHA-256, put in place whole) and the catalogue's bundles of files. No checksums
+of those are published; the ones of the first download are kept beside the files, in ``sha256.json``.
 """
 
+import fcntl
 import hashlib
+import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from espalier.errors import EspalierError, UsageError
-from resources.encoders.folder import SUBFOLDERS
+from resources.encoders.catalogue import CATALOGUE, Bundle, known
+from resources.encoders.folder import wanted_files
 from resources.encoders.spec import MODEL_SUFFIXES, EncoderSpec
+from resources.encoders.tokens import TOKENIZER_FILE
 
 TIMEOUT_S = 30.0
 _BLOCK = 1 << 20
-_SETTINGS = ("*.json", "*.txt", "*.txt.gz")
+_DOWNLOADS, _BUNDLES = "downloads", "catalogue"
 
 
 def fetch(spec: EncoderSpec, folder: Path | None) -> Path:
@@ -26,15 +33,16 @@ def fetch(spec: EncoderSpec, folder: Path | None) -> Path:
     Parameters
     ----------
     spec : EncoderSpec
+        Not a name that a user added; see ``resources.encoders.names.resolve``.
     folder : Path, optional
-        Where ``https:`` models are kept.
+        Where downloaded models are kept, but for the hub's, which have a cache of their own.
 
     Raises
     ------
     EspalierError
         When it cannot be had.
     UsageError
-        When the address or its checksum is none.
+        When the address or its checksum is none, or there is no such name.
     """
     if spec.model.startswith("hf:"):
         return _from_hub(spec.model)
@@ -42,30 +50,114 @@ def fetch(spec: EncoderSpec, folder: Path | None) -> Path:
         raise UsageError(f"{spec.model} is not encrypted.", "Use https:, or download it yourself.")
     if spec.model.startswith("https:"):
         return _from_web(spec, folder)
-    return Path(spec.model).expanduser()
+    entry = known(spec.model)
+    if entry is not None and entry.bundle is not None:
+        return _bundle(entry.name, entry.bundle, folder)
+    return _local(spec.model)
+
+
+def here(spec: EncoderSpec, folder: Path) -> Path | None:
+    """Return where a model is when nothing has to be downloaded, else None."""
+    if spec.model.startswith("hf:"):
+        return _cached(spec.model)
+    if spec.model.startswith("https:"):
+        place = web_place(spec, folder)
+        return place if place is not None and place.is_file() else None
+    entry = known(spec.model)
+    place = folder / _BUNDLES / entry.name if entry is not None and entry.bundle is not None else Path(spec.model)
+    return place if place.expanduser().exists() else None
+
+
+def web_place(spec: EncoderSpec, folder: Path) -> Path | None:
+    """Return where a model from the web is kept, None where the spec has no checksum."""
+    checksum = (spec.options.sha256 or "").lower().partition(",")[0]
+    return folder / _DOWNLOADS / checksum[:16] / Path(urlsplit(spec.model).path).name if checksum else None
+
+
+def _local(model: str) -> Path:
+    path = Path(model).expanduser()
+    if path.exists() or set(model) & set("/\\.~"):
+        return path
+    names = ", ".join(("builtin", *(entry.name for entry in CATALOGUE)))
+    raise UsageError(
+        f"There is no encoder {model!r}, and no such file.", f"See espalier models list; ready to be named: {names}."
+    )
+
+
+def _cached(model: str) -> Path | None:
+    """Return the hub's snapshot in the cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    repo, _, revision = model.removeprefix("hf:").partition("@")
+    try:
+        return Path(snapshot_download(repo, revision=revision or None, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
 
 
 def _from_hub(model: str) -> Path:
-    from huggingface_hub import snapshot_download
+    """Download what ``read_folder`` will want of a repository and nothing else; without a network, its cache."""
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     repo, _, revision = model.removeprefix("hf:").partition("@")
-    kinds = (*(f"*{suffix}" for suffix in MODEL_SUFFIXES), "*.bin", "*.onnx_data", *_SETTINGS)
-    patterns = [kind if sub == "." else f"{sub}/{kind}" for sub in SUBFOLDERS for kind in kinds]
-    # PyTorch's weights end in .bin too.
-    unwanted = ["pytorch_model*", "flax_model*", "tf_model*"]
     try:
-        return Path(
-            snapshot_download(repo, revision=revision or None, allow_patterns=patterns, ignore_patterns=unwanted)
-        )
+        about = HfApi().model_info(repo, revision=revision or None, timeout=TIMEOUT_S)
     except HFValidationError:
         raise UsageError(f"{repo!r} is no name of a repository.", "Write hf:<owner>/<name>[@revision].") from None
     except Exception as error:  # the hub's client raises what its transport raises
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise EspalierError(
-            f"{model} cannot be had from the Hugging Face hub and is not in its cache: {why}",
-            "Check the name and the network, or give a folder.",
-        ) from None
+        found = _cached(model)
+        if found is not None:
+            return found
+        raise _unreachable(model, error) from None
+    wanted = wanted_files([file.rfilename for file in about.siblings or []], model)
+    try:
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=wanted))
+    except Exception as error:
+        raise _unreachable(model, error) from None
+
+
+def _unreachable(model: str, error: Exception) -> EspalierError:
+    why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return EspalierError(
+        f"{model} cannot be had from the Hugging Face hub and is not in its cache: {why.rstrip('.')}.",
+        "Check the name and the network, or give a folder.",
+    )
+
+
+def _bundle(name: str, bundle: Bundle, folder: Path | None) -> Path:
+    """Put a bundle's files together; the folder gets its name when it is whole."""
+    from huggingface_hub import hf_hub_download
+
+    if folder is None:
+        raise UsageError(f"There is no folder to keep {name} in.", "Give one as cache_dir.")
+    place = folder / _BUNDLES / name
+    with _alone(place):
+        if place.is_dir():
+            return place
+        part = place.with_name(f".{name}.part")
+        sums = {
+            file: download(url, None, part / file) for url in bundle.urls if (file := Path(urlsplit(url).path).name)
+        }
+        try:
+            tokenizer = Path(hf_hub_download(bundle.tokenizer, TOKENIZER_FILE))
+        except Exception as error:
+            raise _unreachable(f"The tokenizer of {name}, hf:{bundle.tokenizer}", error) from None
+        (part / TOKENIZER_FILE).write_bytes(tokenizer.read_bytes())
+        (part / "preprocessor_config.json").write_text(json.dumps(bundle.settings, indent=1), encoding="utf-8")
+        (part / "sha256.json").write_text(json.dumps(sums, indent=1), encoding="utf-8")
+        part.rename(place)
+    return place
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Let one process at a time download to a place."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_name(f".{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _from_web(spec: EncoderSpec, folder: Path | None) -> Path:
@@ -81,17 +173,31 @@ def _from_web(spec: EncoderSpec, folder: Path | None) -> Path:
         raise UsageError(f"{spec.model} has no checksum to be verified against.", f"Add #sha256={both}.")
     if folder is None:
         raise UsageError(f"There is no folder to keep {spec.model} in.", "Download it and give its path.")
-    place = folder / "downloads" / sums[0][:16]
+    place = folder / _DOWNLOADS / sums[0][:16]
     address = urlsplit(spec.model)
     names = [name, Path(name).with_suffix(".bin").name][:need]
-    for one, checksum in zip(names, sums, strict=True):
-        url = address._replace(path=str(Path(address.path).with_name(one)), fragment="").geturl()
-        download(url, checksum, place / one)
+    with _alone(place):
+        # The graph comes last: where it is, its weights are.
+        for one, checksum in reversed(list(zip(names, sums, strict=True))):
+            url = address._replace(path=str(Path(address.path).with_name(one)), fragment="").geturl()
+            download(url, checksum, place / one)
     return place / name
 
 
-def download(url: str, sha256: str, target: Path) -> None:
+def download(url: str, sha256: str | None, target: Path) -> str:
     """Download a file once: continue a broken download, verify, then rename it into place.
+
+    Parameters
+    ----------
+    url : str
+    sha256 : str or None
+        What the content must have; None takes what comes.
+    target : Path
+
+    Returns
+    -------
+    str
+        The content's SHA-256.
 
     Raises
     ------
@@ -99,20 +205,25 @@ def download(url: str, sha256: str, target: Path) -> None:
         When it cannot be reached, breaks off, or is not what the checksum says.
     """
     if target.is_file():
-        return
+        return sha256 or _digest(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
     try:
         _continue(url, part)
     except (URLError, OSError, TimeoutError) as error:
         why = getattr(error, "reason", None) or error
-        raise EspalierError(f"{url} cannot be downloaded: {why}", "Run again to continue.") from None
-    with part.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != sha256:
+        raise EspalierError(f"{url} cannot be downloaded: {why}.", "Run again to continue.") from None
+    found = _digest(part)
+    if sha256 is not None and found != sha256:
         part.unlink()
         raise EspalierError(f"{url} has the checksum {found}, not {sha256}.", "Check the address and the checksum.")
     os.replace(part, target)  # noqa: PTH105
+    return found
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _continue(url: str, part: Path) -> None:

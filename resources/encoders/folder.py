@@ -14,7 +14,7 @@ from typing import Any
 from espalier.errors import EspalierError, UsageError
 from resources.encoders.model import digest
 from resources.encoders.spec import MODEL_SUFFIXES, Options
-from resources.encoders.tokens import tokenizer_file
+from resources.encoders.tokens import CLIP_VOCABULARY, TOKENIZER_FILE, tokenizer_file
 
 SUBFOLDERS = (".", "openvino", "onnx")
 IMAGE_STEMS = (
@@ -24,6 +24,10 @@ IMAGE_STEMS = (
 TEXT_STEMS = ("openvino_model_text", "openvino_text_model", "text_model", "text_encoder", "textual")
 WHOLE_STEMS = ("openvino_model", "model")
 IMAGE_PREFIXES, TEXT_PREFIXES = ("clip_visual",), ("clip_text",)
+_SETTINGS = (
+    *("preprocessor_config.json", "open_clip_config.json", "config.json", "tokenizer_config.json"),
+    *(TOKENIZER_FILE, CLIP_VOCABULARY),
+)
 _CONVNEXT_STRETCHES = 384
 _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}
 
@@ -67,16 +71,7 @@ def read_folder(root: Path) -> Folder:
         When two towers stand there without settings, or the settings ask for what is not supported.
     """
     models = [path for sub in SUBFOLDERS for path in sorted((root / sub).glob("*")) if path.suffix in MODEL_SUFFIXES]
-    image = _named(models, IMAGE_STEMS, IMAGE_PREFIXES)
-    text = _named(models, TEXT_STEMS, TEXT_PREFIXES)
-    whole = _named(models, WHOLE_STEMS, ())
-    if image is None and text is None and whole is None and len(models) == 1:
-        whole = models[0]
-    if image is None and whole is None:
-        there = ", ".join(path.name for path in models) or "no model files"
-        raise EspalierError(
-            f"{root} holds no image model that is known by its name ({there}).", "Give the path of the model file."
-        )
+    image, text, whole = _towers(models, str(root))
     settings = _settings(root)
     if text is not None and settings is None:
         raise UsageError(
@@ -87,6 +82,53 @@ def read_folder(root: Path) -> Folder:
     chosen = image or whole
     assert chosen is not None
     return Folder(root, chosen, text, settings or Options())
+
+
+def wanted_files(names: list[str], repo: str) -> list[str]:
+    """Return those of a repository's files that ``read_folder`` would use: models, their weights, settings.
+
+    Parameters
+    ----------
+    names : list of str
+        Paths of all files, with ``/``.
+    repo : str
+        What errors call the repository.
+
+    Raises
+    ------
+    EspalierError
+        When there is no model, or several and none has a known name.
+    """
+    paths = [Path(name) for name in names]
+    models = sorted(p for p in paths if p.suffix in MODEL_SUFFIXES and str(p.parent) in SUBFOLDERS)
+    image, text, whole = _towers(models, repo)
+    chosen = [image or whole, text]
+    weights = [path for model in chosen if model for path in paths if _belongs(path, model)]
+    settings = [path for path in paths if str(path.parent) == "." and path.name in _SETTINGS]
+    return sorted({path.as_posix() for path in (*chosen, *weights, *settings) if path})
+
+
+def _belongs(path: Path, model: Path) -> bool:
+    """Tell whether a file holds a model's weights: the ``.bin`` of an ``.xml``, the external data of an ``.onnx``."""
+    if path.parent != model.parent or path == model:
+        return False
+    return path == model.with_suffix(".bin") if model.suffix == ".xml" else path.name.startswith(f"{model.name}")
+
+
+def _towers(models: list[Path], name: str) -> tuple[Path | None, Path | None, Path | None]:
+    """Return the image tower, the text tower and the model that is both, as far as they are there."""
+    image = _named(models, IMAGE_STEMS, IMAGE_PREFIXES)
+    text = _named(models, TEXT_STEMS, TEXT_PREFIXES)
+    whole = _named(models, WHOLE_STEMS, ())
+    if image is None and text is None and whole is None and len(models) == 1:
+        whole = models[0]
+    if image is None and whole is None:
+        there = ", ".join(path.name for path in models) or "no model files"
+        raise EspalierError(
+            f"{name} holds no image model that is known by its name ({there}).",
+            "Give the path of the model file, or make a folder of a checkpoint: espalier models convert.",
+        )
+    return image, text, whole
 
 
 def _named(models: list[Path], stems: tuple[str, ...], prefixes: tuple[str, ...]) -> Path | None:

@@ -15,6 +15,7 @@ from resources.encoders.fetch import fetch
 from resources.encoders.folder import Folder, read_folder
 from resources.encoders.graph_encoder import PRECISIONS, Engine, GraphEncoder
 from resources.encoders.model import ImageGraph, digest, image_graph, read_model
+from resources.encoders.names import resolve
 from resources.encoders.spec import EncoderSpec
 from resources.encoders.text import text_length, text_tower
 from resources.encoders.tokens import read_tokens
@@ -34,13 +35,13 @@ def load_encoder(
     Parameters
     ----------
     spec : str, mapping or EncoderSpec
-        ``builtin``, a model file, a folder, ``hf:...`` or ``https:...``, with options.
+        ``builtin``, a name, a model file, a folder, ``hf:...`` or ``https:...``, with options.
     device : str, default="CPU"
         An OpenVINO device.
     precision : {"f32", "bf16", "f16"}, default="f32"
         f32 gives the same bits whatever the number of threads.
     cache_dir : Path, optional
-        Where downloaded models go, and OpenVINO keeps compiled graphs; without it they are not kept.
+        Where downloaded models go, names are added and OpenVINO keeps compiled graphs; without it none are kept.
     inference_threads : int, optional
         Bound on inference threads; by default all cores.
     max_pixels : int, optional
@@ -57,6 +58,7 @@ def load_encoder(
     if precision not in PRECISIONS:
         raise UsageError(f"{precision!r} is no precision.", f"Use one of {', '.join(PRECISIONS)}.")
     cache = Path(cache_dir) if cache_dir is not None else None
+    spec = resolve(spec, cache)
     engine = Engine(device, precision, cache, inference_threads, max_pixels)
     if spec.model == "builtin":
         return _builtin(engine)

@@ -215,9 +215,10 @@ def _append_pooling(model: "openvino.Model", pool: str | None, name: str) -> Non
     result = model.get_results()[0]
     port = result.input_value(0)
     shape = port.get_partial_shape()
-    if shape.is_dynamic:
+    # How many tokens there are need not be known.
+    if shape.rank.is_dynamic or any(one.is_dynamic for place, one in enumerate(shape) if (place, len(shape)) != (1, 3)):
         raise EspalierError(f"The output of {name} has no fixed shape, {shape}.", "Name another output.")
-    sizes = list(shape.to_shape())
+    sizes = [one.get_max_length() for one in shape]
     if len(sizes) == 3:
         if pool is None:
             raise UsageError(f"The output of {name} is one vector a token, {shape}.", "Set pool=cls or pool=mean.")

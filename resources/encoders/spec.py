@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from espalier.errors import UsageError
 from resources.encoders.geometry import FILTERS
@@ -132,13 +132,19 @@ class EncoderSpec:
         return cls(model, _options(given, model))
 
     def __str__(self) -> str:
-        """Return the canonical string."""
+        """Return the canonical string; it is parsed to the same spec, unless the model's path has a ``#``."""
         given = self.options.given()
         return self.model + ("#" if given else "") + "&".join(f"{k}={_text(v)}" for k, v in given.items())
 
+    def plain(self) -> str | dict[str, Any]:
+        """Return plain values that are parsed to the same spec: the canonical string where that will do."""
+        text = str(self)
+        return text if EncoderSpec.parse(text) == self else {"model": self.model, **self.options.given()}
+
 
 def _text(value: Any) -> str:
-    return ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
+    text = ",".join(map(repr, value)) if isinstance(value, tuple) else str(value)
+    return quote(text, safe=",:/ ")
 
 
 def _options(given: dict[str, Any], model: str) -> Options:

@@ -31,7 +31,7 @@ class TextTower:
     Attributes
     ----------
     model : openvino.Model
-        Takes (8, length) ids, and a mask where ``inputs`` names one; gives (8, d).
+        Takes (b, length) ids, and a mask where ``inputs`` names one; gives (b, d). b is 8, or what the model fixes.
     inputs : dict
         ``ids`` and maybe ``mask``: index of the input.
     tokens : Tokens
@@ -69,18 +69,19 @@ class TextTower:
         return (exact / lengths[:, None]).astype(np.float32)
 
     def _run(self, texts: list[str]) -> np.ndarray:
-        ids, mask = self.tokens.encode(texts + [""] * (-len(texts) % BATCH))
+        batch = int(self.model.input(0).get_shape()[0])
+        ids, mask = self.tokens.encode(texts + [""] * (-len(texts) % batch))
         out = np.empty((len(ids), int(self.model.output(0).get_shape()[1])), dtype=np.float32)
 
         def deliver(start: int, request: "openvino.InferRequest") -> None:
-            out[start : start + BATCH] = request.get_output_tensor(0).data
+            out[start : start + batch] = request.get_output_tensor(0).data
 
         requests = Requests(self._compiled)
-        for start in range(0, len(ids), BATCH):
+        for start in range(0, len(ids), batch):
             request = requests.idle()
-            request.get_input_tensor(self.inputs["ids"]).data[:] = ids[start : start + BATCH]
+            request.get_input_tensor(self.inputs["ids"]).data[:] = ids[start : start + batch]
             if "mask" in self.inputs:
-                request.get_input_tensor(self.inputs["mask"]).data[:] = mask[start : start + BATCH]
+                request.get_input_tensor(self.inputs["mask"]).data[:] = mask[start : start + batch]
             requests.start(request, partial(deliver, start))
         requests.finish()
         return out[: len(texts)]
@@ -126,12 +127,13 @@ def text_tower(
     output = embedding_output(model, EMBEDDING_NAMES, None, name)
     ports = {label: port for port in model.inputs for label in port.get_names()}
     ids = next((ports[label] for label in ("input_ids", "tokens", "text", "input") if label in ports), None)
+    ids = ids or (model.inputs[0] if len(model.inputs) == 1 else None)
     if ids is None:
         raise EspalierError(f"{name} has no input 'input_ids' (inputs: {', '.join(ports)}).", "Export it again.")
     used = [ids] + ([ports["attention_mask"]] if "attention_mask" in ports else [])
     try:
         tower = openvino.Model([output.get_node().input_value(0)], [port.get_node() for port in used], "text")
-        tower.reshape({port: [BATCH, tokens.length] for port in tower.inputs})
+        _reshape(tower, tokens.length)
     except RuntimeError:
         raise EspalierError(
             f"{name} cannot be cut down to texts of {tokens.length} tokens.", "Export its text tower by itself."
@@ -143,10 +145,22 @@ def text_tower(
     return TextTower(tower, inputs, tokens, engine, content, joint=int(shape.to_shape()[1]) == dim)
 
 
+def _reshape(tower: "openvino.Model", length: int) -> None:
+    """Fix the shape: ``BATCH`` texts, or as many as the model was made for where it takes no other number."""
+    made_for = tower.input(0).get_partial_shape()[0]
+    try:
+        tower.reshape({port: [BATCH, length] for port in tower.inputs})
+    except RuntimeError:
+        if made_for.is_dynamic:
+            raise
+        tower.reshape({port: [made_for.get_length(), length] for port in tower.inputs})
+
+
 def text_length(model: "openvino.Model") -> int | None:
     """Return the number of tokens that a tower takes when its shape fixes it."""
     for port in model.inputs:
         shape = port.get_partial_shape()
-        if "input_ids" in port.get_names() and len(shape) == 2 and shape[1].is_static:
+        is_ids = "input_ids" in port.get_names() or len(model.inputs) == 1
+        if is_ids and shape.rank.is_static and len(shape) == 2 and shape[1].is_static:
             return int(shape[1].get_length())
     return None
