@@ -19,6 +19,7 @@ MEANINGS = {
     "duplicate_of": "the kept sample that this one copies",
     "of_dataset": "the dataset of that sample, where it is another",
     "stage": "exact, near, or by hand",
+    "exact_by": "what is equal in an exact copy: bytes, or pixels of files that differ",
     "similarity": "to the sample that it copies",
     "mirrored": "the mirror image is the more similar one",
     "chained": "connected with its group through others only; kept",

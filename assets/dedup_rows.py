@@ -13,10 +13,13 @@ import pyarrow.compute as pc
 from assets.stage import Work
 from espalier.errors import EspalierError
 from resources.graph import STAGES
+from resources.scan import GRID_LENGTH
 from resources.warehouse import Table
 from resources.warehouse.session import session
 from resources.warehouse.table import array_block
 
+PIXELS = "coalesce(width, 0) AS width, coalesce(height, 0) AS height, coalesce(width::BIGINT * height, 0) AS pixels"
+BLIND = "grid IS NULL AS blind"
 EARLIER = """
 SELECT e.* FROM raw r JOIN earlier e ON e.sample_id = r.sample_id AND e.sha256 = r.sha256
 """
@@ -29,8 +32,12 @@ class DedupRows:
     Attributes
     ----------
     facts : pyarrow.Table
-        dataset ("" for the own), sample_id, subset, uri, sha256, n_bytes, pixels; one row a readable sample.
+        dataset ("" for the own), sample_id, subset, uri, sha256, n_bytes, width, height, pixels; one row a
+        readable sample.
     grids : ndarray of shape (n, 243), uint16
+        Zeros where there is no picture.
+    blind : ndarray of shape (n,), bool
+        Samples without a picture.
     n_own : int
     known : ndarray of shape (n,), bool
         Kept before, or of another dataset: stay, and are not compared with one another.
@@ -46,6 +53,7 @@ class DedupRows:
 
     facts: pa.Table
     grids: np.ndarray
+    blind: np.ndarray
     n_own: int
     known: np.ndarray
     carried: pa.Table | None
@@ -70,12 +78,24 @@ def dedup_rows(work: Work, raw_dataset: Table) -> DedupRows:
         kept_before, carried, twins = _verdicts(raw_dataset, earlier)
         known[:n_own] = pc.is_in(own[0]["sample_id"], kept_before).to_numpy()
         taking_part[:n_own] = ~pc.is_in(own[0]["sample_id"], carried["sample_id"].combine_chunks()).to_numpy()
-    return DedupRows(facts, grids, n_own, known, carried, twins, taking_part, threshold)
+    blind = facts["blind"].to_numpy()
+    return DedupRows(facts.drop_columns("blind"), grids, blind, n_own, known, carried, twins, taking_part, threshold)
 
 
 def _read(raw: Table, where: str) -> tuple[pa.Table, np.ndarray]:
-    columns = ["'' AS dataset", "sample_id", "subset", "uri", "sha256", "n_bytes", "width::BIGINT * height AS pixels"]
-    return raw.arrow(columns, where=where), raw.matrix("grid", where=where)
+    columns = ["'' AS dataset", "sample_id", "subset", "uri", "sha256", "n_bytes", PIXELS, BLIND]
+    facts = raw.arrow(columns, where=where)
+    return facts, _laid_out(facts["blind"].to_numpy(), raw.matrix("grid", where=f"{where} AND grid IS NOT NULL"))
+
+
+def _laid_out(blind: np.ndarray, grids: np.ndarray) -> np.ndarray:
+    """Put the grids of the pictures at their rows, zeros at those of texts."""
+    if not blind.any():
+        return grids
+    out = np.zeros((len(blind), GRID_LENGTH), np.uint16)
+    if not blind.all():
+        out[~blind] = grids
+    return out
 
 
 def _kept_of(work: Work, name: str) -> tuple[pa.Table, np.ndarray]:
@@ -86,10 +106,11 @@ def _kept_of(work: Work, name: str) -> tuple[pa.Table, np.ndarray]:
     with session(raw=raw, dedup=dedup) as db:
         found = db.sql(
             f"""SELECT '{name}' AS dataset, sample_id, subset, uri, raw.sha256, n_bytes,
-                width::BIGINT * height AS pixels, grid
+                {PIXELS}, {BLIND}, grid
                 FROM raw JOIN dedup USING (sample_id) WHERE dedup.kept ORDER BY sample_id"""
         ).to_arrow_table()
-    return found.drop_columns("grid"), array_block(found["grid"].combine_chunks())
+    grids = array_block(found["grid"].combine_chunks())  # of those that have one
+    return found.drop_columns("grid"), _laid_out(found["blind"].to_numpy(), grids)
 
 
 def _earlier(work: Work) -> Table | None:

@@ -1,4 +1,4 @@
-"""``dedup_set``: byte-exact and near duplicates, found before anything costly runs, and leaks between subsets."""
+"""``dedup_set``: exact and near duplicates, found before anything costly runs, and leaks between subsets."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,10 @@ import dagster as dg
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets.checks import duplicates_point_to_kept, ids_known, ids_unique
+from assets.dedup_pixels import confirmed, content_codes, exact_by
 from assets.dedup_rows import DedupRows, dedup_rows
 from assets.loading import marked, take_or_null
 from assets.stage import Check, Outcome, Work, stage_asset
@@ -41,7 +43,7 @@ no_leaks = Check(
     checks=(ids_unique, ids_known, duplicates_point_to_kept, no_leaks),
 )
 def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
-    """Byte-exact copies and near duplicates: of each group the sample of best quality is kept.
+    """Exact copies, by bytes or pixels, and near duplicates: of each group the sample of best quality is kept.
 
     Near duplicates are neighbours in a gradient feature of a 9 x 9 grid of area means. Every dropped sample has a
     kept one above the threshold. Samples of protected subsets (test, val) never go; their copies elsewhere do, and
@@ -51,11 +53,11 @@ def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
     facts = rows.facts.filter(pa.array(rows.taking_part))
     ids = facts["sample_id"].combine_chunks()
     own = np.flatnonzero(rows.taking_part) < rows.n_own
-    known = rows.known[rows.taking_part]
+    known, grids = rows.known[rows.taking_part], rows.grids[rows.taking_part]
     with work.bar("duplicates", len(ids)) as advance:
         found = find_duplicates(
-            facts["sha256"].combine_chunks().dictionary_encode().indices.to_numpy(),
-            rows.grids[rows.taking_part],
+            content_codes(work, facts, grids, known),
+            grids,
             (facts["pixels"].to_numpy(), facts["n_bytes"].to_numpy()),
             threshold=work.options.near_threshold or rows.threshold or "auto",
             flips=work.options.flips,
@@ -63,9 +65,11 @@ def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
             keep=marked(ids, work.options.keep) & own,
             drop=marked(ids, work.options.drop) & own,
             known=known,
+            blind=rows.blind[rows.taking_part],
             seed=work.options.seed,
             progress=advance,
         )
+    found = confirmed(work, facts, grids, found)
     verdicts = _verdicts(facts, found, own)
     stored = _with_earlier(verdicts, rows)
     leaks = _leaks(stored, rows.facts)
@@ -77,6 +81,8 @@ def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
             stats={
                 "n_kept": int(np.count_nonzero(stored["kept"])),
                 **{f"n_{s.replace(' ', '_')}": stages.get(s, 0) for s in ("exact", "near", "by hand")},
+                "n_texts": int(rows.blind[: rows.n_own].sum()),
+                "n_exact_pixels": pc.sum(pc.equal(stored["exact_by"], "pixels")).as_py() or 0,
                 "n_chained": int(found.chained.sum()),
                 "n_leaks": len(leaks),
                 "n_new": int((own & ~known).sum()),
@@ -87,8 +93,15 @@ def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
                 "recall": float(found.search.recall),
             },
         ),
-        metadata=_pictures(facts, found, leaks),
+        metadata=_texts_skipped(rows) if rows.blind.all() else _texts_skipped(rows) | _pictures(facts, found, leaks),
     )
+
+
+def _texts_skipped(rows: DedupRows) -> dict[str, Any]:
+    """Say which samples take no part in the search for near duplicates."""
+    n = int(rows.blind[: rows.n_own].sum())
+    said = f"{n:,} samples are texts without a picture: only equal ones count as copies, near duplicates are not sought"
+    return {"near duplicates of texts": said} if n else {}
 
 
 def _protected(facts: pa.Table, protect: tuple[str, ...]) -> np.ndarray:
@@ -110,6 +123,7 @@ def _verdicts(facts: pa.Table, found: Duplicates, own: np.ndarray) -> pa.Table:
         "of_dataset": other.take(pa.array(copied, mask=~foreign)),
         "duplicate_of": take_or_null(ids, found.duplicate_of),
         "stage": pa.array(found.stage, pa.string(), mask=found.stage == ""),
+        "exact_by": exact_by(facts, found),
         "similarity": pa.array(found.similarity, mask=found.duplicate_of < 0),
         "mirrored": pa.array(found.mirrored),
         "chained": pa.array(found.chained),

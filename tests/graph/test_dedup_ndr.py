@@ -1,4 +1,4 @@
-"""``espalier dedup --ndr``: Datumaro's plugin by its own names, beside the chain's duplicates and not in their place."""
+"""``espalier dedup --ndr``: Datumaro's plugin by its own names, beside the chain's duplicates, not instead of them."""
 
 import csv
 import dataclasses

@@ -1,0 +1,75 @@
+"""The same picture re-encoded without loss: exact by pixels, where the bytes differ.
+
+Only candidates are decoded in full (``espalier.near.reencoded``): rows of equal grid and size before the search, and
+what the search finds to be near duplicates of equal size in two formats after it.
+"""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+
+from assets.stage import Work
+from espalier.near import Duplicates
+from espalier.near.reencoded import equal_grid_rows, other_format_rows
+from resources.pixels import formats, pixel_digests
+
+
+def content_codes(work: Work, facts: pa.Table, grids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return a code of every row, (n,) int64, that is equal for equal files and for equal pixels."""
+    codes = np.array(facts["sha256"].combine_chunks().dictionary_encode().indices, dtype=np.int64)
+    rows = equal_grid_rows(codes, grids, _shapes(facts), known)
+    name = np.arange(len(codes))
+    first: dict[str, int] = {}
+    for row, digest in zip(rows.tolist(), _digests(work, facts, rows), strict=True):
+        if digest is not None:
+            name[codes[row]] = first.setdefault(digest, codes[row])
+    return name[codes]
+
+
+def confirmed(work: Work, facts: pa.Table, grids: np.ndarray, found: Duplicates) -> Duplicates:
+    """Return the verdicts with those near duplicates exact that are the same picture in another format."""
+    rows = other_format_rows(found, grids, _shapes(facts))
+    owners = found.duplicate_of[rows]
+    both = np.unique(np.concatenate([rows, owners]))
+    kinds = formats(_uris(facts, both), threads=work.threads, max_pixels=_most_pixels(facts, both))
+    kind = dict(zip(both.tolist(), kinds, strict=True))
+    pairs = [(r, o) for r, o in zip(rows.tolist(), owners.tolist(), strict=True) if kind[r] != kind[o]]
+    if not pairs:
+        return found
+    wanted = np.unique(pairs)
+    digest = dict(zip(wanted.tolist(), _digests(work, facts, wanted), strict=True))
+    same = [row for row, owner in pairs if digest[row] is not None and digest[row] == digest[owner]]
+    stage, similarity = found.stage.copy(), found.similarity.copy()
+    stage[same], similarity[same] = "exact", 1
+    return dataclasses.replace(found, stage=stage, similarity=similarity)
+
+
+def exact_by(facts: pa.Table, found: Duplicates) -> pa.Array:
+    """Say what is equal in exact copies: ``bytes`` or ``pixels``; null for all other rows."""
+    sha256 = np.array(facts["sha256"].combine_chunks().dictionary_encode().indices)
+    copied = np.where(found.via >= 0, found.via, found.duplicate_of)
+    by = np.where(sha256[copied] == sha256, "bytes", "pixels") if len(sha256) else np.empty(0, str)
+    return pa.array(by.tolist(), pa.string(), mask=found.stage != "exact")
+
+
+def _digests(work: Work, facts: pa.Table, rows: np.ndarray) -> list[str | None]:
+    if not len(rows):
+        return []
+    with work.bar("comparing pixels", len(rows)) as advance:
+        return pixel_digests(
+            _uris(facts, rows), threads=work.threads, max_pixels=_most_pixels(facts, rows), progress=advance
+        )
+
+
+def _uris(facts: pa.Table, rows: np.ndarray) -> list[str]:
+    return facts["uri"].take(pa.array(rows)).to_pylist()
+
+
+def _most_pixels(facts: pa.Table, rows: np.ndarray) -> int:
+    """Bound what is decoded by what the scan found: a file may have been replaced since."""
+    return int(facts["pixels"].to_numpy()[rows].max()) if len(rows) else 1
+
+
+def _shapes(facts: pa.Table) -> np.ndarray:
+    return np.stack([facts["width"].to_numpy(), facts["height"].to_numpy()], axis=1).astype(np.int64)

@@ -1,0 +1,70 @@
+"""Which images may be one picture that was saved again without loss, so that only these need decoding in full.
+
+Equal pixels give equal grids when both files are decoded alike, so equal grid and size make a candidate. A decoder
+that reads one format at reduced scale (JPEG) gives a slightly other grid than the whole picture saved in another
+format: there a pair of equal size, found as near duplicates, is a candidate. Not here: decoding, the verdict.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from espalier.near.duplicates import Duplicates
+
+ALIKE = 0.9  # photos read at reduced scale and in full: 0.976 or more; uniform noise 0.974, sparse dots 0.953
+
+
+def equal_grid_rows(codes: np.ndarray, grids: np.ndarray, shapes: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Find rows that share grid and size with a row of other bytes.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,)
+        Equal for equal files.
+    grids : ndarray of shape (n, 243), uint16
+    shapes : ndarray of shape (n, 2), int64
+        Width and height as displayed; 0 for rows without a picture, which are passed over.
+    known : ndarray of shape (n,), bool
+        Rows of an earlier run: groups of such rows alone are passed over.
+
+    Returns
+    -------
+    ndarray of shape (m,), int64
+        Ascending; of rows with equal bytes only the first.
+    """
+    n = len(codes)
+    if not n:
+        return np.empty(0, dtype=np.int64)
+    pictures = shapes.min(axis=1) > 0
+    whole = np.concatenate([np.ascontiguousarray(grids).view(np.uint8), _bytes_of(shapes)], axis=1)
+    group = np.unique(whole.view(np.dtype((np.void, whole.shape[1]))).ravel(), return_inverse=True)[1].ravel()
+    rows = np.sort(np.unique(np.asarray(codes), return_index=True)[1])  # equal bytes have equal grids
+    rows = rows[pictures[rows]]
+    several = np.bincount(group[rows], minlength=n) > 1
+    fresh = np.zeros(n, dtype=bool)
+    fresh[group[~known]] = True
+    return rows[several[group[rows]] & fresh[group[rows]]]
+
+
+def other_format_rows(found: Duplicates, grids: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    """Find near duplicates that may be their representative in another format.
+
+    Parameters
+    ----------
+    found : Duplicates
+    grids : ndarray of shape (n, 243), uint16
+    shapes : ndarray of shape (n, 2), int64
+
+    Returns
+    -------
+    ndarray of shape (m,), int64
+        Rows as large as the row that they copy, more similar to it than 0.9, of another grid; ascending.
+    """
+    rows = np.flatnonzero((found.stage == "near") & ~found.mirrored & ~found.chained & (found.similarity > ALIKE))
+    owners = found.duplicate_of[rows]
+    alike = (shapes[rows] == shapes[owners]).all(axis=1) & (grids[rows] != grids[owners]).any(axis=1)
+    return rows[alike]
+
+
+def _bytes_of(shapes: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(shapes, dtype=np.int64).view(np.uint8)
