@@ -1,8 +1,9 @@
 """What conversions share: the kept samples of any source one after another, with their bytes, boxes and new names.
 
 A conversion writes a format that is not the source's own. It has what every source has (key, subset, labels, caption,
-uid, the picture's bytes as they are) and, where Datumaro read the source, the boxes of its annotations. What gets lost
-is counted in a ``Losses`` and told. Packed sources are read in their own order, so that each byte is read once.
+uid, the picture's bytes as they are) and boxes: those of Datumaro's annotations, or the ``objects`` of tars, tables and
+lists. What gets lost is counted in a ``Losses`` and told. Packed sources are read in their own order, so that each byte
+is read once.
 
 What does not belong here: any one target (``to_webdataset``, ``to_tables``, ``to_folders``), and conversions to what
 Datumaro writes (``datumaro_writer``).
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from espalier.errors import EspalierError
 from resources.blobs import read_bytes, read_head
 from resources.cards import Card
 from resources.exports.base import Subset
-from resources.formats.base import IMAGE_EXTENSIONS, sorted_labels
+from resources.formats.base import IMAGE_EXTENSIONS, Objects, Reader, sorted_labels
 from resources.formats.datumaro_reader import DatumaroReader
 from resources.formats.detect import open_reader
 from resources.formats.lists import ListFile
@@ -34,16 +35,6 @@ _THREADS = 8
 _MAGIC = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png"}
 _PLACE = r"^(?:tar|parquet|arrow):(?P<path>.+)#(?P<at>\d+)"
 _EXTENSIONS = {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif", "jpeg2000": "jp2"}
-
-
-class Objects(TypedDict):
-    """Boxes of one picture, as Hugging Face's object detection has them.
-
-    ``bbox``: [x, y, width, height] in pixels of the stored picture; ``category``: the class name of each, '' for none.
-    """
-
-    bbox: list[list[float]]
-    category: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +68,7 @@ class Source:
     rows : pyarrow.Table
         The samples in the order in which they are read.
     objects : dict
-        Boxes by sample id, of sources that Datumaro read; empty where there are none.
+        Boxes by sample id; empty where there are none.
     shapes, losses : Losses
         Annotations of which conversions carry over the box only, and those of which they carry over nothing.
     """
@@ -172,7 +163,7 @@ def left_behind(card: Card) -> tuple[str, ...]:
     reader = open_reader(card)
     names: list[str] = []
     if isinstance(reader, WebDataset):
-        return ("Of a tar's members the picture, .txt, .cls and what .json says of caption, label and uid are in it.",)
+        return ("Of a tar the picture, .txt, .cls, and the .json's caption, label, uid and objects are in it.",)
     if isinstance(reader, ParquetTables | SavedDataset | ListFile):
         names = reader.unused()
     listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
@@ -203,16 +194,29 @@ def _gone(what: str, error: OSError) -> EspalierError:
     return EspalierError(f"{what} cannot be read any more: {error}.", "Check it and prune again.")
 
 
+def given_boxes(reader: Reader, wanted: set[str]) -> dict[str, Objects]:
+    """Return the boxes that tars, tables and lists give, by sample id."""
+    found: dict[str, Objects] = {}
+    if isinstance(reader, WebDataset) or (
+        isinstance(reader, ParquetTables | SavedDataset | ListFile) and reader.boxed()
+    ):
+        for sample in (sample for batch in reader.batches(1024) for sample in batch):
+            if sample.objects and sample.error is None and sample.sample_id in wanted:
+                found.setdefault(sample.sample_id, sample.objects)
+    return found
+
+
 def _annotations(subset: Subset) -> tuple[dict[str, Objects], Losses, Losses]:
-    """Return the boxes of a Datumaro source by sample id, and the counts of what else its kept items have."""
+    """Return the boxes of a source by sample id, and the counts of what else its kept items have."""
     found, shapes, losses = {}, Losses(), Losses()  # type: dict[str, Objects], Losses, Losses
     reader = open_reader(subset.card)
-    if isinstance(reader, DatumaroReader):
-        wanted, names = subset.ids(), reader.categories()
-        for sample_id, item in reader.items():
-            boxes = _boxes(item.annotations, names, shapes, losses) if sample_id in wanted else None
-            if boxes and boxes["bbox"]:
-                found[sample_id] = boxes
+    if not isinstance(reader, DatumaroReader):
+        return given_boxes(reader, subset.ids()), shapes, losses
+    wanted, names = subset.ids(), reader.categories()
+    for sample_id, item in reader.items():
+        boxes = _boxes(item.annotations, names, shapes, losses) if sample_id in wanted else None
+        if boxes and boxes["bbox"]:
+            found[sample_id] = boxes
     return found, shapes, losses
 
 

@@ -21,10 +21,12 @@ from typing import Any
 from espalier.errors import EspalierError
 from resources.blobs import read_bytes
 from resources.exports.base import Progress, Subset, Writer, Written
-from resources.exports.convert import Losses, extension_of
+from resources.exports.convert import Losses, extension_of, given_boxes, left_behind
+from resources.formats.base import Objects, sorted_labels
 from resources.formats.datumaro_reader import DatumaroReader, environment
 from resources.formats.detect import open_reader
 
+_NO_BOXES: Objects = {"bbox": [], "category": []}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _SAME = {"jpeg": "jpg", "jpe": "jpg", "jfif": "jpg", "tiff": "tif"}
 
@@ -58,6 +60,7 @@ def datumaro_writer(format_name: str) -> Writer:
         if format_name == "yolo" and set(subset.rows["subset"].to_pylist()) == {""}:
             _without_subsets(folder)
         notes = () if format_name == subset.source else _notes(dataset, folder, format_name, len(encoded))
+        notes += left_behind(subset.card)
         return Written(dict.fromkeys(subset.rows["sample_id"].to_pylist(), ""), notes)
 
     return write
@@ -104,25 +107,36 @@ def _subset(subset: Subset, progress: Progress, encoded: list[str]) -> Any:
         return Dataset.from_iterable(
             items, infos=whole.infos(), categories=whole.categories(), media_type=whole.media_type()
         )
+    boxes = given_boxes(reader, subset.ids())
+    boxed = {name for objects in boxes.values() for name in objects["category"] if name}
     names = list(subset.categories) or reader.categories()
-    return Dataset.from_iterable(list(_items(subset, names, progress, encoded)), categories=names)
+    names += sorted_labels(boxed - set(names))
+    return Dataset.from_iterable(list(_items(subset, names, boxes, progress, encoded)), categories=names)
 
 
-def _items(subset: Subset, names: list[str], progress: Progress, encoded: list[str]) -> Iterator[Any]:
-    """Make items of samples that another reader gave."""
-    from datumaro import Caption, DatasetItem, Label
+def _items(
+    subset: Subset, names: list[str], boxes: dict[str, Objects], progress: Progress, encoded: list[str]
+) -> Iterator[Any]:
+    """Make items of samples that another reader gave; a class that a box says is not said once more."""
+    from datumaro import Bbox, Caption, DatasetItem, Label
 
     columns = [subset.rows[name].to_pylist() for name in ("sample_id", "subset", "uri", "labels", "caption")]
     short = [_item_id(sample_id, inside) for sample_id, inside in zip(*columns[:2], strict=True)]
     counts = Counter(zip(short, columns[1], strict=True))
     place = {name: number for number, name in enumerate(names)}
     for item_id, (sample_id, inside, uri, labels, caption) in zip(short, zip(*columns, strict=True), strict=True):
+        objects = boxes.get(sample_id, _NO_BOXES)
+        plain = [label for label in labels or () if label in place and label not in objects["category"]]
         yield DatasetItem(
             id=item_id if counts[item_id, inside] == 1 else sample_id,
             subset=inside or None,
             media=_picture()(uri, progress, encoded) if uri else None,
             annotations=[
-                *(Label(place[label]) for label in labels or () if label in place),
+                *(Label(place[label]) for label in plain),
+                *(
+                    Bbox(*box, label=place.get(category), id=number, group=number)
+                    for number, (box, category) in enumerate(zip(objects["bbox"], objects["category"], strict=True), 1)
+                ),
                 *(Caption(line, id=number) for number, line in enumerate((caption or "").splitlines()) if line),
             ],
         )

@@ -6,7 +6,7 @@ which folder names are subsets). What does not: any one format, and pixels.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from espalier.errors import EspalierError, UsageError
 
@@ -19,6 +19,16 @@ _ROLES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 SUBSET_NAMES = frozenset(_ROLES)
+
+
+class Objects(TypedDict):
+    """Boxes of one picture, as Hugging Face's object detection has them.
+
+    ``bbox``: [x, y, width, height] in pixels of the stored picture; ``category``: the class name of each, '' for none.
+    """
+
+    bbox: list[list[float]]
+    category: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,8 @@ class Sample:
         Text of the sample; the identifier that the dataset gives it.
     error : str or None
         Why there is nothing to read (not downloaded, a link that leaves the folder, an unsafe path).
+    objects : Objects or None
+        Boxes that a table, list or ``.json`` gives; what Datumaro reads has more, and keeps it to itself.
     """
 
     sample_id: str
@@ -48,6 +60,7 @@ class Sample:
     caption: str | None = None
     uid: str | None = None
     error: str | None = None
+    objects: Objects | None = None
 
 
 class Reader(Protocol):

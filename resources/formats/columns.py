@@ -6,14 +6,16 @@ What does not: reading Parquet, Arrow, CSV or JSON.
 """
 
 import json
+import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import PurePosixPath
 from typing import Any
 
 from espalier.errors import EspalierError, UsageError
-from resources.formats.base import Sample
+from resources.formats.base import Objects, Sample
 from resources.listing import is_url
 
 USUAL = {
@@ -26,6 +28,7 @@ USUAL = {
     "status": ["status"],
     "message": ["error_message"],
     "subset": ["subset", "split"],
+    "objects": ["objects"],
 }
 OPTIONS = {
     **{role: f"the column that holds it, by default one of {', '.join(names)}" for role, names in USUAL.items()},
@@ -33,6 +36,7 @@ OPTIONS = {
     "label_separator": "what stands between several labels in one text, for example |",
 }
 _DONE = ("success", "ok", "")
+_CATEGORY = ("category", "categories", "label", "labels")
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,14 @@ class Columns:
 
     Parameters
     ----------
-    image, path, key, caption, label, uid, status, message, subset : str
+    image, path, key, caption, label, uid, status, message, subset, objects : str
         Names of columns; ``image`` holds bytes.
     root : str
         What relative paths start from, and what no path may leave.
     separator : str
         Splits one text into several labels; '' leaves it whole.
-    names : dict[str, list[str]]
-        Names of the classes of a column of numbers.
+    names, box_names : tuple[str, ...]
+        Names of the classes of a column of numbers, and of the numbers in ``objects``.
     """
 
     image: str = ""
@@ -60,9 +64,11 @@ class Columns:
     status: str = ""
     message: str = ""
     subset: str = ""
+    objects: str = ""
     root: str = ""
     separator: str = ""
     names: tuple[str, ...] = ()
+    box_names: tuple[str, ...] = ()
 
     @property
     def is_text(self) -> bool:
@@ -72,7 +78,7 @@ class Columns:
     def wanted(self) -> list[str]:
         """Return the columns that a row is made of, without the bytes."""
         roles = (self.path, self.key, self.caption, self.label, self.uid, self.status, self.message, self.subset)
-        return list(dict.fromkeys(name for name in roles if name))
+        return list(dict.fromkeys(name for name in (*roles, self.objects) if name))
 
     def unused(self, names: Iterable[str]) -> list[str]:
         """Return those of a table's columns that nothing of a sample is made of."""
@@ -105,7 +111,9 @@ class Columns:
             error = error or "the row holds no text"
         uid = _text(row.get(self.uid)) or None
         said = _text(row.get(self.subset))
-        return Sample(given, said or subset, uri, self._labels(row.get(self.label)), caption, uid, error)
+        objects = boxes_of(row.get(self.objects), self.box_names)
+        labels = self._labels(row.get(self.label)) or box_labels(objects, self.box_names)
+        return Sample(given, said or subset, uri, labels, caption, uid, error, objects)
 
     def _caption(self, value: Any) -> str | None:
         if isinstance(value, list):
@@ -164,6 +172,7 @@ def choose(
         root=_root(options.get("root"), root),
         separator=str(options.get("label_separator", "")),
         names=tuple(classes.get(chosen["label"], ())),
+        box_names=tuple(classes.get(chosen["objects"], ())),
     )
     if not (columns.image or columns.path or columns.caption):
         raise EspalierError(
@@ -208,6 +217,49 @@ def contained(root: str, path: str) -> tuple[str, str | None]:
     if not (real + "/").startswith(os.path.realpath(root).rstrip("/") + "/"):
         return "", outside
     return uri, None
+
+
+def boxes_of(value: Any, names: Sequence[str] = ()) -> Objects | None:
+    """Return the boxes that a cell or a ``.json`` holds, or None; ``names`` are the classes of numbers.
+
+    Known are a dict of lists and a list of dicts, each with ``bbox`` (four numbers) and ``category``, ``label`` or the
+    plural of one; a text is read as JSON.
+    """
+    if isinstance(value, str) and value.startswith(("{", "[")):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    if isinstance(value, list):
+        value = {name: [one.get(name) for one in value if isinstance(one, dict)] for name in ("bbox", *_CATEGORY)}
+    if not isinstance(value, dict) or not isinstance(value.get("bbox"), list):
+        return None
+    said = (value[name] for name in _CATEGORY if isinstance(value.get(name), list))
+    categories: list[Any] = next((found for found in said if any(item is not None for item in found)), [])
+    objects: Objects = {"bbox": [], "category": []}
+    for box, category in zip_longest(value["bbox"], categories[: len(value["bbox"])]):
+        numbers = _four_numbers(box)
+        if numbers:
+            is_number = isinstance(category, int) and 0 <= category < len(names)
+            objects["bbox"].append(numbers)
+            objects["category"].append(names[category] if is_number else _text(category))
+    return objects if objects["bbox"] else None
+
+
+def _four_numbers(box: Any) -> list[float]:
+    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(number, int | float) for number in box):
+        return []
+    try:
+        found = [float(number) for number in box]
+    except OverflowError:
+        return []
+    return found if all(map(math.isfinite, found)) else []
+
+
+def box_labels(objects: Objects | None, names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the distinct classes of boxes, in the order of ``names`` where these are known."""
+    found = dict.fromkeys(name for name in (objects["category"] if objects else ()) if name)
+    return tuple(sorted(found, key=names.index) if set(found) <= set(names) else found)
 
 
 def file_list(names: Iterable[str]) -> str:

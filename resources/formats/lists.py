@@ -79,6 +79,10 @@ class ListFile:
         row = _first_row(uri)
         return self._columns(uri, row).unused(row)
 
+    def boxed(self) -> bool:
+        """Tell whether the first list has boxes."""
+        return self.columns_of(next(uri for uri, _ in self.lists())).objects != ""
+
     def lists(self) -> Iterator[tuple[str, str]]:
         """Yield each list and the folder below the root that it is in."""
         for entry in walk(self.uri):

@@ -12,6 +12,7 @@ Which column means what: ``resources.formats.columns``. The bytes: ``resources.c
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +97,21 @@ class ParquetTables:
 
     def unused(self) -> list[str]:
         """Return the columns of the first file that no sample is made of."""
+        names, columns = self._first()
+        return columns.unused(names)
+
+    def boxed(self) -> bool:
+        """Tell whether the first file has boxes."""
+        return self._first()[1].objects != ""
+
+    def _first(self) -> tuple[list[str], Columns]:
         entry = next(entry for entry in walk(self.uri) if entry.path.endswith(".parquet"))
         with open_parquet(entry.uri) as file:
-            return self.columns(entry, file.schema_arrow).unused(file.schema_arrow.names)
+            return file.schema_arrow.names, self.columns(entry, file.schema_arrow)
 
     def _table(self, entry: Entry, file: pq.ParquetFile) -> Iterator[Sample]:
         columns = self.columns(entry, file.schema_arrow)
-        self._names = self._names or columns.names
+        self._names = self._names or columns.names or columns.box_names
         files = _Files(entry.uri, columns)
         stem, subset, row_number = entry.path.removesuffix(".parquet"), table_subset(entry.path), 0
         for batch in file.iter_batches(_ROWS, columns=columns.wanted()):
@@ -172,9 +181,17 @@ class SavedDataset:
 
     def unused(self) -> list[str]:
         """Return the columns of the first file that no sample is made of."""
+        names, columns = self._first()
+        return columns.unused(names)
+
+    def boxed(self) -> bool:
+        """Tell whether the first file has boxes."""
+        return self._first()[1].objects != ""
+
+    def _first(self) -> tuple[list[str], Columns]:
         file = next(file for split in self.splits() for file in self.files(self._root / split))
         table, columns = self._opened(file)
-        return columns.unused(table.schema.names)
+        return table.schema.names, columns
 
     def _opened(self, file: Path) -> tuple[pa.Table, Columns]:
         try:
@@ -187,7 +204,7 @@ class SavedDataset:
     def rows(self, file: Path, split: str) -> Iterator[Sample]:
         """Yield a sample for every row of one file."""
         table, columns = self._opened(file)
-        self._names = self._names or columns.names
+        self._names = self._names or columns.names or columns.box_names
         stem = "/".join(filter(None, (split, file.stem)))
         wanted, row_number = table.select([name.split(".")[0] for name in columns.wanted()]), 0
         for start in range(0, table.num_rows, _ROWS):
@@ -225,7 +242,7 @@ class _Files:
         extension = self._extensions.get(sample.sample_id)
         uri = f"{self._folder}/{sample.sample_id}{extension}" if extension else ""
         error = None if extension else "the picture's file is not there"
-        return Sample(sample.sample_id, sample.subset, uri, sample.labels, sample.caption, sample.uid, error)
+        return replace(sample, uri=uri, error=error)
 
 
 def open_parquet(uri: str) -> pq.ParquetFile:
@@ -244,6 +261,8 @@ def _kinds(schema: pa.Schema) -> dict[str, bool]:
             inner = {part.name: part.type for part in field.type}
             if "bytes" in inner and _is_bytes(inner["bytes"]):
                 kinds[field.name] = True
+            elif "bbox" in inner:
+                kinds[field.name] = False
         else:
             kinds[field.name] = _is_bytes(field.type)
     return kinds
@@ -264,10 +283,20 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
         return {}
     found = {}
     for column, feature in features.items():
-        inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
-        if isinstance(inner, dict) and isinstance(inner.get("names"), list):
-            found[column] = [str(name) for name in inner["names"]]
+        names = _names_in(feature)
+        if names is not None:
+            found[column] = names
     return found
+
+
+def _names_in(feature: Any) -> list[str] | None:
+    """Return the class names of a feature, of what its list holds, or of the category of its boxes."""
+    if not isinstance(feature, dict):
+        return None
+    if isinstance(feature.get("names"), list):
+        return [str(name) for name in feature["names"]]
+    inner = feature.get("feature")
+    return _names_in(inner if inner is not None else feature.get("category", feature.get("label")))
 
 
 def table_subset(path: str) -> str:

@@ -3,8 +3,8 @@
 A sample is a run of members that share a key, as the webdataset package forms them: the key is the member's
 name up to the first dot after its last slash, the rest is the field (``.jpg``, ``.txt``, ``.json``,
 ``.cls``). ``.txt`` is the caption, ``.cls`` the class, ``.json`` may hold ``caption``, ``label`` (one or a list) and
-``uid`` where those are missing. A file ``classnames.txt`` or ``classes.txt`` beside the shards names the classes of
-numbers.
+``uid`` where those are missing, and boxes as ``objects``. A file ``classnames.txt`` or ``classes.txt`` beside the
+shards names the classes of numbers.
 
 A shard belongs to the subset that its folder or its name says (``train/00000.tar``,
 ``imagenet-val-0001.tar``). Members that climb out (``../``), absolute ones, links and devices become error
@@ -25,12 +25,14 @@ from resources.cards import Card
 from resources.formats.base import (
     IMAGE_EXTENSIONS,
     SUBSET_NAMES,
+    Objects,
     Sample,
     batched,
     check_options,
     nothing_in,
     sorted_labels,
 )
+from resources.formats.columns import box_labels, boxes_of
 from resources.formats.tar_members import BadTar, Member, members
 from resources.listing import Entry, filesystem, is_pattern, is_url, local_path, walk
 
@@ -130,8 +132,8 @@ class WebDataset:
             else:
                 uri = f"tar:{shard.uri}#{picked.offset}+{picked.size}"
                 error = f"the picture is {picked.kind}" if picked.kind else None
-        caption, label, uid, fault = self._described(group)
-        return Sample(printable(key), subset, uri, label, caption, uid, error or fault)
+        caption, label, uid, fault, objects = self._described(group)
+        return Sample(printable(key), subset, uri, label, caption, uid, error or fault, objects)
 
     def _picture(self, group: _Group) -> Member | str:
         """Return the member that is the sample's picture, or why there is none."""
@@ -147,24 +149,26 @@ class WebDataset:
         listed = ", ".join("." + name for name in names)
         return f"several pictures in the sample ({listed}); name one with the option image"
 
-    def _described(self, group: _Group) -> tuple[str | None, tuple[str, ...], str | None, str | None]:
-        """Return caption, labels, uid and what is wrong with the texts."""
+    def _described(self, group: _Group) -> tuple[str | None, tuple[str, ...], str | None, str | None, Objects | None]:
+        """Return caption, labels, uid, what is wrong with the texts, and boxes."""
         about: Any = {}
         if "json" in group.text:
             try:
                 about = json.loads(group.text["json"])
             except (ValueError, RecursionError):
-                return group.text.get("txt"), (), None, "the .json is no JSON"
+                return group.text.get("txt"), (), None, "the .json is no JSON", None
         if not isinstance(about, dict):
             about = {}
         caption = group.text.get("txt", about.get("caption"))
         label = group.text.get("cls", about.get("label"))
         uid = about.get("uid")
+        objects = boxes_of(about.get("objects"), self._class_names()) if "objects" in about else None
         return (
             caption if isinstance(caption, str) else None,
-            self._label(label),
+            self._label(label) or box_labels(objects, self._class_names()),
             uid if isinstance(uid, str) and uid else None,
             None,
+            objects,
         )
 
     def _label(self, label: Any) -> tuple[str, ...]:

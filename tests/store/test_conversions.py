@@ -23,6 +23,7 @@ from resources.exports.base import Subset
 from resources.exports.choose import choose_writer, writable
 from resources.exports.place import stage_export
 from resources.exports.to_webdataset import tar_keys
+from resources.formats.columns import boxes_of
 from resources.formats.detect import open_reader
 from resources.formats.webdataset import split_member
 
@@ -246,6 +247,67 @@ def test_boxes_and_several_labels_go_where_there_is_a_place_for_them(tmp_path):
     assert order(line["objects"]) == order(boxes)
     row = pq.read_table(tmp_path / "parquet/train/00000.parquet").to_pylist()[0]
     assert order(row["objects"]) == order(boxes)
+
+
+@pytest.mark.parametrize("format", ["webdataset", "parquet", "hf_disk", "csv", "jsonl"])
+def test_boxes_come_back_into_an_annotated_format(tmp_path, format):
+    from datumaro import Dataset
+
+    export(coco(tmp_path / "source"), tmp_path / "there", format)
+    written = export(tmp_path / "there", tmp_path / "back", "coco_instances")
+    again = Dataset.import_from(str(tmp_path / "back"), "coco_instances")
+    names = [label.name for label in next(iter(again.categories().values()))]
+    assert sorted(names) == ["cat", "dog"]
+    assert {item.id for item in again} == set("0123")
+    for item in again:
+        found = sorted((a.get_bbox(), names[a.label]) for a in item.annotations)
+        shift = int(item.id) % 2
+        assert found == [([n, 1, 3, 4], ("cat", "dog")[(n + shift) % 2]) for n in range(3)]
+    told = " ".join(written.notes)
+    assert "caption annotations" in told
+    assert "label" not in told.replace("label and uid", "").replace("caption, label", ""), "a box says its class"
+
+
+def test_boxes_of_numbered_classes_are_named_and_give_the_labels(tmp_path):
+    names = {"feature": {"names": ["ape", "bee"], "_type": "ClassLabel"}, "_type": "Sequence"}
+    features = {"objects": {"feature": {"bbox": {}, "category": names["feature"]}, "_type": "Sequence"}}
+    for number, one in enumerate((features, {"objects": {"bbox": {}, "category": names}})):
+        table = pa.table(
+            {
+                "png": [picture(i, "PNG") for i in range(2)],
+                "objects": [{"bbox": [[1, 2, 3, 4], [0, 0, 1, 1]], "category": [1, 0]}, {"bbox": [], "category": []}],
+            }
+        )
+        (tmp_path / str(number)).mkdir()
+        about = {"huggingface": json.dumps({"info": {"features": one}})}
+        pq.write_table(table.replace_schema_metadata(about), tmp_path / str(number) / "0.parquet")
+        reader, found = samples(tmp_path / str(number))
+        assert [s.labels for s in found.values()] == [("ape", "bee"), ()]
+        assert [s.objects for s in found.values()] == [
+            {"bbox": [[1, 2, 3, 4], [0, 0, 1, 1]], "category": ["bee", "ape"]},
+            None,
+        ]
+        assert reader.categories() == ["ape", "bee"]
+
+
+@pytest.mark.parametrize(
+    ("value", "boxes"),
+    [
+        (None, None),
+        ("{", None),
+        ("[" * 100_000, None),
+        ({"bbox": "x"}, None),
+        ({"bbox": [[1, 2, 3]]}, None),
+        ({"bbox": [[1, 2, 3, 10**400]]}, None),
+        ({"bbox": [[1, 2, 3, float("nan")]]}, None),
+        ({"bbox": [[1, 2, 3, 4]]}, {"bbox": [[1, 2, 3, 4]], "category": [""]}),
+        ('{"bbox": [[1, 2, 3, 4]], "label": [1]}', {"bbox": [[1, 2, 3, 4]], "category": ["b"]}),
+        ([{"bbox": [1, 2, 3, 4], "category": "x"}, {}, 7], {"bbox": [[1, 2, 3, 4]], "category": ["x"]}),
+        ({"bbox": [[1, 2, 3, 4]], "category": [9, 1]}, {"bbox": [[1, 2, 3, 4]], "category": ["9"]}),
+    ],
+)
+def test_boxes_are_read_in_their_usual_forms_and_nonsense_is_none(value, boxes):
+    assert boxes_of(value, ["a", "b"]) == boxes
 
 
 def order(objects):
