@@ -77,6 +77,13 @@ def test_the_launchpad_opens_with_a_search_that_can_be_edited(grown):
     assert {r["sample"].split("/")[0] for r in _shown(launch(chain, **config))} == {"moss"}
 
 
+def test_an_approximate_search_from_the_page_says_its_recall(regrown):
+    answer = metadata(launch(regrown, queries=["item:moss/01.png"], topk=3, approximate=True))["answer"].data
+    assert answer["recall"] >= 0.95
+    assert answer["results"][0]["sample_id"] == "moss/01.png"
+    assert [p.name for p in (regrown.home.root / "warehouse/explore_index").iterdir()] == ["set"]
+
+
 def _shown(result):
     return [record.data for record in metadata(result)["results"].records]
 
