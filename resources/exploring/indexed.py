@@ -7,9 +7,8 @@ itself stays exact (``explored.py``), so every distance shown is a true one and 
 import json
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -52,16 +51,16 @@ class Indexed:
         k: int,
         tell: Callable[[str], object],
     ) -> None:
-        self.k = _LEAST
-        while self.k < k:
-            self.k *= 2
+        wanted = _LEAST
+        while wanted < k:
+            wanted *= 2
         self._parts: list[tuple[np.ndarray, ApproximateHamming]] = []
         for number, (name, table) in enumerate(embeddings.items()):
             kept = np.flatnonzero(rows.embedded[rows.part(number)])
             data = Joined([Hamming(space.parts[number][kept])])
-            folder = warehouse.root / FOLDER / name
-            index = _stored_or_built(folder, f"{table.meta.data_version}-{self.k}", data, self.k, name, tell)
-            self._parts.append((kept + rows.starts[number], index))
+            place = _Place(warehouse.root / FOLDER / name, table.meta.data_version, name, tell)
+            self._parts.append((kept + rows.starts[number], place.stored(data, wanted) or place.built(data, wanted)))
+        self.k = min(index.report.k for _, index in self._parts)
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
         """Return the rows of about the k nearest kept samples of each query, a dataset: int64, in no order."""
@@ -80,45 +79,62 @@ class Indexed:
         share = sum(r.scanned * len(kept) for r, (kept, _) in zip(reports, self._parts, strict=True))
         share /= sum(len(kept) for kept, _ in self._parts)
         return (
-            f"Approximate: recall {self.recall:.3f} of the {reports[0].k:,} nearest, measured on "
+            f"Approximate: recall {self.recall:.3f} of the {self.k:,} nearest, measured on "
             f"{min(r.n_sample for r in reports):,} samples; {share:.1%} of the hashes were compared."
         )
 
 
-def _stored_or_built(
-    folder: Path, key: str, data: Joined, k: int, name: str, tell: Callable[[str], object]
-) -> ApproximateHamming:
-    path = folder / f"{key}.npz"
-    if path.exists():
+@dataclass(frozen=True)
+class _Place:
+    """Where the index of a dataset stands: ``<data version of its embeddings>-<neighbours measured at>.npz``."""
+
+    folder: Path
+    version: str
+    name: str
+    tell: Callable[[str], object]
+
+    def stored(self, data: Joined, k: int) -> ApproximateHamming | None:
+        """Return the index that is stored for this state, if it was measured at k neighbours or more."""
+        for path in sorted(self.folder.glob(f"{self.version}-*.npz"), key=_measured_at):
+            if _measured_at(path) < k:
+                continue
+            try:
+                with np.load(path, allow_pickle=False) as found:
+                    report = IndexReport(**json.loads(str(found["report"])))
+                    return ApproximateHamming.load(data, found["index"], report)
+            except (EspalierError, OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+                self.tell(f"The stored index of {self.name} cannot be read and is built again.")
+        return None
+
+    def built(self, data: Joined, k: int) -> ApproximateHamming:
+        """Build the index and store it; one that cannot be stored is used all the same."""
+        self.tell(
+            f"Building the approximate index of {self.name} ({len(data):,} hashes); it is kept for later questions."
+        )
+        made = ApproximateHamming.build(data, target=RECALL, k=k, n_sample=200, n_lists=None, seed=0)
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                return ApproximateHamming.load(data, stored["index"], IndexReport(**json.loads(str(stored["report"]))))
-        except (EspalierError, OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            tell(f"The stored index of {name} cannot be read and is built again.")
-    tell(f"Building the approximate index of {name} ({len(data):,} hashes); it is kept for later questions.")
-    made = ApproximateHamming.build(data, target=RECALL, k=k, n_sample=200, n_lists=None, seed=0)
-    try:
-        _store(folder, path, made)
-    except OSError as error:
-        tell(f"The index of {name} cannot be kept in {folder}: {error.strerror or error}.")
-    return made
+            self._store(made)
+        except OSError as error:
+            self.tell(f"The index of {self.name} cannot be kept in {self.folder}: {error.strerror or error}.")
+        return made
+
+    def _store(self, made: ApproximateHamming) -> None:
+        """Write an index whole, then remove those of other states and those that it serves for."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.folder, "index")
+        path = self.folder / f"{self.version}-{made.report.k}.npz"
+        fresh = beside(path, "index", ".tmp")
+        try:
+            with fresh.open("wb") as file:
+                np.savez(file, index=made.dump(), report=np.array(json.dumps(asdict(made.report))))
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        for other in self.folder.glob("*.npz"):
+            if other != path:
+                other.unlink(missing_ok=True)
 
 
-def _store(folder: Path, path: Path, made: ApproximateHamming) -> None:
-    """Write an index whole, then remove those of other states."""
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder, "index")
-    fresh = beside(path, "index", ".tmp")
-    try:
-        with fresh.open("wb") as file:
-            _write(file, made)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    for other in folder.glob("*.npz"):
-        if other != path:
-            other.unlink(missing_ok=True)
-
-
-def _write(file: IO[bytes], made: ApproximateHamming) -> None:
-    np.savez(file, index=made.dump(), report=np.array(json.dumps(asdict(made.report))))
+def _measured_at(path: Path) -> int:
+    k = path.stem.rpartition("-")[2]
+    return int(k) if k.isdecimal() else 0

@@ -1,6 +1,7 @@
 """Exploring stored datasets: what is found, in which order, filters, saved folders, and each mistake in one line."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from resources.blobs import read_bytes
 from resources.encoders import load_encoder
 from resources.exploring import Asked, Explored, Query, check_folder, save
 from resources.exploring.encoding import Encoding
+from resources.exploring.indexed import Indexed
 from resources.home import Home
 from resources.landing import LandingZone
 from resources.warehouse import Draft, Meta
@@ -528,16 +530,34 @@ def test_an_approximate_search_of_several_datasets_keeps_an_index_each(home, tol
     assert [p.name for p in sorted((home.root / "warehouse/explore_index").iterdir())] == ["birds", "wild"]
 
 
+def test_an_index_measured_at_more_neighbours_serves_for_fewer(home, told):
+    folder = home.root / "warehouse/explore_index/wild"
+    shutil.rmtree(folder, ignore_errors=True)
+    explored = Explored(home, ["wild"])
+
+    def measured_at(k: int) -> tuple[int, bool]:
+        told.clear()
+        space = explored._space("hamming")
+        found = Indexed(home.store(), explored.embeddings, explored.rows, space, k, told.append)
+        return found.k, bool(told)
+
+    assert measured_at(5) == (64, True)
+    assert measured_at(64) == (64, False)
+    assert measured_at(65) == (128, True)
+    assert [p.stem.rpartition("-")[2] for p in folder.iterdir()] == ["128"]
+    assert measured_at(5) == (128, False)
+
+
 def test_an_index_of_other_embeddings_is_not_used(home, told):
     asked = item("train/heron/2.png", topk=5, approximate=True)
     Explored(home, ["wild"], tell=told.append).ask(asked)
     folder = home.root / "warehouse/explore_index/wild"
     (stored,) = folder.iterdir()
-    stored.rename(folder / "0123-64.npz")  # as if the embeddings had been made anew since
+    stored.rename(folder / "0123-128.npz")  # as if the embeddings had been made anew since
     told.clear()
     Explored(home, ["wild"], tell=told.append).ask(asked)
     assert told[0].startswith("Building the approximate index of wild")
-    assert [p.name for p in folder.iterdir()] == [stored.name]
+    assert [p.stem.rpartition("-")[0] for p in folder.iterdir()] == [stored.stem.rpartition("-")[0]]
 
 
 def test_forgetting_a_dataset_removes_its_index(tmp_path):
