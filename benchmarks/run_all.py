@@ -20,6 +20,7 @@ RUNS = (
     ("bench_quality.py",),
     ("bench_tar_index.py",),
     ("bench_trie.py",),
+    ("bench_exports.py", "--n", "5000"),
 )
 
 
