@@ -58,7 +58,7 @@ class Encoding:
             name = next(iter(self.embeddings))
             raise EspalierError(
                 f"The encoder {self._params['encoder']!r} is no longer the one that made the embeddings of {name}.",
-                f"Make them anew: espalier prune {name}",
+                f"Make them anew: materialize the asset embeddings of {name} in the page (espalier ui).",
             )
         return encoder
 

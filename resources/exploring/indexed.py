@@ -57,7 +57,8 @@ class Indexed:
         self._parts: list[tuple[np.ndarray, ApproximateHamming]] = []
         for number, (name, table) in enumerate(embeddings.items()):
             kept = np.flatnonzero(rows.embedded[rows.part(number)])
-            data = Joined([Hamming(space.parts[number][kept])])
+            hashes = space.parts[number]
+            data = Joined([Hamming(hashes if len(kept) == len(hashes) else hashes[kept])])
             place = _Place(warehouse.root / FOLDER / name, table.meta.data_version, name, tell)
             self._parts.append((kept + rows.starts[number], place.stored(data, wanted) or place.built(data, wanted)))
         self.k = min(index.report.k for _, index in self._parts)

@@ -423,6 +423,12 @@ def at_home(home, monkeypatch):
         ("nobody --query-item 1", 2, "There is no dataset 'nobody'"),
         ("bare --query-item 1 --no-compute", 1, "No embeddings yet: bare. Leave out --no-compute"),
         ("birds alien --query-item train/heron/0.png", 1, "embedded by different encoders"),
+        ("alien --query-img {data}/train/heron/0.png", 1, "'builtin' is no longer the one that made the embeddings of"),
+        (
+            "alien --query-str moth",
+            1,
+            "of alien. Make them anew: materialize the asset embeddings of alien in the page",
+        ),
         ("birds --query-item train/heron/0.png -o {data}", 2, "not empty"),
     ],
 )
