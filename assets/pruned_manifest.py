@@ -35,7 +35,8 @@ SELECT r.sample_id, r.subset, r.uid, r.sha256,
        WHEN p.kept THEN 'kept' ELSE 'pruned' END AS fate,
   CASE WHEN r.error IS NOT NULL THEN 'unreadable: ' || r.error
        WHEN d.stage = 'exact' AND NOT d.kept
-         THEN CASE r.uri WHEN '' THEN 'the same text as ' ELSE 'the same picture as ' END || d.copied
+         THEN CASE r.uri WHEN '' THEN 'the same text as ' ELSE 'the same picture as ' END
+           || coalesce(d.via || ', a near duplicate of ', '') || d.copied
        WHEN d.stage = 'by hand' THEN 'dropped by hand'
        WHEN NOT d.kept THEN format('near duplicate of {} at {:.3f}', d.copied, d.similarity)
        WHEN x.reason IS NOT NULL THEN 'could not be embedded: ' || x.reason

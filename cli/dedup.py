@@ -124,7 +124,19 @@ def _summary(home: Any, name: str) -> dict[str, Any]:
         "dataset": name,
         "n_raw": raw["n_raw"],
         "n_unreadable": raw["n_unreadable"],
-        **{k: stats[k] for k in ("n_exact", "n_near", "n_by_hand", "n_chained", "n_new", "n_known", "comparisons")},
+        **{
+            k: stats[k]
+            for k in (
+                "n_exact",
+                "n_exact_pixels",
+                "n_near",
+                "n_by_hand",
+                "n_chained",
+                "n_new",
+                "n_known",
+                "comparisons",
+            )
+        },
         "n_semantic": semantic.stats["n_semantic"],
         "n_kept": semantic.stats["n_kept"],
         "threshold": stats["threshold"],
@@ -136,7 +148,7 @@ def _summary(home: Any, name: str) -> dict[str, Any]:
 def _show(found: dict[str, Any]) -> None:
     rows = [
         ["samples", found["n_raw"], f"{found['n_unreadable']:,} unreadable"],
-        ["exact copies", found["n_exact"], "the same bytes or pixels"],
+        ["exact copies", found["n_exact"], f"{found['n_exact_pixels']:,} of them other bytes, the same pixels"],
         ["near duplicates", found["n_near"], f"similarity above {found['threshold']:g}"],
         ["semantic duplicates", found["n_semantic"], f"cosine above {1 - found['eps']:g}"],
         ["left", found["n_kept"], f"{found['n_new']:,} new samples compared, {found['n_known']:,} known"],

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from espalier.errors import UsageError
+from resources import ledger_words
 from resources.home import Home
+from resources.landing import LandingZone
+from resources.ledger_words import Case, row_of
 from resources.warehouse import Table
 from resources.warehouse.session import session
-
-COPIES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -42,31 +43,32 @@ def why(home: Home, dataset: str, sample_id: str) -> Fate:
         When the dataset has no such sample, with the nearest ids.
     """
     store = home.store()
-    raw = _row(store.need("raw_dataset", dataset), sample_id)
+    raw = row_of(store.need("raw_dataset", dataset), sample_id)
     if raw is None:
         raise UsageError(
             f"{dataset!r} has no sample {sample_id!r}.", nearest_ids(store.need("raw_dataset", dataset), sample_id)
         )
     fate = Fate(sample_id, facts={"raw_dataset": raw})
-    fate.steps.append(("raw_dataset", _landed(raw)))
+    fate.steps.append(("raw_dataset", ledger_words.landed(raw)))
+    pending = _pending(home, dataset, sample_id)
+    if pending:
+        fate.steps.append(("by hand", pending))
     for stage, words in (
-        ("dedup_set", _dedup),
-        ("embeddings", _embedded),
-        ("semantic_dedup_set", _semantic),
-        ("clusters", _cluster),
+        ("dedup_set", ledger_words.dedup),
+        ("embeddings", ledger_words.embedded),
+        ("semantic_dedup_set", ledger_words.semantic),
+        ("clusters", ledger_words.cluster),
     ):
         table = store.get(stage, dataset)
         if table is None:
             break
-        row = _row(table, sample_id)
+        row = row_of(table, sample_id)
         fate.facts[stage] = row
-        said = words(table, row, sample_id)
-        if not raw["uri"]:
-            said = said.replace("the same picture", "the same text")
+        said = words(Case(table, row, raw, store.need("raw_dataset", dataset)))
         if said:
             fate.steps.append((stage, said))
     for recipe in store.recipes(dataset):
-        row = _row(store.need("pruned_manifest", dataset, recipe), sample_id)
+        row = row_of(store.need("pruned_manifest", dataset, recipe), sample_id)
         if row:
             fate.recipes[recipe] = (row["kept"], row["reason"])
             fate.facts.setdefault("pruned_manifest", {})[recipe] = row
@@ -112,16 +114,8 @@ def check_samples(home: Home, dataset: str, samples: tuple[str, ...]) -> None:
     table = home.store().get("raw_dataset", dataset)
     for sample in samples if table else ():
         assert table is not None
-        if _row(table, sample) is None:
+        if row_of(table, sample) is None:
             raise UsageError(f"{dataset!r} has no sample {sample!r}.", nearest_ids(table, sample))
-
-
-def _row(table: Table, sample_id: str) -> dict[str, Any] | None:
-    with table.connect() as db:
-        wide = ("grid", "vector", "hash", "text_hash")
-        names = [c[0] for c in db.execute("DESCRIBE data").fetchall() if c[0] not in wide]
-        found = db.execute(f"SELECT {', '.join(names)} FROM data WHERE sample_id = ?", [sample_id]).fetchall()
-    return dict(zip(names, found[0], strict=True)) if found else None
 
 
 def nearest_ids(table: Table, sample_id: str) -> str:
@@ -142,69 +136,14 @@ def nearest_ids(table: Table, sample_id: str) -> str:
     return f"Did you mean {' or '.join(map(repr, near))}?"
 
 
-def _landed(raw: dict[str, Any]) -> str:
-    if raw["error"]:
-        return f"unreadable: {raw['error']}. It is left out of everything below."
-    labels = f", labels {', '.join(raw['labels'])}" if raw["labels"] else ""
-    subset = f", subset {raw['subset']}" if raw["subset"] else ""
-    size = f"{raw['width']} x {raw['height']} pixels" if raw["uri"] else "a text"
-    return f"{size}, {raw['n_bytes']:,} bytes{subset}{labels}"
-
-
-def _copies(table: Table, sample_id: str) -> str:
-    with table.connect() as db:
-        found = db.execute(
-            "SELECT sample_id FROM data WHERE duplicate_of = ? ORDER BY sample_id", [sample_id]
-        ).fetchall()
-    if not found:
+def _pending(home: Home, dataset: str, sample_id: str) -> str:
+    """Tell a verdict by hand that no run has honoured yet."""
+    zone, table = LandingZone(home.landing), home.store().get("dedup_set", dataset)
+    if dataset not in zone.names() or table is None:
         return ""
-    names = ", ".join(row[0] for row in found[:COPIES_SHOWN])
-    more = f" and {len(found) - COPIES_SHOWN} more" if len(found) > COPIES_SHOWN else ""
-    return f"; {len(found)} dropped in its favour: {names}{more}"
-
-
-def _dedup(table: Table, row: dict[str, Any] | None, sample_id: str) -> str:
-    if row is None:
-        return ""
-    if row["kept"]:
-        twin = f"; protected, though it is the same picture as {row['twin']}" if row["twin"] else ""
-        chained = f"; connected with its likes only through {row['via']}, so kept" if row["chained"] else ""
-        return f"kept{twin}{chained}{_copies(table, sample_id)}"
-    if row["stage"] == "by hand":
-        return "dropped by hand"
-    of = f"{row['duplicate_of']}" + (f" of dataset {row['of_dataset']}" if row["of_dataset"] else "")
-    how = " when mirrored" if row["mirrored"] else ""
-    threshold = table.meta.stats["threshold"]
-    if row["stage"] == "exact":
-        return f"dropped: the same picture as {of}, which is kept"
-    return f"dropped: near duplicate of {of}{how}, similarity {row['similarity']:.3f} (threshold {threshold:g})"
-
-
-def _embedded(table: Table, row: dict[str, Any] | None, sample_id: str) -> str:
-    if row is not None:
-        score = f", CLIP score {row['clip_score']:.3f}" if row.get("clip_score") is not None else ""
-        return f"by {table.meta.stats['encoder']} ({table.meta.stats['encoder_id']}){score}"
-    with table.connect() as db:
-        found = db.execute("SELECT reason FROM errors WHERE sample_id = ?", [sample_id]).fetchall()
-    return f"could not be embedded: {found[0][0]}" if found else ""
-
-
-def _semantic(table: Table, row: dict[str, Any] | None, sample_id: str) -> str:
-    if row is None:
-        return ""
-    if row["kept"]:
-        return f"kept{_copies(table, sample_id)}"
-    limit = 1 - table.meta.params["eps"]
-    via = f" through {row['via']}" if row["via"] and row["via"] != row["duplicate_of"] else ""
-    return f"dropped: means the same as {row['duplicate_of']}{via}, cosine {row['similarity']:.3f} (limit {limit:g})"
-
-
-def _cluster(table: Table, row: dict[str, Any] | None, _: str) -> str:
-    if row is None:
-        return ""
-    with table.connect() as db:
-        size, farther = db.execute(
-            "SELECT count(*), count(*) FILTER (distance > ?) FROM data WHERE cluster = ?",
-            [row["distance"], row["cluster"]],
-        ).fetchall()[0]
-    return f"cluster {row['cluster']} of {size:,} samples; distance {row['distance']:.3f}, {farther:,} are farther out"
+    card, params = zone.card(dataset), table.meta.params
+    for verb, now in (("keep", card.keep), ("drop", card.drop)):
+        if (sample_id in now) != (sample_id in (params.get(verb) or ())):
+            word = f"marked: {verb}" if sample_id in now else f"no longer marked: {verb}"
+            return f"{word}; the next run honours it (espalier dedup {dataset})"
+    return ""

@@ -177,7 +177,7 @@ def test_only_candidates_are_decoded_in_full(kit, tmp_path, monkeypatch):
 
 
 def test_a_new_file_is_compared_by_pixels_with_what_was_kept(kit, tmp_path):
-    rows, chain = verdicts(
+    _, chain = verdicts(
         kit, tmp_path, {"0.png": saved(kit.texture(0), "PNG"), "1.png": saved(kit.texture(1), "PNG")}
     )
     (chain.data / "new.bmp").write_bytes(saved(kit.texture(1), "BMP"))
