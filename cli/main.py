@@ -24,6 +24,7 @@ COMMANDS = {
     "drop": "Drop samples by hand.",
     "status": "Show datasets, stages and manifests, and what is stale.",
     "methods": "List the prune methods and their parameters.",
+    "models": "List, add, check and convert encoders.",
     "sql": "Query everything that is stored, one view an asset.",
     "forget": "Remove a dataset, or one recipe of it, from Espalier (never your files).",
     "ui": "Open the Dagster page, with the landing sensor running.",

@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 
 from espalier.errors import EspalierError, UsageError
 from resources.encoders.catalogue import CATALOGUE, Bundle, known
-from resources.encoders.folder import wanted_files
+from resources.encoders.folder import is_encoder, wanted_files
 from resources.encoders.spec import MODEL_SUFFIXES, EncoderSpec
 from resources.encoders.tokens import TOKENIZER_FILE
 
@@ -68,6 +68,25 @@ def here(spec: EncoderSpec, folder: Path) -> Path | None:
     return place if place.expanduser().exists() else None
 
 
+def downloaded(folder: Path) -> list[tuple[str, Path]]:
+    """List the models that were downloaded by ``https:``, as what to write and where they are."""
+    files = sorted((folder / _DOWNLOADS).glob("*/*"))
+    return [(str(file), file) for file in files if file.suffix in MODEL_SUFFIXES]
+
+
+def hub_models() -> list[tuple[str, Path]]:
+    """List the repositories in the hub's cache that are encoders, as ``hf:<repo>`` and where they are."""
+    from huggingface_hub import constants
+
+    found = []
+    for place in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*")):
+        model = "hf:" + place.name.removeprefix("models--").replace("--", "/")
+        snapshot = _cached(model)
+        if snapshot is not None and is_encoder(snapshot):
+            found.append((model, snapshot))
+    return found
+
+
 def web_place(spec: EncoderSpec, folder: Path) -> Path | None:
     """Return where a model from the web is kept, None where the spec has no checksum."""
     checksum = (spec.options.sha256 or "").lower().partition(",")[0]
@@ -97,7 +116,27 @@ def _cached(model: str) -> Path | None:
 
 
 def _from_hub(model: str) -> Path:
-    """Download what ``read_folder`` will want of a repository and nothing else; without a network, its cache."""
+    """Download what ``read_folder`` will want of a repository and nothing else."""
+    return snapshot(model, lambda names: wanted_files(names, model))
+
+
+def snapshot(model: str, wanted: list[str] | Callable[[list[str]], list[str]]) -> Path:
+    """Return the folder of a repository of the hub; without a network, the one in its cache.
+
+    Parameters
+    ----------
+    model : str
+        ``hf:<repo>[@revision]``.
+    wanted : list of str or callable
+        Patterns of files to download, or what makes them of the names of all files.
+
+    Raises
+    ------
+    EspalierError
+        When it cannot be had.
+    UsageError
+        When the name is none.
+    """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError
 
@@ -111,9 +150,10 @@ def _from_hub(model: str) -> Path:
         if found is not None:
             return found
         raise _unreachable(model, error) from None
-    wanted = wanted_files([file.rfilename for file in about.siblings or []], model)
+    names = [file.rfilename for file in about.siblings or []]
+    patterns = wanted(names) if callable(wanted) else wanted
     try:
-        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=wanted))
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=patterns))
     except Exception as error:
         raise _unreachable(model, error) from None
 

@@ -72,7 +72,7 @@ def read_folder(root: Path) -> Folder:
     """
     models = [path for sub in SUBFOLDERS for path in sorted((root / sub).glob("*")) if path.suffix in MODEL_SUFFIXES]
     image, text, whole = _towers(models, str(root))
-    settings = _settings(root)
+    settings = read_settings(root)
     if text is not None and settings is None:
         raise UsageError(
             f"{root} holds two towers but no preprocessor_config.json.", "Put the model's there; it has mean and std."
@@ -82,6 +82,15 @@ def read_folder(root: Path) -> Folder:
     chosen = image or whole
     assert chosen is not None
     return Folder(root, chosen, text, settings or Options())
+
+
+def is_encoder(root: Path) -> bool:
+    """Tell whether ``read_folder`` would take a folder."""
+    try:
+        read_folder(root)
+    except EspalierError:
+        return False
+    return True
 
 
 def wanted_files(names: list[str], repo: str) -> list[str]:
@@ -141,7 +150,7 @@ def _named(models: list[Path], stems: tuple[str, ...], prefixes: tuple[str, ...]
     return next((path for path in ranked if path.stem.lower().startswith(prefixes)), None) if prefixes else None
 
 
-def _settings(root: Path) -> Options | None:
+def read_settings(root: Path) -> Options | None:
     """Read the settings of the preprocessing, or None when there are none."""
     for name, parse in (("preprocessor_config.json", _transformers), ("open_clip_config.json", _open_clip)):
         path = root / name
