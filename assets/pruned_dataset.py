@@ -13,7 +13,8 @@ from assets.stage import Check, Outcome, Work, stage_asset
 from espalier.errors import EspalierError, UsageError
 from resources.exports.base import Subset, Written
 from resources.exports.choose import choose_writer
-from resources.exports.place import check_replacement, default_target, file_facts, stage_export
+from resources.exports.place import default_target, file_facts, stage_export
+from resources.exports.refusals import check_replacement
 from resources.graph import EXPORT
 from resources.listing import local_path
 from resources.warehouse import Draft, Table

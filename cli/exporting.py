@@ -74,7 +74,7 @@ def check_export(home: Any, dataset: str, wanted: Wanted) -> dict[str, Any]:
         cannot be replaced.
     """
     from resources.exports.choose import can_link, choose_writer
-    from resources.exports.place import check_source, check_target, own_folder
+    from resources.exports.refusals import check_source, check_target, own_folder
     from resources.formats.detect import open_reader
     from resources.landing import LandingZone
 

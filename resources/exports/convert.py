@@ -27,7 +27,8 @@ from resources.formats.base import IMAGE_EXTENSIONS, Objects, Reader, sorted_lab
 from resources.formats.datumaro_reader import DatumaroReader
 from resources.formats.detect import open_reader
 from resources.formats.lists import ListFile
-from resources.formats.tables import ParquetTables, SavedDataset
+from resources.formats.saved_dataset import SavedDataset
+from resources.formats.tables import ParquetTables
 from resources.formats.webdataset import WebDataset
 
 _AT_ONCE = 32

@@ -23,7 +23,8 @@ from resources.exports.base import Progress, Subset, Written, inside, put_file
 from resources.exports.webdataset import refuse_link
 from resources.formats.base import Sample
 from resources.formats.columns import Columns
-from resources.formats.tables import ParquetTables, SavedDataset, open_parquet
+from resources.formats.saved_dataset import SavedDataset
+from resources.formats.tables import ParquetTables, open_parquet
 from resources.listing import Entry, is_url, walk
 
 ROW_GROUP = 10_000

@@ -47,7 +47,7 @@ def _parquet(card: Card) -> Reader:
 
 
 def _hf_disk(card: Card) -> Reader:
-    from resources.formats.tables import SavedDataset
+    from resources.formats.saved_dataset import SavedDataset
 
     return SavedDataset(card)
 

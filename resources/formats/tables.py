@@ -1,4 +1,4 @@
-"""Reads Parquet and Arrow tables: img2dataset's, Hugging Face's, LAION's and DataComp's.
+"""Reads Parquet tables: img2dataset's, Hugging Face's, LAION's and DataComp's.
 
 A row is a sample. Its picture is a cell of bytes (``jpg``, or ``image`` with the fields ``bytes`` and
 ``path``), or a path, or, for img2dataset's ``files`` output, the file ``<shard>/<key>.<ext>`` beside
@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 from espalier.errors import EspalierError
 from resources.blobs import cell_uri
 from resources.cards import Card
-from resources.cells import open_arrow
 from resources.formats.base import (
     IMAGE_EXTENSIONS,
     SUBSET_NAMES,
@@ -34,9 +33,9 @@ from resources.formats.base import (
 )
 from resources.formats.columns import OPTIONS, Columns, choose
 from resources.formats.webdataset import shard_subset
-from resources.listing import Entry, filesystem, is_url, local_path, walk
+from resources.listing import Entry, filesystem, is_url, walk
 
-_ROWS = 4096
+ROWS = 4096
 
 
 class ParquetTables:
@@ -93,7 +92,7 @@ class ParquetTables:
     def columns(self, entry: Entry, schema: pa.Schema) -> Columns:
         """Return which column of one file means what."""
         folder = entry.uri.rsplit("/", 1)[0]
-        return choose(_kinds(schema), self._options, entry.uri, folder, class_names(schema))
+        return choose(column_kinds(schema), self._options, entry.uri, folder, class_names(schema))
 
     def unused(self) -> list[str]:
         """Return the columns of the first file that no sample is made of."""
@@ -114,108 +113,11 @@ class ParquetTables:
         self._names = self._names or columns.names or columns.box_names
         files = _Files(entry.uri, columns)
         stem, subset, row_number = entry.path.removesuffix(".parquet"), table_subset(entry.path), 0
-        for batch in file.iter_batches(_ROWS, columns=columns.wanted()):
+        for batch in file.iter_batches(ROWS, columns=columns.wanted()):
             for row in batch.to_pylist():
                 uri = cell_uri("parquet", entry.uri, row_number, columns.image) if columns.image else ""
                 sample = columns.sample(row, f"{stem}/{row_number:09}", subset, uri)
                 yield files.placed(sample) if files.found else sample
-                row_number += 1
-
-
-class SavedDataset:
-    """Streams a folder that Hugging Face ``datasets`` wrote with ``save_to_disk``, one dataset or one a split.
-
-    Parameters
-    ----------
-    card : Card
-        ``uri`` is the local folder with ``dataset_info.json`` or ``dataset_dict.json``.
-    """
-
-    format = "hf_disk"
-
-    def __init__(self, card: Card) -> None:
-        check_options(self.format, card.options, OPTIONS)
-        self.uri, self._options = card.uri, card.options
-        path = local_path(card.uri)
-        if path is None:
-            raise EspalierError(f"{card.uri}: a saved dataset is mapped into memory.", "Copy it to a local disk.")
-        self._root = path
-        self._names: tuple[str, ...] = ()
-        self._labels: dict[str, None] | None = None
-
-    def batches(self, size: int) -> Iterator[list[Sample]]:
-        """Yield lists of at most ``size`` samples, split by split, in the order of rows."""
-        return batched(self._samples(), size)
-
-    def categories(self) -> list[str]:
-        """Return the class names of the features, or those of a full pass, sorted."""
-        if self._labels is None:
-            for _ in self._samples():
-                pass
-        return list(self._names) or sorted_labels(self._labels or ())
-
-    def _samples(self) -> Iterator[Sample]:
-        labels: dict[str, None] = {}
-        empty = True
-        for split in self.splits():
-            for file in self.files(self._root / split):
-                for sample in self.rows(file, split):
-                    empty = False
-                    labels.update(dict.fromkeys(sample.labels))
-                    yield sample
-        if empty:
-            raise nothing_in(self.uri, "row")
-        self._labels = labels
-
-    def splits(self) -> list[str]:
-        """Return the names of the splits; '' for a dataset without any."""
-        path = self._root / "dataset_dict.json"
-        return [_plain(name, path) for name in _json(path).get("splits", [])] if path.is_file() else [""]
-
-    def files(self, folder: Path) -> list[Path]:
-        """Return the Arrow files of one split, in their order."""
-        state = _json(folder / "state.json")
-        if state.get("_indices_data_files"):
-            raise EspalierError(f"{folder} keeps its order in a file apart.", "Save it after flatten_indices().")
-        return [folder / _plain(item["filename"], folder) for item in state.get("_data_files", [])]
-
-    def unused(self) -> list[str]:
-        """Return the columns of the first file that no sample is made of."""
-        names, columns = self._first()
-        return columns.unused(names)
-
-    def boxed(self) -> bool:
-        """Tell whether the first file has boxes."""
-        return self._first()[1].objects != ""
-
-    def _first(self) -> tuple[list[str], Columns]:
-        file = next(file for split in self.splits() for file in self.files(self._root / split))
-        table, columns = self._opened(file)
-        return table.schema.names, columns
-
-    def _opened(self, file: Path) -> tuple[pa.Table, Columns]:
-        try:
-            table = open_arrow(str(file))
-        except OSError as error:
-            raise EspalierError(f"{file} cannot be read: {error}.", "Check it and try again.") from error
-        where = str(file), str(file.parent)
-        return table, choose(_kinds(table.schema), self._options, *where, class_names(table.schema))
-
-    def rows(self, file: Path, split: str) -> Iterator[Sample]:
-        """Yield a sample for every row of one file."""
-        table, columns = self._opened(file)
-        self._names = self._names or columns.names or columns.box_names
-        stem = "/".join(filter(None, (split, file.stem)))
-        wanted, row_number = table.select([name.split(".")[0] for name in columns.wanted()]), 0
-        for start in range(0, table.num_rows, _ROWS):
-            rows = (
-                wanted.slice(start, _ROWS).to_pylist()
-                if wanted.num_columns
-                else [{}] * min(_ROWS, table.num_rows - start)
-            )
-            for row in rows:
-                uri = cell_uri("arrow", str(file), row_number, columns.image) if columns.image else ""
-                yield columns.sample(row, f"{stem}/{row_number:09}", split, uri)
                 row_number += 1
 
 
@@ -253,7 +155,7 @@ def open_parquet(uri: str) -> pq.ParquetFile:
     return pq.ParquetFile(system.open(path, "rb"))
 
 
-def _kinds(schema: pa.Schema) -> dict[str, bool]:
+def column_kinds(schema: pa.Schema) -> dict[str, bool]:
     """Map each column to whether it holds bytes; a struct of bytes and path counts as its bytes."""
     kinds = {}
     for field in schema:
@@ -303,18 +205,3 @@ def table_subset(path: str) -> str:
     """Return the subset that a table's first folder or the start of its name says (``train-00000-of-00002``)."""
     first = path.rsplit("/", 1)[-1].split("-", 1)[0].removesuffix(".parquet").lower()
     return first if first in SUBSET_NAMES else shard_subset(path) if "/" in path else ""
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise EspalierError(f"{path} cannot be read: {error}.", "Save the dataset again.") from error
-    return value if isinstance(value, dict) else {}
-
-
-def _plain(name: Any, where: Path) -> str:
-    """Return a file's name that a json gives, refusing one that leads elsewhere."""
-    if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
-        raise EspalierError(f"{where} names a file {name!r} outside its folder.", "Save the dataset again.")
-    return name

@@ -32,7 +32,7 @@ from resources.formats.base import (
     nothing_in,
     sorted_labels,
 )
-from resources.formats.columns import box_labels, boxes_of
+from resources.formats.boxes import box_labels, boxes_of
 from resources.formats.tar_members import BadTar, Member, members
 from resources.listing import Entry, filesystem, is_pattern, is_url, local_path, walk
 

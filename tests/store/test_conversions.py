@@ -23,7 +23,7 @@ from resources.exports.base import Subset
 from resources.exports.choose import choose_writer, writable
 from resources.exports.place import stage_export
 from resources.exports.to_webdataset import tar_keys
-from resources.formats.columns import boxes_of
+from resources.formats.boxes import boxes_of
 from resources.formats.detect import open_reader
 from resources.formats.webdataset import split_member
 

@@ -18,7 +18,8 @@ from resources.cards import Card
 from resources.exports import place
 from resources.exports.base import Subset, inside
 from resources.exports.choose import choose_writer
-from resources.exports.place import check_replacement, check_source, check_target, own_folder, recover, stage_export
+from resources.exports.place import recover, stage_export
+from resources.exports.refusals import check_replacement, check_source, check_target, own_folder
 from resources.formats.detect import open_reader
 
 N = 10
