@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.brought_vectors import gathered
-from assets.embeddings import embed, encoder_of
+from assets.encoded_vectors import embed, encoder_of
 from assets.loading import encode_labels, kept_matrix, labels_of, subsets_of
 from assets.stage import Work
 from espalier.errors import EspalierError
@@ -28,7 +28,8 @@ from resources.warehouse.session import session
 from resources.warehouse.table import array_block
 
 RAW = """
-SELECT r.sample_id, r.subset, r.sha256, r.uri, r.caption AS text, coalesce(r.labels, []) AS labels,
+SELECT r.sample_id, r.subset, r.sha256, r.uri, r.caption AS text, NULL::VARCHAR AS words,
+  coalesce(r.labels, []) AS labels,
   coalesce(s.duplicate_of, o.original) AS original
 FROM raw_dataset r
 JOIN (SELECT sample_id, CASE WHEN duplicate_of IS NULL OR of_dataset IS NOT NULL THEN sample_id ELSE duplicate_of END

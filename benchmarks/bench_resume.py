@@ -28,9 +28,9 @@ from resources.warehouse import Table
 NAME, RECIPE, ADDED = "set", "density@0.3", 10
 RUN = """
 import sys
-import assets.embeddings
+import assets.encoded_vectors
 from cli.main import main
-assets.embeddings.PART_ROWS = int(sys.argv[1])
+assets.encoded_vectors.PART_ROWS = int(sys.argv[1])
 main(sys.argv[2:])
 """
 

@@ -1,14 +1,14 @@
-"""The text beside each sample: captions as they are, labels in a template; each distinct text encoded once."""
+"""The text beside each sample: captions as they are, labels in a template, and each distinct text's vector."""
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from espalier.hashing import SimHash
 from resources.encoders.prompts import encode_labels
 from resources.warehouse.table import array_block, array_column
 
@@ -39,51 +39,33 @@ class Texts:
     scored: np.ndarray | None = None
 
     @classmethod
-    def encode(
-        cls, rows: pa.Table, encoder: Any, simhash: SimHash, templates: tuple[str, ...], *, scored: bool
-    ) -> "Texts | None":
-        """Encode the texts of samples.
+    def of_samples(cls, column: pa.ChunkedArray, texts: pa.Array, vectors: np.ndarray, hashes: np.ndarray) -> "Texts":
+        """Find each sample's text among distinct ones.
 
         Parameters
         ----------
-        rows : pyarrow.Table
-            A row a sample: ``text``, ``words`` (its labels where the text is made of them, else null), ``uri``.
-        encoder : Encoder
-        simhash : SimHash
-        templates : tuple of str
-            Of labels. ``text`` is written in the first; with several, a text of labels has their mean vector.
-        scored : bool
-            Whether the samples' vectors are of this encoder's pictures.
-
-        Returns
-        -------
-        Texts or None
-            None when the encoder has no text side or no sample has a text.
+        column : ChunkedArray of str
+            The text of each sample, null where it has none.
+        texts : Array of str
+        vectors : ndarray of shape (n_texts, dim), float32
+        hashes : ndarray of shape (n_texts, bytes), uint8
         """
-        coded = rows["text"].combine_chunks().dictionary_encode()
-        if not encoder.has_text or not len(coded.dictionary):
-            return None
-        vectors = encoder.encode_text(coded.dictionary.to_pylist())
-        code = coded.indices.fill_null(-1).to_numpy().astype(np.int32)
-        if len(templates) > 1:
-            words = rows["words"].take(pa.array(_first(code, len(coded.dictionary))))
-            made = np.flatnonzero(words.is_valid().to_numpy())
-            if len(made):
-                vectors[made] = encode_labels(encoder, words.drop_null().to_pylist(), templates)
-        pictures = pc.not_equal(rows["uri"], "").to_numpy() if scored and encoder.joint else None
-        return cls(coded.dictionary, code, vectors, _hashed(vectors, simhash), pictures)
+        found = pc.index_in(column, value_set=texts, skip_nulls=True)
+        code = pc.fill_null(found, -1).to_numpy().astype(np.int32)
+        return cls(texts, code, vectors, np.concatenate([hashes, np.zeros((1, hashes.shape[1]), np.uint8)]))
 
-    @classmethod
-    def of_vectors(cls, texts: pa.ChunkedArray, vectors: np.ndarray, simhash: SimHash) -> "Texts":
-        """Make it of texts that have vectors already: (n, dim) float32, one a sample."""
-        coded = texts.combine_chunks().dictionary_encode()
-        code = coded.indices.to_numpy().astype(np.int32)
-        found = vectors[_first(code, len(coded.dictionary))]
-        return cls(coded.dictionary, code, found, _hashed(found, simhash))
+    def scoring(self, pictures: np.ndarray) -> "Texts":
+        """Return them with the samples that have a picture in the texts' space: (n,) bool."""
+        return replace(self, scored=pictures)
+
+    def n_scored(self, kept: np.ndarray) -> int:
+        """Count the samples among ``kept`` that have a score."""
+        return 0 if self.scored is None else int((kept & self.scored & (self.code >= 0)).sum())
 
     def table(self) -> pa.Table:
-        """Return the distinct texts with their vectors as a table."""
-        return pa.table({"text": self.texts, "vector": array_column(self.vectors)})
+        """Return the distinct texts with their vectors and hashes as a table."""
+        columns = {"vector": array_column(self.vectors), "hash": array_column(self.hashes[:-1])}
+        return pa.table({"text": self.texts, **columns})
 
     def fields(self) -> list[pa.Field]:
         """Return the columns that ``beside`` adds."""
@@ -115,15 +97,31 @@ class Texts:
             yield pa.RecordBatch.from_arrays([*batch.columns, *found], names=names)
 
 
-def _hashed(vectors: np.ndarray, simhash: SimHash) -> np.ndarray:
-    hashes = simhash(vectors)
-    return np.concatenate([hashes, np.zeros((1, hashes.shape[1]), np.uint8)])
+def encode_texts(encoder: Any, texts: list[str], words: list[str | None], templates: tuple[str, ...]) -> np.ndarray:
+    """Encode texts to (n, dim) float32 unit rows; with several templates, a text of labels has their mean vector.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        With a text side.
+    texts : list of str
+        Captions as they are, labels in the first template.
+    words : list of str or None
+        The labels that a text is made of; None for captions.
+    templates : tuple of str
+    """
+    vectors = np.asarray(encoder.encode_text(texts))
+    made = [row for row, said in enumerate(words) if said is not None] if len(templates) > 1 else []
+    if made:
+        vectors[made] = encode_labels(encoder, [str(words[row]) for row in made], templates)
+    return vectors
 
 
-def _first(code: np.ndarray, n: int) -> np.ndarray:
-    """Return the first row of each of n codes."""
-    found, rows = np.unique(code, return_index=True)
-    return np.asarray(rows[found >= 0][:n])
+def texts_id(encoder: Any, templates: tuple[str, ...]) -> str:
+    """Return the id of texts' vectors: the text side's, and with several templates theirs too."""
+    if len(templates) == 1:
+        return str(encoder.text_id)
+    return hashlib.sha256("\n".join((encoder.text_id, *templates)).encode()).hexdigest()[:16]
 
 
 def text_columns(template: str) -> str:

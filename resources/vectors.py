@@ -46,6 +46,8 @@ class VectorStore:
         Stored ``embeddings`` made with the same encoder.
     lock : file, optional
         Held until ``commit`` or ``discard``.
+    source : {"data", "texts"}
+        What of the tables holds the vectors: the samples, or the distinct texts beside them, keyed by their digest.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class VectorStore:
     hash_bytes: int
     tables: list[Table] = field(default_factory=list)
     lock: IO[str] | None = None
+    source: str = "data"
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -69,12 +72,19 @@ class VectorStore:
         dim: int,
         hash_bytes: int,
         tell: Callable[[str], object] = lambda _: None,
+        *,
+        source: str = "data",
+        locked: bool = True,
     ) -> "VectorStore":
-        """Find everything in the warehouse that was embedded by this encoder; ``tell`` says when it has to wait."""
-        lock = _locked(store.parts("embeddings", dataset), tell)
+        """Find everything in the warehouse that was embedded by this encoder; ``tell`` says when it has to wait.
+
+        Of two stores of one dataset in one process only the first is ``locked``; it removes the parts of both.
+        """
+        lock = _locked(store.parts("embeddings", dataset), tell) if locked else None
         tables = [t for name in store.datasets("embeddings") if (t := store.get("embeddings", name))]
-        same = [t for t in tables if t.meta.stats["encoder_id"] == encoder_id]
-        return cls(store.parts("embeddings", dataset), encoder_id, dim, hash_bytes, same, lock)
+        stat = "encoder_id" if source == "data" else "texts_id"
+        same = [t for t in tables if t.meta.stats.get(stat) == encoder_id]
+        return cls(store.parts("embeddings", dataset), encoder_id, dim, hash_bytes, same, lock, source)
 
     def missing(self, needed: pa.Table) -> pa.Table:
         """Return the rows of ``needed`` (sample_id, sha256 and more) to embed: each content once, first id first."""
@@ -119,15 +129,16 @@ class VectorStore:
         """Open a database with the views ``needed`` and ``vectors``."""
         db = duckdb.connect()
         db.register("needed", needed)
-        columns = f"sha256, vector::FLOAT[{self.dim}] AS vector, hash::UTINYINT[{self.hash_bytes}] AS hash"
+        digest = "sha256" if self.source == "data" else "sha256(text) AS sha256"
+        columns = f"vector::FLOAT[{self.dim}] AS vector, hash::UTINYINT[{self.hash_bytes}] AS hash"
         selects = []
         for number, table in enumerate(self.tables):
             db.execute(f"ATTACH {quoted(table.path)} AS t{number} (READ_ONLY)")
-            selects.append(f"SELECT {columns} FROM t{number}.data")
+            selects.append(f"SELECT {digest}, {columns} FROM t{number}.{self.source}")
         parts = sorted(self.folder.glob(f"{self.encoder_id}-*.parquet"))
         if parts:
             listed = ", ".join(quoted(p) for p in parts)
-            selects.append(f"SELECT {columns} FROM read_parquet([{listed}])")
+            selects.append(f"SELECT sha256, {columns} FROM read_parquet([{listed}])")
         empty = f"SELECT NULL::VARCHAR AS sha256, NULL::FLOAT[{self.dim}] AS vector, NULL::UTINYINT[{self.hash_bytes}]"
         selects = selects or [f"{empty} AS hash WHERE false"]
         db.execute(f"CREATE VIEW vectors AS {' UNION ALL '.join(selects)}")

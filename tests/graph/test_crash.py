@@ -30,9 +30,9 @@ RECIPE = "density@0.3"
 WARM = """
 import json, os, sys
 import dagster, duckdb, faiss, matplotlib.figure, openvino, rich.progress
-import definitions, assets.embeddings, resources.plots, cli.launch, cli.prune, cli.pruning
+import definitions, assets.encoded_vectors, resources.plots, cli.launch, cli.prune, cli.pruning
 from cli.main import main
-assets.embeddings.PART_ROWS = 3
+assets.encoded_vectors.PART_ROWS = 3
 for plot in ("cluster_sizes", "complexity", "kept_dropped", "histogram"):
     setattr(resources.plots, plot, lambda *_, **__: b"")  # pictures take a third of a tiny run and are not tested here
 print("warm", flush=True)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-import assets.embeddings
+import assets.encoded_vectors
 import assets.raw_dataset
 from resources import listing
 from resources.encoders import runner
@@ -71,7 +71,7 @@ def test_files_listed_in_another_order_give_the_same_bytes(first, tmp_path, text
 def test_other_batch_sizes_give_the_same_bytes(first, tmp_path, textures, new_chain, monkeypatch):
     """Rows a batch of the scan, images a block of the encoder, vectors a part."""
     monkeypatch.setattr(assets.raw_dataset, "scan", functools.partial(assets.raw_dataset.scan, batch_size=5))
-    monkeypatch.setattr(assets.embeddings, "PART_ROWS", 7)
+    monkeypatch.setattr(assets.encoded_vectors, "PART_ROWS", 7)
     monkeypatch.setattr(runner, "BLOCK", 8)
     assert result(new_chain(tmp_path / "home", textures).grow(*RECIPES)) == first
 

@@ -14,6 +14,7 @@ from resources.encoders import ngrams
 from resources.formats.base import Sample
 from resources.graph import CHAIN
 from resources.options import Options
+from resources.texts import Texts
 
 SUBJECTS = ("a dog", "two cats", "the old house", "my bicycle", "a red car", "the river", "a child", "the market")
 ENDS = ("runs across the garden", "waits at the station", "is seen from the hill", "was painted twice", "sleeps")
@@ -205,3 +206,40 @@ def test_a_prompt_of_the_users_own_goes_before_the_formats_templates():
     assert templates_of(Options(), apart, "mnist") == ("{}",)
     with pytest.raises(UsageError, match=r"Put \{\} where the label goes"):
         templates_of(Options(prompt="a photo"), joint, "coco")
+
+
+def test_a_text_is_encoded_once_whatever_is_added_and_in_whatever_dataset(tmp_path, kit, monkeypatch):
+    """Captions of pictures: reused from the stored table, from another dataset, and from a killed run's parts."""
+    seen: list[str] = []
+    monkeypatch.setattr(ngrams, "encode", lambda texts, real=ngrams.encode: (seen.extend(texts), real(texts))[1])
+    monkeypatch.setattr("assets.encoded_vectors.TEXT_ROWS", 4)
+    monkeypatch.setattr("assets.encoded_vectors.PART_ROWS", 4)
+    data = tmp_path / "data"
+    data.mkdir()
+
+    def write(n):
+        lines = [{"path": f"{i}.png", "caption": f"picture number {i}"} for i in range(n)]
+        for i in range(n):
+            kit.texture(i).save(data / f"{i}.png")
+        (data / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    write(10)
+    chain = kit.Chain(tmp_path / "home", data)
+    real = Texts.of_samples
+    monkeypatch.setattr(Texts, "of_samples", lambda *_: 1 / 0)
+    assert not chain.run().success
+    assert sorted(seen) == [f"picture number {i}" for i in range(10)]
+    monkeypatch.setattr(Texts, "of_samples", real)
+    chain.grow()
+    stats = chain.table("embeddings").meta.stats
+    assert (len(seen), stats["n_texts_embedded"], stats["n_texts_reused"]) == (10, 0, 10)
+    write(12)
+    chain.grow()
+    stats = chain.table("embeddings").meta.stats
+    assert (seen[10:], stats["n_texts_reused"]) == (["picture number 10", "picture number 11"], 10)
+    (tmp_path / "corpus.jsonl").write_text(json.dumps({"id": "a", "text": "picture number 3"}) + "\n")
+    chain.zone.land(tmp_path / "corpus.jsonl", "corpus")
+    assert chain.succeeded(chain.run("raw_dataset", "dedup_set", "embeddings", dataset="corpus"))
+    apart = chain.home.store().need("embeddings", "corpus").matrix("vector")
+    assert np.array_equal(apart, ngrams.encode(["picture number 3"]))
+    assert not list((chain.home.root / "warehouse" / "embeddings").glob("*.parts"))

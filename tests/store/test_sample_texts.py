@@ -11,9 +11,9 @@ from espalier.hashing import SimHash
 from resources.encoders import ngrams
 from resources.encoders.prompts import DEFAULT, templates_for
 from resources.options import Options
-from resources.texts import Texts, text_columns
+from resources.texts import Texts, encode_texts, text_columns, texts_id
 
-ENCODER = SimpleNamespace(has_text=True, joint=True, encode_text=ngrams.encode)
+ENCODER = SimpleNamespace(has_text=True, joint=True, encode_text=ngrams.encode, text_id="abc")
 RAW = [
     ("a", "x", "a dog's bowl", ["dog"]),
     ("b", "x", None, ["truck"]),
@@ -46,20 +46,33 @@ def test_a_caption_goes_before_labels_in_the_template_and_neither_is_no_text():
     assert found["words"].to_pylist() == [None, "truck", "truck, red car", None, "truck"]
 
 
+def encoded(found: pa.Table, templates: tuple[str, ...]) -> Texts:
+    distinct = found.filter(found["text"].is_valid()).to_pylist()
+    words = {row["text"]: row["words"] for row in distinct}
+    vectors = encode_texts(ENCODER, list(words), list(words.values()), templates)
+    return Texts.of_samples(found["text"], pa.array(list(words)), vectors, SimHash()(vectors))
+
+
 def test_one_template_gives_the_vector_of_its_sentence():
-    texts = Texts.encode(rows(DEFAULT[0]), ENCODER, SimHash(), DEFAULT, scored=True)
+    texts = encoded(rows(DEFAULT[0]), DEFAULT)
     assert np.array_equal(texts.vectors, ngrams.encode(texts.texts.to_pylist()))
     assert texts.texts.to_pylist()[1] == "a photo of a truck"
     assert texts.code.tolist() == [0, 1, 2, -1, 1]
+    assert texts.table().column_names == ["text", "vector", "hash"]
 
 
 def test_several_templates_give_labels_their_mean_and_leave_captions():
     templates = templates_for("cifar")
     assert len(templates) == 3
-    texts = Texts.encode(rows(templates[0]), ENCODER, SimHash(), templates, scored=True)
+    texts = encoded(rows(templates[0]), templates)
     assert np.array_equal(texts.vectors[0], ngrams.encode(["a dog's bowl"])[0])
     mean = ngrams.encode([one.format("truck") for one in templates]).mean(axis=0)
     assert np.allclose(texts.vectors[1], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_vectors_of_several_templates_have_an_id_of_their_own():
+    assert texts_id(ENCODER, DEFAULT) == texts_id(ENCODER, ("{}",)) == "abc"
+    assert len({"abc", texts_id(ENCODER, templates_for("cifar")), texts_id(ENCODER, ("a {}", "b {}"))}) == 3
 
 
 def test_formats_with_no_templates_of_their_own_keep_the_default():
@@ -69,28 +82,18 @@ def test_formats_with_no_templates_of_their_own_keep_the_default():
 
 
 def test_no_score_without_a_picture_a_text_or_a_shared_space():
-    found = rows("{}")
-    found = found.set_column(1, "uri", pa.array(["x", "x", "", "x", "x"]))
-    texts = Texts.encode(found, ENCODER, SimHash(), ("{}",), scored=True)
+    found = encoded(rows("{}"), ("{}",))
+    pictures = np.array([True, True, False, True, True])
     vectors = ngrams.encode(["a dog's bowl", "tree", "truck", "cat", "truck"])
     kept = np.array([True, True, True, True, False])
     flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors[:4].ravel()), 512)
-    (batch,) = texts.beside(iter([pa.RecordBatch.from_arrays([flat], ["vector"])]), kept)
+    batches = [pa.RecordBatch.from_arrays([flat], ["vector"])]
+    (batch,) = found.scoring(pictures).beside(iter(batches), kept)
     scores = batch["clip_score"].to_pylist()
     assert scores[0] == pytest.approx(1)
     assert scores[2:] == [None, None]
+    assert found.scoring(pictures).n_scored(kept) == 2
     assert batch["text"].to_pylist() == ["a dog's bowl", "truck", "truck, red car", None]
-    apart = SimpleNamespace(has_text=True, joint=False, encode_text=ngrams.encode)
-    for encoder, scored in ((apart, True), (ENCODER, False)):
-        plain = Texts.encode(found, encoder, SimHash(), ("{}",), scored=scored)
-        assert [field.name for field in plain.fields()] == ["text", "text_hash"]
-
-
-def test_texts_with_vectors_are_not_encoded_again():
-    column = pa.chunked_array([pa.array(["b", "a"]), pa.array(["b"])])
-    vectors = ngrams.encode(["b", "a", "b"])
-    texts = Texts.of_vectors(column, vectors, SimHash())
-    assert texts.texts.to_pylist() == ["b", "a"]
-    assert texts.code.tolist() == [0, 1, 0]
-    assert np.array_equal(texts.vectors, vectors[:2])
-    assert texts.scored is None
+    (batch,) = found.beside(iter(batches), kept)
+    assert batch.schema.names == ["vector", "text", "text_hash"]
+    assert found.n_scored(kept) == 0

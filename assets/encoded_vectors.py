@@ -1,0 +1,214 @@
+"""The vectors of ``embeddings`` that an encoder makes, of pictures and of texts; each content once, part by part."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.stage import Work
+from assets.vectors import Vectors, errors_table
+from espalier.errors import EspalierError
+from espalier.hashing import SimHash
+from resources.blobs import read_bytes
+from resources.encoders import EncodedBatch, load_encoder
+from resources.texts import Texts, encode_texts, texts_id
+from resources.vectors import PART_ROWS, VectorStore
+from resources.warehouse.table import array_block
+
+TEXT_ROWS = 1024
+
+
+def encoder_of(work: Work) -> Any:
+    """Load the encoder that a dataset's options name."""
+    options = work.options
+    return load_encoder(
+        options.encoder,
+        device=options.device,
+        precision=options.precision,
+        cache_dir=work.home.models,
+        max_pixels=options.max_pixels,
+    )
+
+
+def encoded_vectors(work: Work, encoder: Any, needed: pa.Table, simhash: SimHash) -> Vectors:
+    """Encode what no part and no stored table holds.
+
+    In a dataset of texts only, the vectors are those of the texts. Where there are pictures too, a text without one
+    can stand beside them only if the encoder has both in one space; otherwise it is recorded with that reason.
+
+    Parameters
+    ----------
+    needed : pyarrow.Table
+        A row a survivor: sample_id, sha256, uri, text.
+
+    Raises
+    ------
+    EspalierError
+        When no sample could be embedded.
+    """
+    is_text = pc.equal(needed["uri"], "").to_numpy()
+    texts_only = bool(len(needed)) and bool(is_text.all())
+    if texts_only and not encoder.has_text:
+        raise EspalierError(
+            f"{work.dataset!r} holds texts, and the encoder {work.options.encoder} has no text side.",
+            "Take builtin, or a model with a text tower.",
+        )
+    space, dim = (encoder.text_id, encoder.text_dim) if texts_only else (encoder.id, encoder.dim)
+    store = VectorStore.open(work.store, work.dataset, space, dim, simhash.length(dim) // 8, work.log.info)
+    try:
+        errors = {}
+        if is_text.any() and not texts_only and not encoder.joint:
+            reason = f"it has no picture, and {work.options.encoder} cannot compare texts with pictures"
+            errors = dict.fromkeys(needed["sha256"].filter(pa.array(is_text)).to_pylist(), reason)
+        todo = store.missing(needed)
+        if errors:
+            todo = todo.filter(pc.not_equal(todo["uri"], ""))
+        n_reused = len(needed) - len(todo) - len(errors)
+        with work.bar("embedding", len(todo)) as advance:
+            found = embed(encoder, simhash, store, todo, work.threads, advance)
+        errors |= found
+        have = ~pc.is_in(needed["sha256"], pa.array(list(errors), pa.string())).to_numpy()
+        if not have.any():
+            first = next(iter(errors.values()), "no sample is left")
+            raise EspalierError(f"No sample of {work.dataset!r} could be embedded.", f"The first reason: {first}.")
+        texts = _texts_of(store, needed.select(["text", "sha256"])) if texts_only else None
+    except BaseException:
+        store.discard()
+        raise
+    about, failed = encoder.describe(), needed["sha256"].filter(pa.array(~have)).to_pylist()
+    return Vectors(
+        batches=store.merged(needed),
+        schema=store.schema(),
+        have=have,
+        failed=errors_table(needed, ~have, [errors[sha] for sha in failed]),
+        stats={
+            "encoder": about["model"],
+            "encoder_id": space,
+            "dim": dim,
+            "vectors_of": "texts" if texts_only else "pictures",
+            "n_embedded": len(todo) - len(found),
+            "n_reused": n_reused,
+            **({"texts_id": space} if texts_only else {}),
+        },
+        metadata={f"encoder: {k}": str(v) for k, v in about.items()},
+        texts=texts,
+        cleanup=(store,),
+    )
+
+
+@dataclass(frozen=True)
+class SampleTexts:
+    """The texts beside samples, None where there are none, with counts and what may go once they are stored."""
+
+    texts: Texts | None = None
+    stats: dict[str, Any] = field(default_factory=dict)
+    cleanup: tuple[VectorStore, ...] = ()
+
+
+def sample_texts(
+    work: Work, encoder: Any, needed: pa.Table, simhash: SimHash, templates: tuple[str, ...], *, locked: bool
+) -> SampleTexts:
+    """Encode the distinct texts that no part and no stored table holds.
+
+    Parameters
+    ----------
+    needed : pyarrow.Table
+        A row a survivor: text and words, as ``resources.texts.text_columns`` gives them.
+    templates : tuple of str
+        Of labels.
+    locked : bool
+        Take the lock of the dataset's parts; False where the pictures' store holds it, which then also cleans up.
+    """
+    with duckdb.connect() as db:
+        db.register("needed", needed)
+        distinct = db.sql(
+            """SELECT text AS sample_id, sha256(text) AS sha256, text, min(words) AS words
+               FROM needed WHERE text IS NOT NULL GROUP BY text ORDER BY text"""
+        ).to_arrow_table()
+    if not encoder.has_text or not len(distinct):
+        return SampleTexts()
+    space, dim = texts_id(encoder, templates), encoder.text_dim
+    store = VectorStore.open(
+        work.store,
+        work.dataset,
+        space,
+        dim,
+        simhash.length(dim) // 8,
+        work.log.info,
+        source="texts",
+        locked=locked,
+    )
+    try:
+        todo = store.missing(distinct)
+        with work.bar("embedding texts", len(todo)) as advance:
+            _write_parts(_encoded_texts(encoder, todo, np.arange(len(todo)), templates, advance), simhash, store, todo)
+        texts = _texts_of(store, distinct, needed["text"])
+    except BaseException:
+        store.discard()
+        raise
+    counts = {"texts_id": space, "n_texts_embedded": len(todo), "n_texts_reused": len(distinct) - len(todo)}
+    return SampleTexts(texts, counts, (store,) if locked else ())
+
+
+def embed(encoder: Any, simhash: SimHash, store: VectorStore, todo: pa.Table, threads: int, advance: Any) -> dict:
+    """Embed the rows of ``todo`` part by part; return the reason of each content that could not be."""
+    return _write_parts(_encoded(encoder, todo, threads, advance), simhash, store, todo)
+
+
+def _write_parts(batches: Iterator[EncodedBatch], simhash: SimHash, store: VectorStore, todo: pa.Table) -> dict:
+    """Write vectors in parts of at least ``PART_ROWS``; return the reason of each content that has none."""
+    errors: dict[str, str] = {}
+    rows: list[np.ndarray] = []
+    vectors: list[np.ndarray] = []
+
+    def flush() -> None:
+        if rows:
+            block = np.concatenate(vectors)
+            store.add(todo["sha256"].take(pa.array(np.concatenate(rows))).combine_chunks(), block, simhash(block))
+            rows.clear()
+            vectors.clear()
+
+    for batch in batches:
+        rows.append(batch.rows)
+        vectors.append(batch.vectors)
+        errors |= {todo["sha256"][int(row)].as_py(): reason for row, reason in batch.errors}
+        if sum(map(len, rows)) >= PART_ROWS:
+            flush()
+    flush()
+    return errors
+
+
+def _encoded(encoder: Any, todo: pa.Table, threads: int, advance: Any) -> Iterator[EncodedBatch]:
+    """Encode pictures by the image side, and rows without one by the text side."""
+    is_text = pc.equal(todo["uri"], "").to_numpy()
+    pictures = np.flatnonzero(~is_text)
+    if len(pictures):
+        items = zip(pictures.tolist(), todo["uri"].take(pa.array(pictures)).to_pylist(), strict=True)
+        yield from encoder.encode_images(items, read_bytes, threads=threads, progress=advance)
+    yield from _encoded_texts(encoder, todo, np.flatnonzero(is_text), ("{}",), advance)
+
+
+def _encoded_texts(
+    encoder: Any, todo: pa.Table, rows: np.ndarray, templates: tuple[str, ...], advance: Any
+) -> Iterator[EncodedBatch]:
+    for start in range(0, len(rows), TEXT_ROWS):
+        block = rows[start : start + TEXT_ROWS]
+        part = todo.select(["text", "words"]).take(pa.array(block)).to_pydict()
+        yield EncodedBatch(block, encode_texts(encoder, part["text"], part["words"], templates), [])
+        advance(len(block))
+
+
+def _texts_of(store: VectorStore, rows: pa.Table, column: pa.ChunkedArray | None = None) -> Texts:
+    """Read the vectors of texts back: ``rows`` has text and sha256; ``column`` is each sample's text."""
+    texts = rows["text"].combine_chunks().unique()
+    named = rows.append_column("sample_id", rows["text"]) if "sample_id" not in rows.column_names else rows
+    batches = list(store.merged(named))
+    found = pa.chunked_array([batch["sample_id"] for batch in batches], pa.string())
+    order = pc.index_in(texts, value_set=found.combine_chunks()).to_numpy()
+    vectors = np.concatenate([array_block(batch["vector"]) for batch in batches])[order]
+    hashes = np.concatenate([array_block(batch["hash"]) for batch in batches])[order]
+    return Texts.of_samples(rows["text"] if column is None else column, texts, vectors, hashes)
