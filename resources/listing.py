@@ -261,6 +261,8 @@ def _walk_remote(uri: str, stat: bool) -> Iterator[Entry]:
         if not system.exists(root):
             raise FileNotFoundError(uri)
         for folder, below, files in system.walk(root, detail=True, on_error="raise"):
+            if _is_web(system):
+                below, files = _own(folder, below), _own(folder, files)
             kept = sorted((name for name in below if not name.startswith(".")), key=str.encode)
             ordered = {name: below[name] for name in kept}
             below.clear()
@@ -284,6 +286,15 @@ def _is_remote_file(system: Any, root: str) -> bool:
 
 def _is_web(system: Any) -> bool:
     return "http" in ((system.protocol,) if isinstance(system.protocol, str) else system.protocol)
+
+
+def _own(folder: str, linked: dict[str, Any]) -> dict[str, Any]:
+    """Leave out, in place, what a page of links names and what does not lie right below its folder; return the rest."""
+    for name in list(linked):
+        above, _, last = linked[name]["name"].rstrip("/").rpartition("/")
+        if above != folder.rstrip("/") or unquote(last) in (".", "..") or "/" in unquote(last):
+            del linked[name]
+    return linked
 
 
 def _fresh(uri: str) -> tuple[Any, str]:

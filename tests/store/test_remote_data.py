@@ -174,6 +174,23 @@ def test_names_on_the_web_are_ids_without_escapes(web):
     assert entries[0].n_bytes == len(picture(2))
 
 
+def test_links_that_lead_out_of_a_folder_on_the_web_are_not_followed(web, monkeypatch):
+    names = (
+        "%2e%2e/lists/p/0.png ../lists/ /lists/ .. ../ ./ train/deep/1.png %2e%2e%2fx.png http://elsewhere/2.png ok.png"
+    )
+    page = "".join(f'<a href="{name}">x</a>' for name in names.split()).encode()
+
+    def listing(self, path):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        return io.BytesIO(page)
+
+    monkeypatch.setattr(Server, "list_directory", listing)
+    assert [e.path for e in walk(f"{web}/images")] == ["ok.png"]
+
+
 @pytest.mark.parametrize("place", ["file", "memory", "web"])
 def test_the_first_bytes_alone_can_be_read(place, data, store, request):
     root = {"file": data, "memory": store}.get(place) or request.getfixturevalue("web")
