@@ -138,8 +138,7 @@ class EncoderSpec:
 
     def plain(self) -> str | dict[str, Any]:
         """Return plain values that are parsed to the same spec: the canonical string where that will do."""
-        text = str(self)
-        return text if EncoderSpec.parse(text) == self else {"model": self.model, **self.options.given()}
+        return str(self) if "#" not in self.model else {"model": self.model, **self.options.given()}
 
 
 def _text(value: Any) -> str:
