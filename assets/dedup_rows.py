@@ -45,6 +45,8 @@ class DedupRows:
         Earlier verdicts, in the stored form, of own samples that are not searched: they were dropped and stay so.
     twins : pyarrow.Table or None
         sample_id and twin of known samples that had one.
+    border : pyarrow.Table or None
+        The earlier run's pairs nearest to the threshold, of samples that are still there, unchanged.
     taking_part : ndarray of shape (n,), bool
         All but the carried ones.
     threshold : float or None
@@ -58,6 +60,7 @@ class DedupRows:
     known: np.ndarray
     carried: pa.Table | None
     twins: pa.Table | None
+    border: pa.Table | None
     taking_part: np.ndarray
     threshold: float | None
 
@@ -71,15 +74,16 @@ def dedup_rows(work: Work, raw_dataset: Table) -> DedupRows:
     n, n_own = len(facts), len(own[0])
     known = np.arange(n) >= n_own
     earlier = _earlier(work)
-    carried, twins, threshold = None, None, None
+    carried, twins, border, threshold = None, None, None, None
     taking_part = np.ones(n, bool)
     if earlier is not None:
         threshold = earlier.meta.stats["threshold"]
-        kept_before, carried, twins = _verdicts(raw_dataset, earlier)
+        kept_before, carried, twins, border = _verdicts(raw_dataset, earlier)
         known[:n_own] = pc.is_in(own[0]["sample_id"], kept_before).to_numpy()
         taking_part[:n_own] = ~pc.is_in(own[0]["sample_id"], carried["sample_id"].combine_chunks()).to_numpy()
     blind = facts["blind"].to_numpy()
-    return DedupRows(facts.drop_columns("blind"), grids, blind, n_own, known, carried, twins, taking_part, threshold)
+    facts = facts.drop_columns("blind")
+    return DedupRows(facts, grids, blind, n_own, known, carried, twins, border, taking_part, threshold)
 
 
 def _read(raw: Table, where: str) -> tuple[pa.Table, np.ndarray]:
@@ -123,8 +127,11 @@ def _earlier(work: Work) -> Table | None:
     return stored if same else None
 
 
-def _verdicts(raw: Table, earlier: Table) -> tuple[pa.Array, pa.Table, pa.Table]:
-    """Return the ids kept before, the verdicts on dropped ones that still hold, and twins; all of unchanged content."""
+def _verdicts(raw: Table, earlier: Table) -> tuple[pa.Array, pa.Table, pa.Table, pa.Table]:
+    """Return what an earlier run found about samples of unchanged content.
+
+    The ids kept, the verdicts on dropped ones that still hold, twins, and the pairs nearest to the threshold.
+    """
     with session(raw=raw, earlier=earlier) as db:
         db.execute(f"CREATE TEMP TABLE same AS {EARLIER}")
         kept = db.sql("SELECT sample_id FROM same WHERE kept").to_arrow_table()
@@ -135,4 +142,9 @@ def _verdicts(raw: Table, earlier: Table) -> tuple[pa.Array, pa.Table, pa.Table]
         twins = db.sql(
             "SELECT s.sample_id, s.twin FROM same s JOIN same t ON t.sample_id = s.twin WHERE s.kept AND t.kept"
         ).to_arrow_table()
-    return kept["sample_id"].combine_chunks(), carried, twins
+        border = db.sql(
+            """SELECT b.* FROM in_earlier.border b SEMI JOIN same USING (sample_id)
+               SEMI JOIN (SELECT sample_id AS of_sample FROM same) USING (of_sample)
+               WHERE b.dataset = '' AND b.of_dataset = ''"""
+        ).to_arrow_table()
+    return kept["sample_id"].combine_chunks(), carried, twins, border

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import dagster as dg
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -12,16 +11,15 @@ import pyarrow.compute as pc
 from assets.checks import duplicates_point_to_kept, ids_known, ids_unique
 from assets.dedup_pixels import confirmed, content_codes, exact_by
 from assets.dedup_rows import DedupRows, dedup_rows
+from assets.dedup_sheets import border_pairs, in_the_page, sheets
 from assets.loading import marked, take_or_null
 from assets.stage import Check, Outcome, Work, stage_asset
 from espalier.near import Duplicates, find_duplicates
-from resources import plots
-from resources.blobs import read_bytes
 from resources.formats.base import subset_role
-from resources.sheets import Cell, contact_sheet
+from resources.reports import sheet_files
 from resources.warehouse import Draft, Table
 
-SHEET_GROUPS, SHEET_COPIES = 24, 7
+SHEETS = ("groups", "leaks", "threshold")
 
 
 def _no_leaks(staged: Table, _: Mapping[str, Table], __: Work) -> tuple[bool, Mapping[str, Any]]:
@@ -73,11 +71,13 @@ def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
     verdicts = _verdicts(facts, found, own)
     stored = _with_earlier(verdicts, rows)
     leaks = _leaks(stored, rows.facts)
+    border = border_pairs(facts, found, rows.border)
+    pictures = sheets(stored, leaks, border, rows.facts, found.threshold) if not rows.blind.all() else {}
     stages = {c["values"]: c["counts"] for c in stored["stage"].value_counts().to_pylist()}
     return Outcome(
         Draft(
             stored,
-            side={"leaks": leaks},
+            side={"leaks": leaks, "border": border},
             stats={
                 "n_kept": int(np.count_nonzero(stored["kept"])),
                 **{f"n_{s.replace(' ', '_')}": stages.get(s, 0) for s in ("exact", "near", "by hand")},
@@ -93,7 +93,8 @@ def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
                 "recall": float(found.search.recall),
             },
         ),
-        metadata=_texts_skipped(rows) if rows.blind.all() else _texts_skipped(rows) | _pictures(facts, found, leaks),
+        metadata={**_texts_skipped(rows), **in_the_page(pictures)},
+        folders=(sheet_files(work.home.reports / work.dataset, "dedup", dict.fromkeys(SHEETS) | pictures),),
     )
 
 
@@ -160,41 +161,3 @@ def _leaks(stored: pa.Table, facts: pa.Table) -> pa.Table:
                JOIN facts o ON o.dataset = coalesce(s.of_dataset, '') AND o.sample_id = coalesce(s.duplicate_of, s.twin)
                WHERE f.subset <> o.subset OR s.of_dataset IS NOT NULL ORDER BY s.sample_id"""
         ).to_arrow_table()
-
-
-def _pictures(facts: pa.Table, found: Duplicates, leaks: pa.Table) -> dict[str, dg.MetadataValue]:
-    """Show the largest groups, the leaks, and the pairs nearest to the threshold on both sides."""
-    copy_of = found.duplicate_of
-    keepers, counts = np.unique(copy_of[copy_of >= 0], return_counts=True)
-    groups = []
-    for keeper in keepers[np.argsort(-counts, kind="stable")[:SHEET_GROUPS]].tolist():
-        copies = np.flatnonzero(copy_of == keeper)[:SHEET_COPIES].tolist()
-        cells = [_cell(facts, row, f"{found.stage[row]} {found.similarity[row]:.3f}") for row in copies]
-        groups.append([_cell(facts, keeper, "kept", marked=True), *cells])
-    shown = leaks.slice(0, SHEET_GROUPS).to_pylist()
-    leaked = [
-        [
-            Cell(leak["of_uri"], leak["of_sample"], leak["of_dataset"] or leak["of_subset"] or "kept", marked=True),
-            Cell(leak["uri"], leak["sample_id"], "dropped" if leak["dropped"] else "kept too"),
-        ]
-        for leak in shown
-    ]
-    border = [
-        [_cell(facts, i, word, marked=s > found.threshold), _cell(facts, j, f"{s:.3f}", marked=s > found.threshold)]
-        for i, j, s in zip(found.border.i.tolist(), found.border.j.tolist(), found.border.similarity, strict=True)
-        for word in ["copies" if s > found.threshold else "not copies"]
-    ]
-    sheets = {
-        "largest groups": groups,
-        "leaks": leaked,
-        "pairs nearest to the threshold": border,
-    }
-    return {
-        name: dg.MetadataValue.md(plots.markdown(contact_sheet(pictures, read_bytes), name))
-        for name, pictures in sheets.items()
-        if pictures
-    }
-
-
-def _cell(facts: pa.Table, row: int, note: str, *, marked: bool = False) -> Cell:
-    return Cell(facts["uri"][row].as_py(), facts["sample_id"][row].as_py(), note, marked)

@@ -15,6 +15,7 @@ from espalier.rng import generator
 from espalier.semdedup import SimilarPairs, TooManyPairs, rank_positions, resolve, resolve_directly, similar_pairs
 from resources import plots
 from resources.blobs import read_bytes
+from resources.reports import sheet_files
 from resources.sheets import Cell, contact_sheet
 from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
@@ -70,6 +71,7 @@ def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Out
         }
     )
     pairs = {"i": similar.pairs.i, "j": similar.pairs.j, "similarity": similar.pairs.similarity}
+    sheet = _sheet(raw_dataset, rows)
     return Outcome(
         Draft(
             rows,
@@ -84,7 +86,8 @@ def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Out
                 "pairs stored": similar.floor < 1,
             },
         ),
-        metadata=_pictures(raw_dataset, rows),
+        metadata=_pictures(rows, sheet),
+        folders=(sheet_files(work.home.reports / work.dataset, "semantic", {"pairs": sheet}),),
     )
 
 
@@ -115,8 +118,8 @@ def _stored_pairs(work: Work, embeddings: Table, fine: KMeansResult, floor: floa
     return SimilarPairs(pairs, len(fine.assignment), meta.stats["floor"])
 
 
-def _pictures(raw_dataset: Table, rows: pa.Table) -> dict[str, dg.MetadataValue]:
-    """Show the pairs that were nearest to being kept: the least similar ones."""
+def _sheet(raw_dataset: Table, rows: pa.Table) -> bytes | None:
+    """Draw the pairs that were nearest to being kept, the least similar ones; None when there is none."""
     with session(raw=raw_dataset) as db:
         db.register("rows", rows)
         found = db.execute(
@@ -124,17 +127,20 @@ def _pictures(raw_dataset: Table, rows: pa.Table) -> dict[str, dg.MetadataValue]
                 JOIN raw a ON a.sample_id = r.sample_id JOIN raw b ON b.sample_id = r.duplicate_of
                 ORDER BY r.similarity, r.sample_id LIMIT {SHEET_PAIRS}"""
         ).fetchall()
-    if not found:
-        return {}
     pairs = [
         [Cell(kept_uri, keeper, "kept", marked=True), Cell(uri, sample, f"dropped, cosine {similarity:.3f}")]
         for sample, keeper, similarity, uri, kept_uri in found
     ]
+    return contact_sheet(pairs, read_bytes) if pairs else None
+
+
+def _pictures(rows: pa.Table, sheet: bytes | None) -> dict[str, dg.MetadataValue]:
+    """Show the least similar pairs, and the cosines of all."""
+    if sheet is None:
+        return {}
     similarity = rows["similarity"].drop_null().to_numpy()
     histogram = plots.histogram(np.asarray(similarity), "cosine", "semantic duplicates by cosine")
     return {
-        "least similar pairs": dg.MetadataValue.md(
-            plots.markdown(contact_sheet(pairs, read_bytes), "least similar pairs of semantic duplicates")
-        ),
+        "least similar pairs": dg.MetadataValue.md(plots.markdown(sheet, "least similar pairs of semantic duplicates")),
         "similarities": dg.MetadataValue.md(plots.markdown(histogram, "cosines of semantic duplicates")),
     }

@@ -24,9 +24,11 @@ from cli.option_groups import GroupedCommand
 @click.option("--against", multiple=True, metavar="OTHER", help="Drop copies of what this dataset keeps; repeatable.")
 @click.option("--afresh", is_flag=True, help="Compare all again, not only what is new.")
 @click.option("--ndr", is_flag=True, help="Run Datumaro's NDR instead; the chain's duplicates stay as they are.")
+@click.option("--save", type=click.Path(path_type=Path), metavar="DIR",
+              help="Write the contact sheets and dropped.csv into this folder.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
-              help="With --ndr: list the removed samples here, one id a line (.csv: with reasons).")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="With -o: replace FILE.")
+              help="List the dropped samples here, one id a line (.csv: with reasons).")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="With -o and --save: write over what is there.")
 @option_pairs
 @json_option
 @ndr.ndr_options
@@ -40,10 +42,14 @@ def command(
     espalier dedup photos/
     espalier dedup photos --flips --eps 0.1
     espalier dedup photos --target-share 0.63
-    espalier dedup new_photos --against photos
+    espalier dedup new_photos --against photos --save sheets/
     espalier dedup photos --ndr -w train -k 1000 -e similarity -o removed.txt
     """  # noqa: D301
+    from resources.dropped import check_list, check_sheets_folder
+
     written = ndr.take_parameters(ctx, given)
+    check_list(given["output"], overwrite=given["overwrite"])
+    check_sheets_folder(given["save"], overwrite=given["overwrite"])
     if given["ndr"]:
         _ndr(dataset, written, given, as_json=as_json)
         return
@@ -70,11 +76,22 @@ def command(
             zone.land(zone.card(name).uri, name, chain={"eps": _eps_for(launcher.home, name, target_share)})
             _run(launcher, name)
         assert not Staleness(launcher.home, name).stages(STAGES)
-        found = _summary(launcher.home, name)
+        found = _summary(launcher.home, name) | _files(launcher.home, name, given["output"], given["save"])
     if as_json:
         print_json(found)
     else:
         _show(found)
+
+
+def _files(home: Any, name: str, output: Path | None, save: Path | None) -> dict[str, Any]:
+    """Write what was asked for; tell where the contact sheets are."""
+    from resources.dropped import COLUMNS, dropped_by_chain, listing, save_duplicates, sheet_paths, write_text
+
+    written = save_duplicates(home, name, save) if save is not None else []
+    if output is not None:
+        write_text(output, listing(dropped_by_chain(home, name), COLUMNS, output.suffix))
+        written.append(output)
+    return {"sheets": [str(path) for path in sheet_paths(home, name)], "saved": [str(path) for path in written]}
 
 
 def _ndr(dataset: str, written: dict[str, Any], given: dict[str, Any], *, as_json: bool) -> None:
@@ -83,7 +100,6 @@ def _ndr(dataset: str, written: dict[str, Any], given: dict[str, Any], *, as_jso
     from cli.pruning import dataset_of
     from resources.home import Home
 
-    ndr.check_output(given["output"], overwrite=given["overwrite"])
     parameters = ndr.parameters_of(written)
     with Launcher(Home.find()) as launcher:
         name = dataset_of(launcher.home, dataset, given["name"], given["format_name"], given["option"])
@@ -167,6 +183,6 @@ def _show(found: dict[str, Any]) -> None:
             for leak in shown
         ]
         table("", ["sample", "is a copy of", "similarity", ""], rows)
-    click.echo(
-        f"Contact sheets: espalier ui, asset dedup_set.  One sample's story: espalier why {found['dataset']} SAMPLE"
-    )
+    for path in found["saved"] or found["sheets"]:
+        click.echo(f"{'saved' if found['saved'] else 'contact sheet'}: {path}")
+    click.echo(f"One sample's story: espalier why {found['dataset']} SAMPLE")

@@ -10,7 +10,7 @@ import click
 
 from cli.common import print_json, table
 from cli.option_groups import GroupedOption, given_options
-from espalier.errors import EspalierError, UsageError
+from espalier.errors import UsageError
 
 GROUP = "Datumaro's NDR, with --ndr"
 SHOWN = 20
@@ -63,8 +63,6 @@ def take_parameters(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]
     if not given["ndr"]:
         if written:
             raise UsageError(f"{_words(written)}: a parameter of Datumaro's NDR.", "Add --ndr to run that.")
-        if given["output"] or given["overwrite"]:
-            raise UsageError("-o and --overwrite are about the list that --ndr writes.", "See --save for pictures.")
         return {}
     foreign = {k: v for k, v in given_options(ctx, grouped=False).items() if k not in ALLOWED}
     if foreign:
@@ -87,18 +85,6 @@ def parameters_of(written: dict[str, Any]) -> Any:
     return Ndr(**written)
 
 
-def check_output(output: Path | None, *, overwrite: bool) -> None:
-    """Refuse a list's place before anything runs."""
-    if output is None:
-        return
-    if output.is_dir():
-        raise UsageError(f"{output} is a folder.", "Give a file for the list, such as removed.txt or removed.csv.")
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} is there already.", "Give another file, or --overwrite.")
-    if not output.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder {output.absolute().parent}.", "Make it first.")
-
-
 def run(launcher: Any, name: str, parameters: Any) -> Any:
     """Read what is not read yet, and run NDR; nothing of the dataset's own duplicates is touched."""
     from cli.progress import BarProgress
@@ -115,12 +101,12 @@ def run(launcher: Any, name: str, parameters: Any) -> Any:
 
 def report(answer: Any, output: Path | None, *, as_json: bool) -> None:
     """Write the list, and print the answer."""
-    if output is not None:
-        try:
-            output.write_text(answer.listing(output.suffix), encoding="utf-8", newline="")
-        except OSError as error:
-            raise EspalierError(f"Cannot write {output}: {error.strerror}.", "Give another file.") from error
+    from resources.dropped import listing, write_text
+    from resources.stored_ndr import COLUMNS
+
     found = answer.summary()
+    if output is not None:
+        write_text(output, listing(found["removed"], COLUMNS, output.suffix))
     if as_json:
         print_json(found | ({"saved": str(output)} if output else {}))
         return

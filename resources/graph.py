@@ -42,7 +42,7 @@ STAGES = {
         Stage("raw_dataset", "2", (), ("max_pixels",), does="reading files"),
         Stage(
             "dedup_set",
-            "3",
+            "4",
             ("raw_dataset",),
             ("near_threshold", "flips", "protect", "leaks", "against", "keep", "drop", "seed"),
             does="duplicates",

@@ -4,8 +4,6 @@ What belongs here: who takes part, reading, and the words for each fate. What do
 (``espalier.ndr``), and the chain's own duplicates, which this neither reads nor changes.
 """
 
-import csv
-import io
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -78,17 +76,6 @@ class StoredNdr:
             "removed": removed,
             "unreadable": self.unreadable,
         }
-
-    def listing(self, suffix: str) -> str:
-        """Write the removed samples down: ``.csv`` with a header and their reasons, else one id a line."""
-        removed = self.removed()
-        if suffix.lower() != ".csv":
-            return "".join(f"{row['sample_id']}\n" for row in removed)
-        out = io.StringIO()
-        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(removed)
-        return out.getvalue()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from espalier.errors import UsageError
 from resources.landing import LandingZone
@@ -62,6 +64,29 @@ def test_only_added_files_are_compared_and_leaks_are_remembered(split, kit):
     assert after["comparisons"] < before["comparisons"] / 2
     assert after["n_leaks"] == before["n_leaks"] == 2
     assert split.rows("dedup_set")["train/moss/again.png"]["duplicate_of"] == "train/moss/0.png"
+
+
+def test_ten_files_added_to_five_thousand_are_all_that_is_compared(tmp_path, kit):
+    data, rng = tmp_path / "data", np.random.default_rng(0)
+    data.mkdir()
+
+    def add(names, pixels):
+        for name, one in zip(names, pixels, strict=True):
+            Image.fromarray(one).save(data / f"{name}.bmp")
+
+    first = rng.integers(0, 256, (5000, 12, 12, 3), np.uint8)
+    add([f"{n:04}" for n in range(5000)], first)
+    chain = kit.Chain(tmp_path / "home", data)
+    assert chain.succeeded(chain.run(*STAGES))
+    assert stats(chain)["n_kept"] == 5000
+    new = rng.integers(0, 256, (10, 12, 12, 3), np.uint8)
+    new[:3] = first[:3]
+    new[0, 0, 0] ^= 3  # one a near copy, two exact ones
+    add([f"new-{n}" for n in range(10)], new)
+    assert chain.succeeded(chain.run(*STAGES))
+    found = stats(chain)
+    assert (found["n_new"], found["n_known"], found["n_near"], found["n_exact"]) == (10, 5000, 1, 2)
+    assert found["comparisons"] == 8 * 5008  # two are equal bytes; 12,497,500 pairs the first time
 
 
 def test_a_new_file_never_drops_one_that_was_kept(split, kit):

@@ -152,7 +152,7 @@ def test_samples_without_a_subset_are_those_of_default_as_in_datumaro(tmp_path, 
     ("words", "said"),
     [
         ("-k 5", "Add --ndr"),
-        ("-o list.txt", "--ndr writes"),
+        ("--ndr --save sheets", "--save: of Espalier's own search"),
         ("--ndr --eps 0.1", "--eps: of Espalier's own search"),
         ("--ndr --no-flips", "--flips: of Espalier's own search"),
         ("--ndr -w val", "Known: test, train"),
