@@ -19,6 +19,7 @@ RUNS = (
     ("bench_explore.py", "--only", "hamming"),
     ("bench_quality.py",),
     ("bench_tar_index.py",),
+    ("bench_own_embeddings.py",),
     ("bench_trie.py",),
     ("bench_exports.py", "--n", "5000"),
 )
