@@ -84,7 +84,8 @@ def check_export(home: Any, dataset: str, wanted: Wanted) -> dict[str, Any]:
     if wanted.link and not can_link(source, format_name):
         raise UsageError(f"{format_name} holds no pictures that could be links.", "Use --copy.")
     if wanted.output and re.match(r"[a-z][a-z0-9+.-]+:/", str(wanted.output)):
-        raise UsageError(f"{wanted.output} is a URL, and exports are folders on a disk.", "Export, then copy it there.")
+        url = str(wanted.output).replace(":/", "://", 1)  # a path has lost one of them
+        raise UsageError(f"{url} is a URL, and exports are folders on a disk.", "Export, then copy it there.")
     target = own_folder(card, format_name) if wanted.in_place else (wanted.output or Path()).expanduser().absolute()
     if not wanted.in_place:
         check_source(card, target)

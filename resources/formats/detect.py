@@ -227,6 +227,7 @@ def _by_datumaro(uri: str, survey: _Survey) -> str:
 
     if is_url(uri):
         if survey.kinds["pictures"]:
+            _LOG.warning("%s: taken for pictures only; annotations beside them are read from a disk.", uri)
             return "image_folder"
         raise EspalierError(f"{uri}: its format cannot be found out in a store.", "Name it with --format.")
     if not datumaro_reader.importers() and survey.kinds["pictures"] and survey.kinds["others"] == survey.kinds["notes"]:

@@ -153,6 +153,13 @@ def test_what_is_kept_of_a_store_is_exported_to_a_disk(root, data, name, tmp_pat
             assert plain(again) == plain(rows)[1:3]
 
 
+def test_annotations_beside_far_pictures_are_not_passed_over_in_silence(store, caplog):
+    fsspec.filesystem("memory").pipe("/annotated/a.png", picture(1))
+    fsspec.filesystem("memory").pipe("/annotated/instances.json", b"{}")
+    assert rows_of("memory://annotated")[0].format == "image_folder"
+    assert "taken for pictures only" in caplog.text
+
+
 def test_a_single_file_behind_a_url_is_a_dataset(web):
     assert rows_of(f"{web}/tars/1.tar")[1]["sample_id"].to_pylist() == ["00/2", "00/3"]
     assert rows_of(f"{web}/tables/0.parquet")[1]["sample_id"].to_pylist() == ["k0", "k1", "k2", "k3"]
