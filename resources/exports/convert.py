@@ -10,7 +10,7 @@ Datumaro writes (``datumaro_writer``).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -77,11 +77,7 @@ class Source:
     def __init__(self, subset: Subset) -> None:
         self.subset = subset
         self.rows = in_source_order(subset.rows)
-        folders = Counter(map(plain_name, pc.unique(self.rows["subset"]).to_pylist()))
-        if max(folders.values(), default=1) > 1:
-            raise EspalierError(
-                f"Two subsets would be one folder, {max(folders, key=folders.__getitem__)}.", "Rename one."
-            )
+        refuse_clash(map(plain_name, pc.unique(self.rows["subset"]).to_pylist()), "subsets", "Rename one of them.")
         self.objects, self.shapes, self.losses = _annotations(subset)
         self.has_uid = "uid" in self.rows.column_names and self.rows["uid"].null_count < len(self.rows)
         self.has_caption = self.rows["caption"].null_count < len(self.rows)
@@ -130,6 +126,9 @@ def in_source_order(rows: pa.Table) -> pa.Table:
     """Return rows in the order of their files; those inside one file in the order of their places in it."""
     if not len(rows):
         return rows
+    # A column of texts holds 2 GiB at most where its offsets have 32 bits.
+    wide = [f.with_type(pa.large_string()) if pa.types.is_string(f.type) else f for f in rows.schema]
+    rows = rows.cast(pa.schema(wide))
     place = pc.extract_regex(rows["uri"].combine_chunks(), _PLACE)
     path, at = (pc.struct_field(place, i) for i in (0, 1))
     keys = pa.table({"path": path, "at": pc.cast(at, pa.int64()), "id": rows["sample_id"]})
@@ -157,6 +156,13 @@ def stem_of(sample_id: str) -> str:
 def plain_name(name: str) -> str:
     """Return a name as one part of a path."""
     return "_" + name[1:] if name in (".", "..") else name.replace("/", "_").replace("\0", "_")
+
+
+def refuse_clash(folders: Iterable[str], what: str, remedy: str) -> None:
+    """Refuse subsets or classes whose names are one on a disk."""
+    twice = sorted(name for name, count in Counter(folders).items() if count > 1)
+    if twice:
+        raise EspalierError(f"Two {what} would be one folder, {twice[0]}.", remedy)
 
 
 def left_behind(card: Card) -> tuple[str, ...]:

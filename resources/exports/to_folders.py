@@ -10,7 +10,6 @@ sample id as far as a path can be that.
 import csv
 import hashlib
 import json
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,7 +17,7 @@ from typing import Any, TextIO
 from espalier.errors import EspalierError
 from resources.blobs import read_bytes
 from resources.exports.base import Progress, Subset, Written, fresh, inside, put_file
-from resources.exports.convert import Item, Losses, Source, extension_of, left_behind, plain_name, stem_of
+from resources.exports.convert import Item, Losses, Source, extension_of, left_behind, plain_name, refuse_clash, stem_of
 from resources.exports.lists import write_list
 from resources.formats.base import IMAGE_EXTENSIONS, SUBSET_NAMES
 from resources.formats.lists import ListFile
@@ -31,9 +30,7 @@ def fill_class_folders(subset: Subset, folder: Path, *, link: bool, progress: Pr
     source, names = Source(subset), _Names()
     if not source.has_pictures:
         raise EspalierError("There is no picture among the samples.", "Write them with --format jsonl.")
-    folders = Counter(map(plain, source.classes()))
-    for name in (name for name, count in folders.items() if count > 1):
-        raise EspalierError(f"Two classes would be one folder, {name}.", "Write them with --format jsonl.")
+    refuse_clash(map(plain, source.classes()), "classes", "Write them with --format jsonl.")
     files, losses = {}, Losses(source.losses + source.shapes)  # type: dict[str, str], Losses
     for item in source.items(_must_be_read):
         losses["captions"] += item.caption is not None
