@@ -65,7 +65,7 @@ class Engine:
         except RuntimeError as error:
             why = [line.strip() for line in str(error).splitlines() if line.strip()][-1][:200]
             raise EspalierError(
-                f"OpenVINO cannot run the encoder on {self.device} at {self.precision}: {why}",
+                f"OpenVINO cannot run the encoder on {self.device} at {self.precision}: {why.rstrip('.')}.",
                 f"Devices here: {', '.join(openvino.Core().available_devices)}.",
             ) from None
 
