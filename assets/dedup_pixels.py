@@ -15,10 +15,17 @@ from espalier.near.reencoded import equal_grid_rows, other_format_rows
 from resources.pixels import formats, pixel_digests
 
 
-def content_codes(work: Work, facts: pa.Table, grids: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return a code of every row, (n,) int64, that is equal for equal files and for equal pixels."""
+def content_codes(work: Work, facts: pa.Table, grids: np.ndarray, known: np.ndarray, blind: np.ndarray) -> np.ndarray:
+    """Return a code of every row, (n,) int64, that is equal for equal files and for equal pixels.
+
+    Rows that are ``blind``, (n,) bool, are texts: equal ones have one code, unless the option ``text_copies`` is off.
+    """
     codes = np.array(facts["sha256"].combine_chunks().dictionary_encode().indices, dtype=np.int64)
+    if not work.options.text_copies:
+        codes[blind] = codes.max(initial=0) + 1 + np.arange(np.count_nonzero(blind))
+        codes = np.unique(codes, return_inverse=True)[1]
     rows = equal_grid_rows(codes, grids, _shapes(facts), known)
+    rows = rows[~blind[rows]]
     name = np.arange(len(codes))
     first: dict[str, int] = {}
     for row, digest in zip(rows.tolist(), _digests(work, facts, rows), strict=True):
@@ -40,9 +47,11 @@ def confirmed(work: Work, facts: pa.Table, grids: np.ndarray, found: Duplicates)
     wanted = np.unique(pairs)
     digest = dict(zip(wanted.tolist(), _digests(work, facts, wanted), strict=True))
     same = [row for row, owner in pairs if digest[row] is not None and digest[row] == digest[owner]]
-    stage, similarity = found.stage.copy(), found.similarity.copy()
+    stage, similarity, via = found.stage.copy(), found.similarity.copy(), found.via.copy()
+    through = (stage == "exact") & np.isin(via, same)  # the same files as those, so exact copies of the owner, too
     stage[same], similarity[same] = "exact", 1
-    return dataclasses.replace(found, stage=stage, similarity=similarity)
+    similarity[through], via[through] = 1, -1
+    return dataclasses.replace(found, stage=stage, similarity=similarity, via=via)
 
 
 def exact_by(facts: pa.Table, found: Duplicates) -> pa.Array:
