@@ -32,6 +32,7 @@ from resources.formats.tables import ParquetTables
 from resources.formats.webdataset import WebDataset
 
 _AT_ONCE = 32
+_ANY_SIZE = 1 << 62  # headers are read here, no pixels
 _THREADS = 8
 _MAGIC = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png"}
 _PLACE = r"^(?:tar|parquet|arrow):(?P<path>.+)#(?P<at>\d+)"
@@ -136,13 +137,22 @@ def in_source_order(rows: pa.Table) -> pa.Table:
 
 
 def extension_of(data: bytes) -> str:
-    """Return the usual extension of a picture's bytes, without a dot, whatever its name says."""
+    """Return the usual extension of a picture's bytes, without a dot, whatever its name says.
+
+    Raises
+    ------
+    EspalierError
+        When they are no picture (any more).
+    """
     known = _magic(data)
     if known:
         return known
-    from resources.images import probe
+    from resources.images import UnreadableImage, probe
 
-    kind = probe(data).format.lower()
+    try:
+        kind = probe(data, max_pixels=_ANY_SIZE).format.lower()
+    except UnreadableImage as error:
+        raise EspalierError(f"A picture cannot be read any more: {error}.", "Prune again.") from error
     return _EXTENSIONS.get(kind, kind)
 
 

@@ -21,6 +21,7 @@ from resources.blobs import read_bytes
 from resources.cards import Card
 from resources.exports.base import Subset
 from resources.exports.choose import choose_writer, writable
+from resources.exports.convert import extension_of
 from resources.exports.place import stage_export
 from resources.exports.to_webdataset import tar_keys
 from resources.formats.boxes import boxes_of
@@ -368,6 +369,16 @@ def test_a_disk_that_takes_no_more_is_named_and_nothing_is_left(tmp_path, format
     assert "cannot be written" in said
     assert "File too large" in said
     assert [*target.parent.iterdir()] == []
+
+
+def test_the_kind_of_a_picture_is_told_by_its_bytes_whatever_its_size():
+    kinds = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "PPM": "ppm"}
+    assert {kind: extension_of(picture(1, kind)) for kind in kinds} == kinds
+    huge = bytearray(picture(1, "BMP"))
+    huge[18:26] = (60_000).to_bytes(4, "little") * 2
+    assert extension_of(bytes(huge)) == "bmp"
+    with pytest.raises(EspalierError, match="cannot be read any more"):
+        extension_of(b"no picture")
 
 
 def test_two_classes_that_are_one_folder_are_refused(tmp_path):
