@@ -51,10 +51,10 @@ def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
     facts = rows.facts.filter(pa.array(rows.taking_part))
     ids = facts["sample_id"].combine_chunks()
     own = np.flatnonzero(rows.taking_part) < rows.n_own
-    known, grids = rows.known[rows.taking_part], rows.grids[rows.taking_part]
+    known, grids, blind = (x[rows.taking_part] for x in (rows.known, rows.grids, rows.blind))
     with work.bar("duplicates", len(ids)) as advance:
         found = find_duplicates(
-            content_codes(work, facts, grids, known),
+            content_codes(work, facts, grids, known, blind),
             grids,
             (facts["pixels"].to_numpy(), facts["n_bytes"].to_numpy()),
             threshold=work.options.near_threshold or rows.threshold or "auto",
@@ -63,7 +63,7 @@ def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
             keep=marked(ids, work.options.keep) & own,
             drop=marked(ids, work.options.drop) & own,
             known=known,
-            blind=rows.blind[rows.taking_part],
+            blind=blind,
             seed=work.options.seed,
             progress=advance,
         )
@@ -93,15 +93,15 @@ def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
                 "recall": float(found.search.recall),
             },
         ),
-        metadata={**_texts_skipped(rows), **in_the_page(pictures)},
+        metadata={**_texts_skipped(rows, work.options.text_copies), **in_the_page(pictures)},
         folders=(sheet_files(work.home.reports / work.dataset, "dedup", dict.fromkeys(SHEETS) | pictures),),
     )
 
 
-def _texts_skipped(rows: DedupRows) -> dict[str, Any]:
+def _texts_skipped(rows: DedupRows, copies: bool) -> dict[str, Any]:
     """Say which samples take no part in the search for near duplicates."""
-    n = int(rows.blind[: rows.n_own].sum())
-    said = f"{n:,} samples are texts without a picture: only equal ones count as copies, near duplicates are not sought"
+    n, counted = int(rows.blind[: rows.n_own].sum()), "only equal ones" if copies else "none of them"
+    said = f"{n:,} samples are texts without a picture: {counted} count as copies, near duplicates are not sought"
     return {"near duplicates of texts": said} if n else {}
 
 

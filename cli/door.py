@@ -112,7 +112,7 @@ def land(
     return zone.land(path, name, format_name, chain=chain)
 
 
-def holds_texts(zone: LandingZone, target: str, name: str | None, format_name: str | None) -> bool:
+def holds_texts(zone: LandingZone, target: str, name: str | None = None, format_name: str | None = None) -> bool:
     """Return whether a dataset, landed or about to be, is of texts without pictures, by its first samples."""
     from resources.formats.detect import open_reader
 

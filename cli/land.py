@@ -36,6 +36,7 @@ def command(
     espalier land photos --embeddings vectors/
     espalier land laion/ --embeddings 'laion-vectors/#array=l14_img'
     """  # noqa: D301
+    from cli.door import holds_texts
     from cli.pruning import dataset_of
     from resources.brought import report
     from resources.home import Home
@@ -55,6 +56,9 @@ def command(
     click.echo(f"Landed {card.name}: {card.uri}")
     for fit in fits:
         click.echo(f"Embeddings of {fit['dim']} components: {report(fit)}")
+        if "text_copies" not in card.chain and holds_texts(LandingZone(home.landing), card.name):
+            click.echo("Its samples are texts, and equal ones count as copies. If they caption pictures that are not")
+            click.echo(f"here, leave them: espalier land {card.name} --option text_copies=false")
     click.echo(f"Next: espalier prune {card.name} -m density -r 0.3")
 
 

@@ -44,7 +44,7 @@ STAGES = {
             "dedup_set",
             "4",
             ("raw_dataset",),
-            ("near_threshold", "flips", "protect", "leaks", "against", "keep", "drop", "seed"),
+            ("near_threshold", "flips", "text_copies", "protect", "leaks", "against", "keep", "drop", "seed"),
             does="duplicates",
         ),
         Stage(

@@ -22,6 +22,9 @@ class Options:
     max_pixels: int = _option(178_956_970, "refuse images with more pixels (decompression bombs)", 1)
     near_threshold: float = _option(0.0, "similarity above which two images are copies, 0 = automatic", 0, 1)
     flips: bool = _option(False, "also match mirrored copies")
+    text_copies: bool = _option(
+        True, "equal texts without a picture are copies; false where texts only caption pictures"
+    )
     protect: tuple[str, ...] = _option(("test", "val"), "subsets that never lose a sample to a duplicate")
     leaks: Literal["warn", "block"] = _option("warn", "what a picture in two subsets, or in a dataset of against, does")
     against: tuple[str, ...] = _option((), "datasets whose kept samples count as known: copies of them are dropped")

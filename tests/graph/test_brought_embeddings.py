@@ -216,3 +216,29 @@ def test_random_over_all_files_takes_the_vectors_that_were_brought(tmp_path, gro
     assert summary["n_files"] > summary["n_train"]
     (tmp_path / "v" / "x.txt").write_text("\n".join([*every[:-1], "x"]))
     assert espalier(*ask, home=home).json()["n_files"] == summary["n_files"] - 1
+
+
+@pytest.mark.usefixtures("no_encoding")
+def test_datacomps_metadata_is_pruned_by_its_vectors_without_a_picture(tmp_path, espalier):
+    """Uids and captions, one of them common; the npz beside each table holds two kinds of vectors."""
+    data, home, rng = tmp_path / "meta", tmp_path / "home", np.random.default_rng(5)
+    data.mkdir()
+    for shard in range(2):
+        uids = [f"{shard:016x}{i:016x}" for i in range(20)]
+        texts = [f"picture {shard} {i}" if i % 2 else "image" for i in range(20)]
+        pq.write_table(pa.table({"uid": uids, "text": texts}), data / f"{shard}.parquet")
+        np.savez(data / f"{shard}.npz", b32_img=rng.normal(size=(20, 8)), l14_img=rng.normal(size=(20, 16)))
+    said = espalier("land", data, "--embeddings", data, home=home)
+    assert said.code == 0, said.err
+    assert "Embeddings of 16 components: 40 of 40 vectors" in said.out
+    assert "espalier land meta --option text_copies=false" in said.out
+    ask = ("prune", "meta", "-m", "density", "-r", "0.25", "--json")
+    assert espalier(*ask, home=home).json()["n_exact"] == 19, "with the default equal texts are copies"
+    espalier("land", "meta", "--option", "text_copies=false", home=home)
+    summary = espalier(*ask, home=home).json()
+    assert (summary["n_exact"], summary["n_total"], summary["n_kept"]) == (0, 40, 10)
+    uids = np.load(home / "manifests" / "meta" / "density@0.25" / "kept_uids.npy")
+    assert len(uids) == 10
+    assert uids.dtype == np.dtype("u8,u8")
+    smaller = espalier("land", "meta", "--embeddings", f"{data}#array=b32_img", home=home)
+    assert "Embeddings of 8 components" in smaller.out
