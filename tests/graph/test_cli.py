@@ -403,3 +403,19 @@ def test_output_into_a_closed_pipe_is_no_error(pruned):
     )
     assert out.stdout.startswith("[{")
     assert "Traceback" not in out.stderr
+
+
+def test_the_program_ends_with_the_code_of_the_command_and_has_said_everything(tmp_path):
+    environment = {**os.environ, "ESPALIER_HOME": str(tmp_path / "home")}
+    wrong = subprocess.run([sys.executable, "-m", "cli", "nope"], capture_output=True, text=True, env=environment)
+    assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (2, "Error: No such command 'nope'.")
+    absent = subprocess.run(
+        [sys.executable, "-m", "cli", "why", "absent", "x"], capture_output=True, text=True, env=environment
+    )
+    assert absent.returncode == 2
+    assert absent.stderr.startswith("error: There is no dataset 'absent'.")
+    right = subprocess.run(
+        [sys.executable, "-m", "cli", "methods", "--json"], capture_output=True, text=True, env=environment
+    )
+    assert right.returncode == 0
+    assert {"density", "random"} <= {one["method"] for one in json.loads(right.stdout)}
