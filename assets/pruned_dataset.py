@@ -57,9 +57,7 @@ def pruned_dataset(work: Work, raw_dataset: Table, pruned_manifest: Table) -> Ou
         staged, written = stage_export(subset, write, target, link=link, overwrite=overwrite, progress=advance)
     try:
         _unchanged(work, raw_dataset)
-        source_folder = local_path(work.card.uri)
-        if source_folder is not None and target.exists() and target.samefile(source_folder):
-            check_replacement(target, raw_dataset.arrow(["uri"])["uri"].to_pylist(), staged.folder)
+        _check_in_place(work, raw_dataset, rows, target, staged.folder)
         facts = file_facts(staged.folder)
     except BaseException:
         staged.discard()
@@ -73,6 +71,16 @@ def pruned_dataset(work: Work, raw_dataset: Table, pruned_manifest: Table) -> Ou
         metadata={"export": dg.MetadataValue.path(str(target)), **_notes(written)},
         folders=(staged,),
     )
+
+
+def _check_in_place(work: Work, raw_dataset: Table, kept: pa.Table, target: Path, fresh: Path) -> None:
+    """Refuse to replace the dataset itself by an export that lacks what is no sample."""
+    source = local_path(work.card.uri)
+    if source is None or not target.exists() or not target.samefile(source):
+        return
+    rows = raw_dataset.arrow(["uri", "subset"])
+    gone = set(rows["subset"].unique().to_pylist()) - set(kept["subset"].unique().to_pylist())
+    check_replacement(target, rows["uri"].to_pylist(), fresh, gone)
 
 
 def _notes(written: Written) -> dict[str, Any]:

@@ -5,7 +5,7 @@ What belongs here: the refusals. What does not: how an export gets to its place 
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from espalier.errors import UsageError
@@ -15,6 +15,7 @@ from resources.formats.lists import METADATA
 from resources.formats.webdataset import CLASS_FILES
 from resources.listing import SUCCESS, is_pattern, local_path
 
+_WORDS = re.compile(r"[^a-zA-Z0-9]+")
 _PACKED = re.compile(r"(?:tar|parquet|arrow):(.+)#\d+[+&]", re.DOTALL)
 
 
@@ -84,7 +85,7 @@ def _not_carried(folder: Path, format_name: str) -> str:
     return ""
 
 
-def check_replacement(source: Path, uris: Iterable[str], fresh: Path) -> None:
+def check_replacement(source: Path, uris: Iterable[str], fresh: Path, gone: Container[str] = ()) -> None:
     """Refuse to replace a dataset's folder by an export that lacks anything but samples of it.
 
     Parameters
@@ -93,6 +94,8 @@ def check_replacement(source: Path, uris: Iterable[str], fresh: Path) -> None:
         The folder as it is, and the export that is to take its place.
     uris : iterable of str
         Of every sample of the dataset, kept or not.
+    gone : container of str
+        Subsets of which nothing is kept; files that are called by them (``instances_train.json``) go with them.
 
     Raises
     ------
@@ -107,6 +110,7 @@ def check_replacement(source: Path, uris: Iterable[str], fresh: Path) -> None:
         for name in names:
             path = Path(root, name)
             known = str(path) in paths or path.stem in stems or name == SUCCESS or name in METADATA
+            known = known or any(word in gone for word in _WORDS.split(path.stem))
             if not known and not (fresh / path.relative_to(source)).exists():
                 lost.append(str(path.relative_to(source)))
     if lost:

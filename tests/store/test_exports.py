@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import tarfile
 from pathlib import Path
@@ -522,6 +523,16 @@ def test_a_folder_is_not_replaced_by_an_export_that_lacks_what_is_no_sample(sour
     (source / "LICENSE").write_text("mine")
     with pytest.raises(UsageError, match="does not carry over LICENSE"):
         check_replacement(source, uris, tmp_path / "out")
+
+
+def test_annotations_of_a_subset_of_which_nothing_is_kept_go_with_it(tmp_path):
+    source = coco(tmp_path / "source")
+    uris = [s.uri for s in samples(source)[1].values()]
+    export(source, tmp_path / "out")
+    shutil.copy(source / "annotations/instances_train.json", source / "annotations/instances_val.json")
+    with pytest.raises(UsageError, match="instances_val"):
+        check_replacement(source, uris, tmp_path / "out", {"train"})
+    check_replacement(source, uris, tmp_path / "out", {"val"})
 
 
 def test_only_a_folder_that_the_export_carries_over_whole_can_be_replaced(tmp_path):
