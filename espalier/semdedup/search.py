@@ -134,6 +134,7 @@ def similar_pairs(
     centroids: np.ndarray | None = None,
     n_probe: int = 1,
     memory: int = MEMORY,
+    fresh: np.ndarray | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SimilarPairs:
     """Find the pairs of rows of one cluster, or of neighbouring ones, with a cosine above ``floor``.
@@ -153,6 +154,8 @@ def similar_pairs(
         to it. A pair across a border is found when either row is near the other's cluster in this sense.
     memory : int, default 1 GiB
         Bytes for work and pairs, beside ``vectors``: a quarter for projected vectors, half for pairs.
+    fresh : ndarray of shape (n,), bool, optional
+        Find only pairs of which at least one row is fresh; those of other rows are known. All rows by default.
     progress : callable, optional
         Called with numbers of rows that add up to n.
 
@@ -176,20 +179,30 @@ def similar_pairs(
     screen = Screen(rows, _axes(rows, order, bounds, float(floor)), memory // 4)
     walk = Walk(rows, screen, float(floor), int(memory // 2 // _PAIR_BYTES))
     probing = None if n_probe == 1 or centroids is None else _Probing(rows, assignment, centroids, n_probe)
+    new = np.ones(n, dtype=bool) if fresh is None else np.asarray(fresh, dtype=bool)
     for start, stop in pairwise(bounds):
         members = order[start:stop]
-        if len(members) > 1:
-            for pairs in walk.compare(members):
-                walk.keep(pairs)
+        for pairs in _with_fresh(walk, members, new):
+            walk.keep(pairs)
         if probing is not None:
             visitors = probing.visitors(int(assignment[members[0]]))
-            if len(visitors):
-                for pairs in walk.compare(visitors, members):
+            came = new[visitors]
+            for some, hosts in ((visitors[came], members), (visitors[~came], members[new[members]])):
+                for pairs in walk.compare(some, hosts) if len(some) and len(hosts) else ():
                     walk.keep(probing.once(pairs))
         if progress is not None:
             progress(len(members))
     split = int((np.diff(bounds) > TILE).sum())
     return SimilarPairs(Pairs.concatenate(walk.found).sorted(), n, float(floor), walk.comparisons, split)
+
+
+def _with_fresh(walk: Walk, members: np.ndarray, new: np.ndarray) -> Iterator[Pairs]:
+    """Yield the pairs among ``members`` of which a row is new."""
+    arrived, known = members[new[members]], members[~new[members]]
+    if len(arrived) > 1:
+        yield from walk.compare(arrived)
+    if len(arrived) and len(known):
+        yield from walk.compare(known, arrived)
 
 
 _PAIR_BYTES = 64  # a stored pair (20 bytes), its copy while joining, and the sort

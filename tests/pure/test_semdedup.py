@@ -354,3 +354,28 @@ def test_a_long_chain_is_resolved():
     paper = resolve(similar, np.arange(n), eps=0.15, rule="paper")
     assert paper.kept.sum() == 1
     assert (paper.duplicate_of[1:] == 0).all()
+
+
+@pytest.mark.parametrize("n_probe", [1, 3])
+def test_only_pairs_with_a_fresh_row_are_found_and_only_those_are_compared(n_probe):
+    rows, assignment, _, centroids = planted()
+    fresh = np.arange(len(rows)) % 60 == 7
+    search_for = {"floor": 0.7, "centroids": centroids, "n_probe": n_probe}
+    whole = similar_pairs(rows, assignment, **search_for)
+    some = similar_pairs(rows, assignment, fresh=fresh, **search_for)
+    expected = whole.pairs.take(fresh[whole.pairs.i] | fresh[whole.pairs.j])
+    assert 0 < len(expected) < len(whole.pairs)
+    for name in ("i", "j", "similarity"):
+        np.testing.assert_array_equal(getattr(some.pairs, name), getattr(expected, name))
+    assert some.comparisons < whole.comparisons / 5
+    nothing = similar_pairs(rows, assignment, fresh=np.zeros(len(rows), bool), **search_for)
+    assert (len(nothing.pairs), nothing.comparisons) == (0, 0)
+
+
+def test_row_numbers_of_pairs_hold_more_than_two_billion_rows():
+    """Non-regression: the original's int32 row ids overflow."""
+    rows, assignment, distance, _ = planted()
+    similar = similar_pairs(rows, assignment, floor=0.7)
+    verdict = resolve(similar, rank_positions(distance, rng=generator(0)), eps=0.1)
+    numbers = (similar.pairs.i, similar.pairs.j, verdict.duplicate_of, verdict.via)
+    assert {column.dtype for column in numbers} == {np.dtype(np.int64)}
