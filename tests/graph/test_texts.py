@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from assets.embeddings import templates_of
 from espalier.errors import UsageError
@@ -243,3 +244,22 @@ def test_a_text_is_encoded_once_whatever_is_added_and_in_whatever_dataset(tmp_pa
     apart = chain.home.store().need("embeddings", "corpus").matrix("vector")
     assert np.array_equal(apart, ngrams.encode(["picture number 3"]))
     assert not list((chain.home.root / "warehouse" / "embeddings").glob("*.parts"))
+
+
+def test_texts_and_pictures_of_a_joint_encoder_are_searched_together(tmp_path, espalier, two_towers):
+    home = tmp_path / "home"
+    for name, colour in (("red", (220, 30, 20)), ("blue", (20, 40, 230))):
+        grey = np.random.default_rng(len(name)).uniform(0.3, 1, (40, 40, 1))
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        Image.fromarray((grey * colour).astype(np.uint8)).save(tmp_path / "pictures" / f"{name}.png")
+    lines = [{"id": f"says-{word}", "text": f"a photo of {word}"} for word in ("red", "green", "blue")]
+    (tmp_path / "words.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for path in ("pictures", "words.jsonl"):
+        ask = ("prune", tmp_path / path, "-r", "1", "--option", f"encoder={two_towers}", "--option", "eps=0.0")
+        answer = espalier(*ask, home=home)
+        assert answer.code == 0, answer.err
+    ask = ("explore", "pictures", "words", "--metric", "cosine", "--topk", "5", "--json")
+    found = espalier(*ask, "--query-img", tmp_path / "pictures" / "red.png", home=home).json()["results"]
+    assert [result["sample_id"] for result in found[:2]] == ["red.png", "says-red"]
+    found = espalier(*ask, "--query-str", "a photo of blue", home=home).json()["results"]
+    assert [result["sample_id"] for result in found[:2]] == ["says-blue", "blue.png"]
