@@ -26,7 +26,7 @@ from resources.encoders.towers import image_tower, text_tower
 NEEDED = ("torch", "transformers", "safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 SETTINGS, TOKENIZER_SETTINGS = "preprocessor_config.json", "tokenizer_config.json"
-_WANTED = ("*.safetensors", "*.json", "*.txt", "*.model")
+_ENDINGS = (".safetensors", ".json", ".txt", ".model")
 
 
 def convert(checkpoint: str, target: Path, *, overwrite: bool = False) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def convert(checkpoint: str, target: Path, *, overwrite: bool = False) -> dict[s
 def _source(checkpoint: str) -> Path:
     """Return the folder with the checkpoint's files."""
     if checkpoint.startswith("hf:"):
-        source = snapshot(checkpoint, list(_WANTED))
+        source = snapshot(checkpoint, _wanted)
     else:
         source = Path(checkpoint).expanduser()
         if source.suffix in PICKLES:
@@ -95,6 +95,14 @@ def _source(checkpoint: str) -> Path:
     if not (source / "config.json").is_file():
         raise EspalierError(f"{checkpoint} has no config.json.", "Give a checkpoint as transformers saves it.")
     return source
+
+
+def _wanted(names: list[str]) -> list[str]:
+    """Return a repository's files that matter: the weights in safetensors, settings and vocabularies."""
+    pickles = [name for name in names if name.endswith(PICKLES)]
+    if pickles and not any(name.endswith(".safetensors") for name in names):
+        raise _pickle(pickles[0])
+    return [name for name in names if "/" not in name and name.endswith(_ENDINGS)]
 
 
 def _pickle(name: str) -> UsageError:

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ from resources.encoders.tokens import TOKENIZER_FILE
 
 TIMEOUT_S = 30.0
 _BLOCK = 1 << 20
+Wanted = Callable[[list[str]], list[str]]
+_COMMIT = re.compile("[0-9a-f]{40}")
 _DOWNLOADS, _BUNDLES = "downloads", "catalogue"
 
 
@@ -59,7 +62,7 @@ def fetch(spec: EncoderSpec, folder: Path | None) -> Path:
 def here(spec: EncoderSpec, folder: Path) -> Path | None:
     """Return where a model is when nothing has to be downloaded, else None."""
     if spec.model.startswith("hf:"):
-        return _cached(spec.model)
+        return _cached(spec.model, _of_encoder(spec.model))
     if spec.model.startswith("https:"):
         place = web_place(spec, folder)
         return place if place is not None and place.is_file() else None
@@ -79,11 +82,11 @@ def hub_models() -> list[tuple[str, Path]]:
     from huggingface_hub import constants
 
     found = []
-    for place in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*")):
-        model = "hf:" + place.name.removeprefix("models--").replace("--", "/")
-        snapshot = _cached(model)
-        if snapshot is not None and is_encoder(snapshot):
-            found.append((model, snapshot))
+    for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*")):
+        model = "hf:" + folder.name.removeprefix("models--").replace("--", "/")
+        place = _cached(model, _of_encoder(model))
+        if place is not None and is_encoder(place):
+            found.append((model, place))
     return found
 
 
@@ -103,32 +106,48 @@ def _local(model: str) -> Path:
     )
 
 
-def _cached(model: str) -> Path | None:
-    """Return the hub's snapshot in the cache."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+def _cached(model: str, wanted: Wanted) -> Path | None:
+    """Return the hub's snapshot in the cache, None where it is not there or a file that is wanted is not."""
+    from huggingface_hub import get_cached_repo_tree, snapshot_download
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError, HFValidationError, LocalEntryNotFoundError
 
-    repo, _, revision = model.removeprefix("hf:").partition("@")
+    repo, revision = _named_revision(model)
     try:
-        return Path(snapshot_download(repo, revision=revision or None, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
+        names = [file.path for file in get_cached_repo_tree(repo, revision=revision)]
+        patterns = wanted(names)
+    except CachedRepoTreeNotFoundError:  # a cache of older releases does not tell what there is
+        patterns = None
+    except (HFValidationError, EspalierError):
         return None
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def _named_revision(model: str) -> tuple[str, str | None]:
+    repo, _, revision = model.removeprefix("hf:").partition("@")
+    return repo, revision or None
+
+
+def _of_encoder(model: str) -> Wanted:
+    return lambda names: wanted_files(names, model)
 
 
 def _from_hub(model: str) -> Path:
     """Download what ``read_folder`` will want of a repository and nothing else."""
-    return snapshot(model, lambda names: wanted_files(names, model))
+    return snapshot(model, _of_encoder(model))
 
 
-def snapshot(model: str, wanted: list[str] | Callable[[list[str]], list[str]]) -> Path:
+def snapshot(model: str, wanted: Wanted) -> Path:
     """Return the folder of a repository of the hub; without a network, the one in its cache.
 
     Parameters
     ----------
     model : str
         ``hf:<repo>[@revision]``.
-    wanted : list of str or callable
-        Patterns of files to download, or what makes them of the names of all files.
+    wanted : callable
+        Takes the names of all files and gives those to download.
 
     Raises
     ------
@@ -140,20 +159,21 @@ def snapshot(model: str, wanted: list[str] | Callable[[list[str]], list[str]]) -
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    repo, _, revision = model.removeprefix("hf:").partition("@")
+    repo, revision = _named_revision(model)
+    if revision and _COMMIT.fullmatch(revision) and (found := _cached(model, wanted)):
+        return found
     try:
-        about = HfApi().model_info(repo, revision=revision or None, timeout=TIMEOUT_S)
+        about = HfApi().model_info(repo, revision=revision, timeout=TIMEOUT_S)
     except HFValidationError:
         raise UsageError(f"{repo!r} is no name of a repository.", "Write hf:<owner>/<name>[@revision].") from None
     except Exception as error:  # the hub's client raises what its transport raises
-        found = _cached(model)
+        found = _cached(model, wanted)
         if found is not None:
             return found
         raise _unreachable(model, error) from None
-    names = [file.rfilename for file in about.siblings or []]
-    patterns = wanted(names) if callable(wanted) else wanted
+    patterns = wanted([file.rfilename for file in about.siblings or []])
     try:
-        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=patterns))
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
     except Exception as error:
         raise _unreachable(model, error) from None
 
