@@ -1,6 +1,7 @@
 """``semantic_dedup_set``: SemDeDup (arXiv 2303.09540) over the embeddings."""
 
-from typing import Any
+import dataclasses
+from dataclasses import dataclass
 
 import dagster as dg
 import numpy as np
@@ -8,8 +9,9 @@ import pyarrow as pa
 
 from assets.checks import duplicates_point_to_kept, ids_known, ids_unique
 from assets.loading import marked, protected_rows, take_or_null
+from assets.semantic_rows import LEAST_EPS, earlier_run, stored_search
 from assets.stage import Outcome, Work, stage_asset
-from espalier.cluster import KMeansResult, fit_kmeans
+from espalier.cluster import assign, fit_kmeans
 from espalier.pairs import Pairs
 from espalier.rng import generator
 from espalier.semdedup import SimilarPairs, TooManyPairs, rank_positions, resolve, resolve_directly, similar_pairs
@@ -19,10 +21,24 @@ from resources.reports import sheet_files
 from resources.sheets import Cell, contact_sheet
 from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
+from resources.warehouse.table import array_column
 
 ROWS_A_CLUSTER = 4000
 SHEET_PAIRS = 24
-LEAST_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class Fine:
+    """The fine clusters: centroids (k, d), and of each row its cluster and the distance to its centre, (n,)."""
+
+    centroids: np.ndarray
+    assignment: np.ndarray
+    distance: np.ndarray
+
+    @property
+    def k(self) -> int:
+        """Number of clusters."""
+        return len(self.centroids)
 
 
 @stage_asset(
@@ -33,57 +49,62 @@ LEAST_EPS = 1e-6
 def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Outcome:
     """SemDeDup: samples whose embedding is nearer than eps to that of a kept one, within fine clusters.
 
-    Similar pairs are stored (table ``pairs``), so a smaller eps, another rule or rank needs no new search.
+    Similar pairs are stored (table ``pairs``), so a smaller eps, another rule or rank needs no new search. When
+    samples are added, only pairs with these are searched, and only these can be dropped.
     """
     options = work.options
-    ids = embeddings.arrow(["sample_id"])["sample_id"].combine_chunks()
-    vectors = embeddings.matrix("vector")
-    k = options.semantic_k or max(1, round(len(ids) / ROWS_A_CLUSTER))
-    fine = fit_kmeans(vectors, k, rng=generator(options.seed, "semantic clusters"))
+    facts = _facts(raw_dataset, embeddings)
+    ids, n = facts["sample_id"].combine_chunks(), len(facts)
+    vectors, encoder_id = embeddings.matrix("vector"), embeddings.meta.stats["encoder_id"]
+    earlier = earlier_run(work, facts, encoder_id)
+    stored = stored_search(work, embeddings) if earlier is None else (earlier.centroids, earlier.pairs)
+    fine = _fine(work, vectors, stored[0])
     position = rank_positions(fine.distance, options.rank, rng=generator(options.seed, "semantic rank"))
+    known = np.zeros(n, bool) if earlier is None else earlier.known
     verdicts = {
-        "immune": protected_rows(raw_dataset, embeddings, options.protect) | marked(ids, options.keep),
+        "immune": protected_rows(raw_dataset, embeddings, options.protect) | marked(ids, options.keep) | known,
         "drop": marked(ids, options.drop),
     }
     eps = max(options.eps, LEAST_EPS)
-    similar = _stored_pairs(work, embeddings, fine, 1 - eps)
-    reused = similar is not None
+    fresh = np.zeros(n, bool) if earlier is None else earlier.fresh
     try:
-        if similar is None:
-            with work.bar("semantic duplicates", len(ids)) as advance:
-                similar = _search(vectors, fine, 1 - eps, options.n_probe, advance)
+        similar = _similar(work, vectors, fine, 1 - eps, stored[1], fresh)
         found = resolve(similar, position, eps=eps, rule=options.rule, **verdicts)
     except TooManyPairs as error:
         if options.rule != "keep_one":
             raise
         work.log.warning(f"{error} Deciding without storing pairs, inside fine clusters only.")
-        similar = SimilarPairs(Pairs.empty(), len(ids), floor=1.0)
+        similar = SimilarPairs(Pairs.empty(), n, floor=1.0)
         found = resolve_directly(vectors, fine.assignment, position, eps=eps, **verdicts)
-    rows = pa.table(
-        {
-            "sample_id": ids,
-            "kept": found.kept,
-            "duplicate_of": take_or_null(ids, found.duplicate_of),
-            "similarity": pa.array(found.similarity, mask=found.duplicate_of < 0),
-            "via": take_or_null(ids, found.via),
-            "fine_cluster": fine.assignment,
-            "rank": position,
-        }
-    )
+    if earlier is not None:
+        found = earlier.carry(found)
+    rows = facts.append_column("kept", pa.array(found.kept))
+    for name, column in (
+        ("duplicate_of", take_or_null(ids, found.duplicate_of)),
+        ("similarity", pa.array(found.similarity, mask=found.duplicate_of < 0)),
+        ("via", take_or_null(ids, found.via)),
+        ("fine_cluster", pa.array(fine.assignment)),
+        ("rank", pa.array(position)),
+    ):
+        rows = rows.append_column(name, column)
     pairs = {"i": similar.pairs.i, "j": similar.pairs.j, "similarity": similar.pairs.similarity}
+    centroids = {"cluster": pa.array(np.arange(fine.k, dtype=np.int32)), "centroid": array_column(fine.centroids)}
     sheet = _sheet(raw_dataset, rows)
     return Outcome(
         Draft(
             rows,
-            side={"pairs": pa.table(pairs)},
+            side={"pairs": pa.table(pairs), "centroids": pa.table(centroids)},
             stats={
                 "n_kept": int(found.kept.sum()),
                 "n_semantic": int((found.duplicate_of >= 0).sum()),
+                "n_new": n if earlier is None else int(fresh.sum()),
+                "n_known": 0 if earlier is None else int((~fresh).sum()),
                 "fine_k": fine.k,
                 "floor": similar.floor,
                 "pairs": len(similar.pairs),
-                "comparisons": 0 if reused else similar.comparisons,
+                "comparisons": similar.comparisons,
                 "pairs stored": similar.floor < 1,
+                "encoder_id": encoder_id,
             },
         ),
         metadata=_pictures(rows, sheet),
@@ -91,31 +112,42 @@ def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Out
     )
 
 
-def _search(vectors: np.ndarray, fine: KMeansResult, floor: float, n_probe: int, advance: Any) -> SimilarPairs:
-    return similar_pairs(
-        vectors,
-        fine.assignment,
-        floor=floor,
-        centroids=fine.centroids,
-        n_probe=min(n_probe, fine.k),
-        progress=advance,
-    )
+def _facts(raw_dataset: Table, embeddings: Table) -> pa.Table:
+    """Return sample_id and sha256 of the embedded samples, in order of sample_id."""
+    with session(raw=raw_dataset, embeddings=embeddings) as db:
+        return db.sql(
+            "SELECT sample_id, raw.sha256 FROM embeddings JOIN raw USING (sample_id) ORDER BY sample_id"
+        ).to_arrow_table()
 
 
-def _stored_pairs(work: Work, embeddings: Table, fine: KMeansResult, floor: float) -> SimilarPairs | None:
-    """Return the pairs of an earlier run when they are of the same vectors and clusters and reach low enough."""
-    earlier = work.store.get("semantic_dedup_set", work.dataset)
-    if earlier is None:
-        return None
-    meta = earlier.meta
-    same = ("semantic_k", "n_probe", "seed")
-    if meta.inputs["embeddings"] != embeddings.meta.data_version or meta.stats["floor"] > floor:
-        return None
-    if meta.stats["fine_k"] != fine.k or any(meta.params.get(p) != work.options.pick((p,))[p] for p in same):
-        return None
-    stored = earlier.arrow(["i", "j", "similarity"], table="pairs")
-    pairs = Pairs(*(stored[c].to_numpy() for c in ("i", "j", "similarity")))
-    return SimilarPairs(pairs, len(fine.assignment), meta.stats["floor"])
+def _fine(work: Work, vectors: np.ndarray, centroids: np.ndarray | None) -> Fine:
+    """Make the fine clusters, or assign to those of an earlier run."""
+    if centroids is not None and len(vectors):
+        return Fine(centroids, *assign(vectors, centroids))
+    k = work.options.semantic_k or max(1, round(len(vectors) / ROWS_A_CLUSTER))
+    found = fit_kmeans(vectors, k, rng=generator(work.options.seed, "semantic clusters"))
+    return Fine(found.centroids, found.assignment, found.distance)
+
+
+def _similar(
+    work: Work, vectors: np.ndarray, fine: Fine, floor: float, stored: SimilarPairs | None, fresh: np.ndarray
+) -> SimilarPairs:
+    """Return the similar pairs: the stored ones, and those with fresh rows, which are searched."""
+    if stored is not None and not fresh.any():
+        return stored
+    with work.bar("semantic duplicates", len(vectors)) as advance:
+        found = similar_pairs(
+            vectors,
+            fine.assignment,
+            floor=floor if stored is None else stored.floor,
+            centroids=fine.centroids,
+            n_probe=min(work.options.n_probe, fine.k),
+            fresh=None if stored is None else fresh,
+            progress=advance,
+        )
+    if stored is None:
+        return found
+    return dataclasses.replace(found, pairs=Pairs.concatenate([stored.pairs, found.pairs]).sorted())
 
 
 def _sheet(raw_dataset: Table, rows: pa.Table) -> bytes | None:

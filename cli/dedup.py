@@ -70,7 +70,8 @@ def command(
                 launcher.home.store().need("dedup_set", zone.card(other).name)
             zone.set_against(name, given["against"])
         if afresh:
-            launcher.home.store().path("dedup_set", name).unlink(missing_ok=True)
+            for asset in ("dedup_set", "semantic_dedup_set"):
+                launcher.home.store().path(asset, name).unlink(missing_ok=True)
         _run(launcher, name)
         if target_share is not None:
             zone.land(zone.card(name).uri, name, chain={"eps": _eps_for(launcher.home, name, target_share)})

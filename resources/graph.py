@@ -56,7 +56,7 @@ STAGES = {
         ),
         Stage(
             "semantic_dedup_set",
-            "1",
+            "2",
             ("raw_dataset", "embeddings"),
             ("eps", "rule", "rank", "semantic_k", "n_probe", "protect", "keep", "drop", "seed"),
             does="semantic duplicates",

@@ -1,0 +1,159 @@
+"""SemDeDup in the graph: chains, stored pairs, new samples against kept ones, ids of any length."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resources.ledger import why
+
+FIRST = ("raw_dataset", "dedup_set", "embeddings")
+STAGE = "semantic_dedup_set"
+WITH_ALL = (*FIRST, STAGE)
+
+
+def with_vectors(kit, tmp_path, vectors, **options):
+    """A chain whose samples a.png, b.png, ... have these embeddings."""
+    data, brought = tmp_path / "data", tmp_path / "vectors"
+    data.mkdir()
+    brought.mkdir()
+    names = [f"{chr(97 + n)}.png" for n in range(len(vectors))]
+    for n, name in enumerate(names):
+        kit.texture(n).save(data / name)
+    np.save(brought / "x.npy", vectors)
+    (brought / "x.txt").write_text("\n".join(names))
+    chain = kit.Chain(tmp_path / "home", data)
+    chain.zone.land(data, "set", chain={"embeddings": str(brought), **options})
+    return chain
+
+
+@pytest.fixture
+def growing(tmp_path, kit):
+    """Forty textures, one class; semantic duplicates by a loose eps."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for n in range(40):
+        kit.texture(n).save(data / f"{n:02}.png")
+    chain = kit.Chain(tmp_path / "home", data)
+    chain.zone.land(data, "set", chain={"eps": 0.4, "semantic_k": 4})
+    assert chain.succeeded(chain.run(*WITH_ALL))
+    return chain
+
+
+def stats(chain):
+    return chain.table(STAGE).meta.stats
+
+
+def options(chain, **given):
+    chain.zone.land(chain.data, "set", chain=given)
+    assert chain.succeeded(chain.run(STAGE))
+
+
+@pytest.mark.parametrize(("rule", "kept"), [("keep_one", ["a.png", "c.png"]), ("paper", ["a.png"])])
+def test_a_chain_of_three_keeps_both_ends_or_only_the_first_and_why_says_through_what(kit, tmp_path, rule, kept):
+    gram = np.array([[1, 0.95, 0.81], [0.95, 1, 0.95], [0.81, 0.95, 1]])
+    chain = with_vectors(kit, tmp_path, np.linalg.cholesky(gram).astype(np.float32), eps=0.1, rule=rule, rank="easy")
+    assert chain.succeeded(chain.run(*WITH_ALL))
+    rows = chain.rows(STAGE)
+    order = sorted(rows, key=lambda name: rows[name]["rank"])
+    if order[0] == "b.png":  # the middle is nearest to the centroid: it drops both ends under either rule
+        assert [name for name, row in rows.items() if row["kept"]] == ["b.png"]
+        chain.zone.record_verdicts("set", keep=["a.png"])
+        chain.run(*WITH_ALL)
+        rows = chain.rows(STAGE)
+    assert [name for name, row in rows.items() if row["kept"]] == kept
+    if rule == "paper":
+        said = dict(why(chain.home, "set", "c.png").steps)[STAGE]
+        assert said.startswith("dropped: semantic duplicate of a.png through b.png, which was dropped too (rule paper)")
+
+
+def test_only_pairs_with_new_samples_are_searched_and_only_new_samples_go(growing, kit):
+    before, first = growing.rows(STAGE), stats(growing)
+    assert (first["n_new"], first["n_known"]) == (40, 0)
+    assert 0 < first["n_semantic"] < 40
+    for n in range(60, 70):
+        kit.texture(n).save(growing.data / f"{n:02}.png")
+    assert growing.succeeded(growing.run(*WITH_ALL))
+    after, second = growing.rows(STAGE), stats(growing)
+    assert (second["n_new"], second["n_known"]) == (10, 40)
+    for name, row in before.items():
+        assert (after[name]["kept"], after[name]["duplicate_of"], after[name]["similarity"]) == (
+            row["kept"],
+            row["duplicate_of"],
+            row["similarity"],
+        )
+    # ten rows with the members of two clusters each, not the pairs of all fifty
+    assert 0 < second["comparisons"] < 10 * 50 * 2
+
+
+def test_the_pairs_kept_over_and_found_are_those_of_a_search_among_all(growing, kit, tmp_path):
+    for n in range(60, 70):
+        kit.texture(n).save(growing.data / f"{n:02}.png")
+    assert growing.succeeded(growing.run(*WITH_ALL))
+    table = growing.table(STAGE)
+    pairs = table.arrow(["i", "j"], table="pairs")
+    vectors, cluster = growing.table("embeddings").matrix("vector"), table.column("fine_cluster")
+    cosine = vectors.astype(float) @ vectors.T.astype(float)
+    i, j = np.nonzero(np.triu((cosine > 0.6 + 1e-6) & (cluster[:, None] == cluster), 1))
+    assert set(zip(i.tolist(), j.tolist(), strict=True)) <= set(
+        zip(pairs["i"].to_pylist(), pairs["j"].to_pylist(), strict=True)
+    )
+
+
+def test_a_dropped_sample_comes_back_when_the_one_that_it_copied_has_gone(growing):
+    rows = growing.rows(STAGE)
+    gone = next(name for name, row in rows.items() if not row["kept"])
+    keepers = {rows[gone]["duplicate_of"]}
+    (growing.data / next(iter(keepers))).unlink()
+    assert growing.succeeded(growing.run(*WITH_ALL))
+    again = growing.rows(STAGE)[gone]
+    assert again["kept"] or again["duplicate_of"] not in keepers
+    assert stats(growing)["n_new"] == 0
+    assert stats(growing)["comparisons"] == 0
+
+
+def test_a_changed_file_is_a_new_sample(growing, kit):
+    kit.texture(99).save(growing.data / "05.png")
+    assert growing.succeeded(growing.run(*WITH_ALL))
+    assert (stats(growing)["n_new"], stats(growing)["n_known"]) == (1, 39)
+
+
+def test_the_same_again_stores_the_same(growing):
+    version = growing.table(STAGE).meta.data_version
+    assert growing.succeeded(growing.run(STAGE))
+    assert growing.table(STAGE).meta.data_version == version
+    assert stats(growing)["comparisons"] == 0
+
+
+@pytest.mark.parametrize("given", [{"eps": 0.2}, {"rule": "paper"}, {"rank": "easy"}])
+def test_a_smaller_eps_another_rule_or_rank_needs_no_search(growing, kit, given):
+    options(growing, **given)
+    found = growing.rows(STAGE)
+    assert stats(growing)["comparisons"] == 0
+    growing.table(STAGE).path.unlink()
+    assert growing.succeeded(growing.run(STAGE))
+    assert stats(growing)["comparisons"] > 0
+    assert growing.rows(STAGE) == found
+
+
+@pytest.mark.parametrize("given", [{"eps": 0.5}, {"seed": 1}, {"semantic_k": 3}, {"n_probe": 1}])
+def test_pairs_of_other_clusters_or_a_greater_eps_are_never_reused(growing, given):
+    """Non-regression: the original reuses a stale clustering whatever changed."""
+    options(growing, **given)
+    assert stats(growing)["comparisons"] > 0
+    assert stats(growing)["n_known"] == 0
+
+
+def test_ids_that_share_a_long_beginning_stay_apart(kit, tmp_path):
+    """Non-regression: the originals cut paths after 24 or 32 letters."""
+    data = tmp_path / "data"
+    folder = data / ("photographs-of-the-long-summer-of-2021/" + "a" * 60)
+    folder.mkdir(parents=True)
+    for n in range(6):
+        Image.fromarray(np.asarray(kit.texture(n))).save(folder / f"picture-{n}.png")
+    chain = kit.Chain(tmp_path / "home", data)
+    chain.zone.land(data, "set", chain={"eps": 1.5})
+    assert chain.succeeded(chain.run(*WITH_ALL))
+    rows = chain.rows(STAGE)
+    assert len(rows) == 6
+    (kept,) = [name for name, row in rows.items() if row["kept"]]
+    assert {row["duplicate_of"] for row in rows.values()} == {kept, None}
