@@ -10,7 +10,7 @@ Datumaro writes (``datumaro_writer``).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from espalier.errors import EspalierError
 from resources.blobs import read_bytes, read_head
 from resources.cards import Card
 from resources.exports.base import Subset
+from resources.exports.rest import Rest
 from resources.formats.base import IMAGE_EXTENSIONS, Objects, Reader, sorted_labels
 from resources.formats.datumaro_reader import DatumaroReader
 from resources.formats.detect import open_reader
@@ -50,6 +51,7 @@ class Item:
     caption: str | None
     uid: str | None
     objects: Objects | None
+    rest: Mapping[str, Any]
     data: bytes
 
 
@@ -73,16 +75,22 @@ class Source:
         Boxes by sample id; empty where there are none.
     shapes, losses : Losses
         Annotations of which conversions carry over the box only, and those of which they carry over nothing.
+    rest : Rest
+        The columns that no sample is made of.
     """
 
     def __init__(self, subset: Subset) -> None:
         self.subset = subset
         self.rows = in_source_order(subset.rows)
         refuse_clash(map(plain_name, pc.unique(self.rows["subset"]).to_pylist()), "subsets", "Rename one of them.")
-        self.objects, self.shapes, self.losses = _annotations(subset)
+        reader = open_reader(subset.card)
+        self.objects, self.shapes, self.losses = _annotations(reader, subset)
         self.has_uid = "uid" in self.rows.column_names and self.rows["uid"].null_count < len(self.rows)
         self.has_caption = self.rows["caption"].null_count < len(self.rows)
         self.has_pictures = bool(pc.any(pc.not_equal(self.rows["uri"], "")).as_py())
+        self.rest = Rest(
+            reader, subset.ids(), packed=pc.all(pc.match_substring_regex(self.rows["uri"], _PLACE)).as_py()
+        )
         lengths = pc.list_value_length(self.rows["labels"])
         self.most_labels = pc.max(lengths).as_py() or 0
 
@@ -95,7 +103,8 @@ class Source:
     def notes(self, format_name: str) -> tuple[str, ...]:
         """Say what a format with boxes does not hold of the annotations, and what stays behind of tables and tars."""
         boxes = self.shapes.notes(format_name, "holds as boxes only")
-        return (*boxes, *self.losses.notes(format_name), *left_behind(self.subset.card))
+        left = left_behind(self.subset.card, self.rest.left)
+        return (*boxes, *self.losses.notes(format_name), *left)
 
     def items(self, wanted: Callable[[str], bool] = bool) -> Iterator[Item]:
         """Yield the samples, with the bytes of those whose uri is ``wanted``, read by threads.
@@ -112,7 +121,8 @@ class Source:
                 for row, data in zip(rows, blobs, strict=True):
                     labels = tuple(row["labels"] or ())
                     about = row["caption"], row.get("uid") or None, self.objects.get(row["sample_id"])
-                    yield Item(row["sample_id"], row["subset"], row["uri"], labels, *about, data)
+                    rest = self.rest.of(row["sample_id"], row["uri"])
+                    yield Item(row["sample_id"], row["subset"], row["uri"], labels, *about, rest, data)
 
     def kinds(self) -> set[str]:
         """Return the kinds of the pictures (``jpg``, ``png``, ``webp``, '' for any other), by their first bytes."""
@@ -175,14 +185,13 @@ def refuse_clash(folders: Iterable[str], what: str, remedy: str) -> None:
         raise EspalierError(f"Two {what} would be one folder, {twice[0]}.", remedy)
 
 
-def left_behind(card: Card) -> tuple[str, ...]:
-    """Say which columns or members of a source a conversion has no place for."""
+def left_behind(card: Card, names: list[str] | None = None) -> tuple[str, ...]:
+    """Say which columns (all that no sample is made of, or ``names``) or members a conversion has no place for."""
     reader = open_reader(card)
-    names: list[str] = []
     if isinstance(reader, WebDataset):
         return ("Of a tar the picture, .txt, .cls, and the .json's caption, label, uid and objects are in it.",)
-    if isinstance(reader, ParquetTables | SavedDataset | ListFile):
-        names = reader.unused()
+    if names is None:
+        names = reader.unused() if isinstance(reader, ParquetTables | SavedDataset | ListFile) else []
     listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     return (f"Columns that stay behind: {listed}.",) if names else ()
 
@@ -223,10 +232,9 @@ def given_boxes(reader: Reader, wanted: set[str]) -> dict[str, Objects]:
     return found
 
 
-def _annotations(subset: Subset) -> tuple[dict[str, Objects], Losses, Losses]:
+def _annotations(reader: Reader, subset: Subset) -> tuple[dict[str, Objects], Losses, Losses]:
     """Return the boxes of a source by sample id, and the counts of what else its kept items have."""
     found, shapes, losses = {}, Losses(), Losses()  # type: dict[str, Objects], Losses, Losses
-    reader = open_reader(subset.card)
     if not isinstance(reader, DatumaroReader):
         return given_boxes(reader, subset.ids()), shapes, losses
     wanted, names = subset.ids(), reader.categories()

@@ -19,10 +19,12 @@ from resources.blobs import read_bytes
 from resources.exports.base import Progress, Subset, Written, fresh, inside, put_file
 from resources.exports.convert import Item, Losses, Source, extension_of, left_behind, plain_name, refuse_clash, stem_of
 from resources.exports.lists import write_list
+from resources.exports.rest import as_json
 from resources.formats.base import IMAGE_EXTENSIONS, SUBSET_NAMES
 from resources.formats.lists import ListFile
 
 _LONGEST = 200
+_SEVERAL = "\0several"
 
 
 def fill_class_folders(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
@@ -93,15 +95,16 @@ def _fields(source: Source) -> list[str]:
         "uid": source.has_uid,
         "objects": bool(source.objects),
     }
-    return [name for name, there in have.items() if there] + (["several"] if source.most_labels > 1 else [])
+    names = [name for name, there in have.items() if there] + [field.name for field in source.rest.fields]
+    return names + ([_SEVERAL] if source.most_labels > 1 else [])
 
 
 class _List:
-    """One list that is being written; ``several`` among the fields makes every label a list."""
+    """One list that is being written; ``_SEVERAL`` among the fields makes every label a list."""
 
     def __init__(self, file: TextIO, extension: str, fields: list[str]) -> None:
-        self._file, self._several = file, "several" in fields
-        self._fields = [name for name in fields if name != "several"]
+        self._file, self._several = file, _SEVERAL in fields
+        self._fields = [name for name in fields if name != _SEVERAL]
         self._csv = csv.writer(file, lineterminator="\n") if extension == ".csv" else None
         if self._csv:
             self._csv.writerow(self._fields)
@@ -109,6 +112,8 @@ class _List:
     def add(self, item: Item, file_name: str) -> None:
         """Write a sample's row."""
         values: dict[str, Any] = {
+            **dict.fromkeys(self._fields),
+            **as_json(dict(item.rest)),
             "file_name": file_name or None,
             "id": item.sample_id,
             "split": item.subset,

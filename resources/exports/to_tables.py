@@ -16,14 +16,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from espalier.errors import EspalierError
 from resources.exports.base import Progress, Subset, Written, fresh
 from resources.exports.convert import Item, Source, extension_of, plain_name, stem_of
+from resources.exports.rest import as_json
 from resources.exports.webdataset import refuse_link
 
 _BYTES = 64 << 20
 _ROWS = 1024
 _OBJECTS = pa.struct([("bbox", pa.list_(pa.list_(pa.float64()))), ("category", pa.list_(pa.string()))])
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_PLAIN = {"float": "float32", "double": "float64", "bool": "bool"} | {
+    name: name for size in (8, 16, 32, 64) for name in (f"int{size}", f"uint{size}")
+}
 _NO_OBJECTS: dict[str, list[Any]] = {"bbox": [], "category": []}
 _Column = tuple[pa.Field, Callable[[Item], Any]]
 _Open = Callable[[str, int], Any]
@@ -33,7 +38,7 @@ def pack_parquet(subset: Subset, folder: Path, *, link: bool, progress: Progress
     """Write the kept samples of any source into Parquet files; see ``resources.exports.base.Writer``."""
     refuse_link(link, "tables")
     source = Source(subset)
-    columns = _described(source, "key", "caption", pa.string(), str)
+    columns = _described(source, "key", "caption", pa.string(), str, plain=False)
     if set(source.rows["subset"].to_pylist()) != {""}:
         columns.append((pa.field("split", pa.string()), lambda item: item.subset))
     if source.has_pictures:
@@ -58,7 +63,7 @@ def save_dataset(subset: Subset, folder: Path, *, link: bool, progress: Progress
     refuse_link(link, "tables")
     source = Source(subset)
     classes = {name: number for number, name in enumerate(source.classes())}
-    columns = _described(source, "id", "text", pa.int64(), classes.__getitem__)
+    columns = _described(source, "id", "text", pa.int64(), classes.__getitem__, plain=True)
     if source.has_pictures:
         columns.insert(0, (pa.field("image", _IMAGE), _picture))
     features = _features(columns, list(classes))
@@ -81,7 +86,9 @@ def save_dataset(subset: Subset, folder: Path, *, link: bool, progress: Progress
     return Written(files, source.notes("hf_disk"))
 
 
-def _described(source: Source, key: str, caption: str, kind: pa.DataType, label: Callable[[str], Any]) -> list[_Column]:
+def _described(
+    source: Source, key: str, caption: str, kind: pa.DataType, label: Callable[[str], Any], *, plain: bool
+) -> list[_Column]:
     """Return the columns that need no picture, and how an item fills them; ``label`` makes a ``kind`` of a name."""
     columns: list[_Column] = [(pa.field(key, pa.string()), lambda item: item.sample_id)]
     if source.has_caption:
@@ -94,7 +101,19 @@ def _described(source: Source, key: str, caption: str, kind: pa.DataType, label:
         columns.append((pa.field("uid", pa.string()), lambda item: item.uid))
     if source.objects:
         columns.append((pa.field("objects", _OBJECTS), lambda item: item.objects or _NO_OBJECTS))
-    return columns
+    return columns + [_rest(field, plain=plain) for field in source.rest.fields]
+
+
+def _rest(field: pa.Field, *, plain: bool) -> _Column:
+    """Return a column of the source as it is; a nested one as JSON where ``plain``, and a list's value as text."""
+    name = field.name
+    if pa.types.is_string(field.type) or (plain and str(field.type) not in _PLAIN):
+        return pa.field(name, pa.string()), lambda item: _text(item.rest.get(name))
+    return pa.field(name, field.type), lambda item: item.rest.get(name)
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(as_json(value), ensure_ascii=False)
 
 
 def _fill(
@@ -118,15 +137,24 @@ def _fill(
                     writers[name] = path, own.enter_context(writer), own
                 path, writer, _ = writers[name]
                 part, items = items[: size - at % size], items[size - at % size :]
-                arrays = [
-                    pa.array([of(item) for item in part], field.type)
-                    for field, (_, of) in zip(schema, columns, strict=True)
-                ]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+                writer.write_table(_table(part, columns, schema))
                 files |= dict.fromkeys((item.sample_id for item in part), path)
                 done[name] = at + len(part)
                 progress(len(part))
     return files
+
+
+def _table(items: list[Item], columns: list[_Column], schema: pa.Schema) -> pa.Table:
+    arrays = []
+    for field, of in columns:
+        try:
+            arrays.append(pa.array([of(item) for item in items], field.type))
+        except (pa.ArrowException, TypeError) as error:
+            raise EspalierError(
+                f"The column {field.name} is {field.type} in one file and not in another: {error}.",
+                "Make them alike, or write another format.",
+            ) from error
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _grouped(items: Iterator[Item]) -> Iterator[list[Item]]:
@@ -179,7 +207,8 @@ def _features(columns: list[_Column], classes: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field, _ in columns:
         several = {"feature": label, "_type": "Sequence"} if pa.types.is_list(field.type) else label
-        found[field.name] = several if field.name == "label" else known.get(field.name, text)
+        value = {"dtype": _PLAIN[str(field.type)], "_type": "Value"} if str(field.type) in _PLAIN else text
+        found[field.name] = several if field.name == "label" else known.get(field.name, value)
     return found
 
 

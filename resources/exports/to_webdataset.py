@@ -15,6 +15,7 @@ from typing import Any
 
 from resources.exports.base import Progress, Subset, Written
 from resources.exports.convert import Item, Source, extension_of, plain_name, stem_of
+from resources.exports.rest import as_json
 from resources.exports.webdataset import Shards, refuse_link
 from resources.formats.webdataset import shard_subset
 
@@ -69,7 +70,7 @@ def _numbers(source: Source) -> dict[str, int]:
 
 
 def _fields(item: Item, numbers: dict[str, int]) -> list[tuple[str, bytes]]:
-    about: dict[str, Any] = {"id": item.sample_id}
+    about: dict[str, Any] = {"id": item.sample_id, **as_json(dict(item.rest))}
     fields = [(extension_of(item.data), item.data)] if item.uri else []
     if item.caption is not None:
         fields.append(("txt", item.caption.encode()))

@@ -80,7 +80,7 @@ class Columns:
 
     def unused(self, names: Iterable[str]) -> list[str]:
         """Return those of a table's columns that nothing of a sample is made of."""
-        used = {self.image.split(".")[0], *self.wanted()}
+        used = {self.image.split(".")[0], *self.wanted()} - ({self.path} if self.image else set())
         return [name for name in names if name not in used]
 
     def sample(self, row: Mapping[str, Any], key: str, subset: str, image_uri: str) -> Sample:

@@ -83,6 +83,16 @@ class ListFile:
         """Tell whether the first list has boxes."""
         return self.columns_of(next(uri for uri, _ in self.lists())).objects != ""
 
+    def others(self, wanted: set[str], names: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield what the columns ``names`` say of each of the samples that are ``wanted``, the first of an id."""
+        seen: set[str] = set()
+        for uri, folder in self.lists():
+            with open_list(uri) as file:
+                for sample, row in zip(self.samples(uri, folder), _rows(file, uri), strict=False):
+                    if sample.sample_id in wanted and sample.sample_id not in seen and not isinstance(row, str):
+                        seen.add(sample.sample_id)
+                        yield sample.sample_id, {name: row.get(name) for name in names}
+
     def lists(self) -> Iterator[tuple[str, str]]:
         """Yield each list and the folder below the root that it is in."""
         for entry in walk(self.uri):

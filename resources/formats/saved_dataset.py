@@ -80,17 +80,21 @@ class SavedDataset:
 
     def unused(self) -> list[str]:
         """Return the columns of the first file that no sample is made of."""
-        names, columns = self._first()
+        names, columns, _ = self._first()
         return columns.unused(names)
 
     def boxed(self) -> bool:
         """Tell whether the first file has boxes."""
         return self._first()[1].objects != ""
 
-    def _first(self) -> tuple[list[str], Columns]:
+    def schema(self) -> pa.Schema:
+        """Return the schema of the first file."""
+        return self._first()[2]
+
+    def _first(self) -> tuple[list[str], Columns, pa.Schema]:
         file = next(file for split in self.splits() for file in self.files(self._root / split))
         table, columns = self._opened(file)
-        return table.schema.names, columns
+        return table.schema.names, columns, table.schema
 
     def _opened(self, file: Path) -> tuple[pa.Table, Columns]:
         try:

@@ -96,17 +96,21 @@ class ParquetTables:
 
     def unused(self) -> list[str]:
         """Return the columns of the first file that no sample is made of."""
-        names, columns = self._first()
+        names, columns, _ = self._first()
         return columns.unused(names)
 
     def boxed(self) -> bool:
         """Tell whether the first file has boxes."""
         return self._first()[1].objects != ""
 
-    def _first(self) -> tuple[list[str], Columns]:
+    def schema(self) -> pa.Schema:
+        """Return the schema of the first file."""
+        return self._first()[2]
+
+    def _first(self) -> tuple[list[str], Columns, pa.Schema]:
         entry = next(entry for entry in walk(self.uri) if entry.path.endswith(".parquet"))
         with open_parquet(entry.uri) as file:
-            return file.schema_arrow.names, self.columns(entry, file.schema_arrow)
+            return file.schema_arrow.names, self.columns(entry, file.schema_arrow), file.schema_arrow
 
     def _table(self, entry: Entry, file: pq.ParquetFile) -> Iterator[Sample]:
         columns = self.columns(entry, file.schema_arrow)

@@ -1,5 +1,6 @@
 """Every format becomes every other: keys, labels, captions and bytes come back, and what is lost is told."""
 
+import csv
 import io
 import json
 import logging
@@ -414,6 +415,89 @@ def test_texts_become_every_format_that_has_a_place_for_them(tmp_path):
         assert {s.error for s in found.values()} == {"no picture in the sample" if format == "webdataset" else None}
     with pytest.raises(EspalierError, match=r"no picture.*jsonl"):
         export(tmp_path / "texts.jsonl", tmp_path / "folder", "image_folder")
+
+
+def wide(root):
+    """A table of img2dataset's kind with columns of many types, in two files of several row groups."""
+    root.mkdir()
+    for file in range(2):
+        rows = range(file * 6, file * 6 + 6)
+        table = {
+            "key": [f"k{11 - i:02}" for i in rows],
+            "caption": [f"t{i}" for i in rows],
+            "url": [f"http://x/{i}" if i else None for i in rows],
+            "width": pa.array(list(rows), pa.int16()),
+            "score": [float("nan") if i == 3 else i / 4 for i in rows],
+            "nsfw": [i % 2 == 0 for i in rows],
+            "tags": [["a"] * (i % 3) for i in rows],
+            "exif": [{"iso": i} for i in rows],
+            "thumbnail": [b"x"] * 6,
+            "file_name": ["taken"] * 6,
+            "png": [picture(i, "PNG") for i in rows],
+        }
+        pq.write_table(pa.table(table), root / f"{file}.parquet", row_group_size=2)
+    return root
+
+
+def test_other_columns_of_a_table_go_along(tmp_path):
+    source = wide(tmp_path / "source")
+    whole = pa.concat_tables([pq.read_table(source / f"{i}.parquet") for i in range(2)])
+    wanted = whole.select(["url", "width", "score", "nsfw", "tags", "exif"]).to_pylist()
+    kept = [i for i in range(12) if i not in (1, 4, 9)]
+    by_key = {f"k{11 - i:02}": {**wanted[i], "score": None if i == 3 else wanted[i]["score"]} for i in kept}
+    for format in ("webdataset", "jsonl", "csv", "hf_disk"):
+        written = export(source, tmp_path / format, format, keep=lambda i: 11 - i in kept, shard_size=4)
+        assert "Columns that stay behind: thumbnail, file_name." in written.notes
+    found = {}
+    for path in sorted((tmp_path / "webdataset").glob("*.tar")):
+        with tarfile.open(path) as tar:
+            found |= {m.name[:-5]: json.load(tar.extractfile(m)) for m in tar if m.name.endswith(".json")}
+    assert {key: {name: about[name] for name in by_key[key]} for key, about in found.items()} == by_key
+    lines = [json.loads(line) for line in (tmp_path / "jsonl/metadata.jsonl").read_text().splitlines()]
+    assert {one["id"]: {name: one[name] for name in by_key[one["id"]]} for one in lines} == by_key
+    with (tmp_path / "csv/metadata.csv").open(newline="") as file:
+        cells = {row["id"]: row for row in csv.DictReader(file)}
+    assert (cells["k08"]["width"], cells["k08"]["tags"], cells["k08"]["exif"]) == ("3", "[]", '{"iso": 3}')
+    assert cells["k08"]["score"] == ""
+    files = sorted((tmp_path / "hf_disk").glob("*.arrow"))
+    arrow = pa.concat_tables([pa.ipc.open_stream(str(f)).read_all() for f in files]).to_pylist()
+    assert {row["id"]: (row["url"], row["width"], row["nsfw"], row["tags"]) for row in arrow} == {
+        key: (row["url"], row["width"], row["nsfw"], json.dumps(row["tags"])) for key, row in by_key.items()
+    }
+    export(tmp_path / "hf_disk", tmp_path / "back", "parquet", shard_size=100)
+    back = pq.read_table(tmp_path / "back/00000.parquet")
+    assert back.schema.field("width").type == pa.int16()
+    assert back.schema.field("score").type == pa.float64()
+    assert {row["key"]: row["width"] for row in back.to_pylist()} == {key: row["width"] for key, row in by_key.items()}
+
+
+def test_other_columns_of_a_list_go_along_as_texts(tmp_path):
+    base(tmp_path / "in")
+    for subset in ("train", "test"):
+        path = tmp_path / "in" / subset / "metadata.jsonl"
+        rows = [json.loads(line) | {"licence": "CC", "n": [1, {"a": 2}]} for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    written = export(tmp_path / "in", tmp_path / "out", "parquet")
+    table = pq.read_table(tmp_path / "out/test/00000.parquet")
+    assert table["licence"].to_pylist() == ["CC"] * 3
+    assert table["n"].to_pylist() == ['[1, {"a": 2}]'] * 3
+    assert written.notes == ()
+    export(tmp_path / "in", tmp_path / "csv", "csv")
+    again = export(tmp_path / "csv", tmp_path / "tars", "webdataset", shard_size=9)
+    with tarfile.open(tmp_path / "tars/train/00000.tar") as tar:
+        about = [json.load(tar.extractfile(m)) for m in tar if m.name.endswith(".json")]
+    assert [(one["licence"], one["n"]) for one in about] == [("CC", '[1, {"a": 2}]')] * 4
+    assert again.notes == ()
+
+
+def test_a_column_that_is_of_two_types_is_named(tmp_path):
+    (tmp_path / "in").mkdir()
+    for i, value in enumerate((1, "one")):
+        rows = {"key": [f"{i}"], "png": [picture(i, "PNG")], "n": [value]}
+        pq.write_table(pa.table(rows), tmp_path / f"in/{i}.parquet")
+    with pytest.raises(EspalierError, match="The column n is int64 in one file"):
+        export(tmp_path / "in", tmp_path / "out", "hf_disk")
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_subsets_that_are_one_folder_are_refused(tmp_path):
