@@ -143,6 +143,22 @@ def test_pairs_of_other_clusters_or_a_greater_eps_are_never_reused(growing, give
     assert stats(growing)["n_known"] == 0
 
 
+@pytest.mark.parametrize("share", [0.4, 0.7])
+def test_the_eps_for_a_share_keeps_that_share_with_protected_samples_among_it(kit, tmp_path, espalier, share):
+    data, home = tmp_path / "data", tmp_path / "home"
+    for subset, numbers in (("train", range(40)), ("test", range(100, 110))):
+        (data / subset).mkdir(parents=True)
+        for n in numbers:
+            kit.texture(n).save(data / subset / f"{n}.png")
+    answer = espalier("dedup", data, "--name", "set", "--target-share", share, "--json", home=home)
+    found = answer.json()
+    assert abs(found["n_kept"] - share * 50) <= 2
+    assert f"keeps {found['n_kept']} samples" in answer.err
+    listed = espalier("sql", "select sample_id from semantic_dedup_set where not kept", "--json", home=home).json()
+    assert listed
+    assert not [row for row in listed if row["sample_id"].startswith("test/")]
+
+
 def test_ids_that_share_a_long_beginning_stay_apart(kit, tmp_path):
     """Non-regression: the originals cut paths after 24 or 32 letters."""
     data = tmp_path / "data"

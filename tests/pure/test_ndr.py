@@ -192,3 +192,17 @@ def test_grids_serve_as_input_and_keep_exactly_the_target():
 def test_an_empty_set_is_fine():
     result = Ndr()(np.empty((0, 385), np.float32))
     assert len(result.kept) == 0
+
+
+def test_a_single_image_is_kept():
+    """Non-regression: the original reads the first letter of a single image's key as all keys."""
+    result = Ndr(num_cut=1, under_sample="inverse")(ndr_features(list(textures(1))))
+    assert result.kept.tolist() == [True]
+
+
+def test_large_images_give_the_same_feature_strip_by_strip(monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (211, 130, 3), np.uint8)
+    whole = ndr_features([image])
+    for strip in (1, 7, 1000):
+        monkeypatch.setattr("espalier.ndr.STRIP", strip)
+        np.testing.assert_allclose(ndr_features([image]), whole, atol=1 / 2048)
