@@ -180,7 +180,8 @@ def test_starts_far_from_the_rows_leave_no_cluster_empty_and_no_row_misplaced(n,
     result = fit_kmeans(rows, k, rng=generator(seed), init=start, max_iter=max_iter, tol=0.0)
     np.testing.assert_array_equal(result.assignment, assign(rows, result.centroids)[0])
     assert (np.bincount(result.assignment, minlength=result.k) > 0).all()
-    assert result.k == min(n, k)
+    alike = np.triu(rows @ rows.T >= 1 - 1e-7, 1).any(axis=0).sum()  # rows that float32 products cannot tell apart
+    assert min(n - alike, k) <= result.k <= min(n, k)
 
 
 def test_a_converged_centroid_is_the_direction_of_its_rows_sum():
