@@ -75,7 +75,8 @@ def encoded_vectors(work: Work, encoder: Any, needed: pa.Table, simhash: SimHash
         if not have.any():
             first = next(iter(errors.values()), "no sample is left")
             raise EspalierError(f"No sample of {work.dataset!r} could be embedded.", f"The first reason: {first}.")
-        texts = _texts_of(store, needed.select(["text", "sha256"])) if texts_only else None
+        told = needed.select(["text", "sha256"]).filter(pa.array(have))
+        texts = _texts_of(store, told, needed["text"]) if texts_only else None
     except BaseException:
         store.discard()
         raise
@@ -145,12 +146,21 @@ def sample_texts(
     try:
         todo = store.missing(distinct)
         with work.bar("embedding texts", len(todo)) as advance:
-            _write_parts(_encoded_texts(encoder, todo, np.arange(len(todo)), templates, advance), simhash, store, todo)
-        texts = _texts_of(store, distinct, needed["text"])
+            batches = _encoded_texts(encoder, todo, np.arange(len(todo)), templates, advance)
+            errors = _write_parts(batches, simhash, store, todo)
+        known = distinct.filter(pc.invert(pc.is_in(distinct["sha256"], pa.array(list(errors), pa.string()))))
+        texts = _texts_of(store, known, needed["text"]) if len(known) else None
     except BaseException:
         store.discard()
         raise
-    counts = {"texts_id": space, "n_texts_embedded": len(todo), "n_texts_reused": len(distinct) - len(todo)}
+    for reason in list(errors.values())[:1]:
+        work.log.warning(f"{len(errors)} texts have no vector; the first reason: {reason}")
+    counts = {
+        "texts_id": space,
+        "n_texts_embedded": len(todo) - len(errors),
+        "n_texts_reused": len(distinct) - len(todo),
+        "n_texts_failed": len(errors),
+    }
     return SampleTexts(texts, counts, (store,) if locked else ())
 
 
@@ -173,8 +183,9 @@ def _write_parts(batches: Iterator[EncodedBatch], simhash: SimHash, store: Vecto
             vectors.clear()
 
     for batch in batches:
-        rows.append(batch.rows)
-        vectors.append(batch.vectors)
+        if len(batch.rows):
+            rows.append(batch.rows)
+            vectors.append(batch.vectors)
         errors |= {todo["sha256"][int(row)].as_py(): reason for row, reason in batch.errors}
         if sum(map(len, rows)) >= PART_ROWS:
             flush()
@@ -198,11 +209,27 @@ def _encoded_texts(
     for start in range(0, len(rows), TEXT_ROWS):
         block = rows[start : start + TEXT_ROWS]
         part = todo.select(["text", "words"]).take(pa.array(block)).to_pydict()
-        yield EncodedBatch(block, encode_texts(encoder, part["text"], part["words"], templates), [])
+        yield from _one_by_one_if_need_be(encoder, block, part["text"], part["words"], templates)
         advance(len(block))
 
 
-def _texts_of(store: VectorStore, rows: pa.Table, column: pa.ChunkedArray | None = None) -> Texts:
+def _one_by_one_if_need_be(
+    encoder: Any, rows: np.ndarray, texts: list[str], words: list[str | None], templates: tuple[str, ...]
+) -> Iterator[EncodedBatch]:
+    """Encode texts together, and in halves where one of them has no vector, so that it alone is an error."""
+    try:
+        yield EncodedBatch(rows, encode_texts(encoder, texts, words, templates), [])
+        return
+    except EspalierError as error:
+        if len(rows) == 1:
+            yield EncodedBatch(rows[:0], np.empty((0, encoder.text_dim), np.float32), [(int(rows[0]), error.what)])
+            return
+    half = len(rows) // 2
+    for part in (slice(0, half), slice(half, None)):
+        yield from _one_by_one_if_need_be(encoder, rows[part], texts[part], words[part], templates)
+
+
+def _texts_of(store: VectorStore, rows: pa.Table, column: pa.ChunkedArray) -> Texts:
     """Read the vectors of texts back: ``rows`` has text and sha256; ``column`` is each sample's text."""
     texts = rows["text"].combine_chunks().unique()
     named = rows.append_column("sample_id", rows["text"]) if "sample_id" not in rows.column_names else rows
@@ -211,4 +238,4 @@ def _texts_of(store: VectorStore, rows: pa.Table, column: pa.ChunkedArray | None
     order = pc.index_in(texts, value_set=found.combine_chunks()).to_numpy()
     vectors = np.concatenate([array_block(batch["vector"]) for batch in batches])[order]
     hashes = np.concatenate([array_block(batch["hash"]) for batch in batches])[order]
-    return Texts.of_samples(rows["text"] if column is None else column, texts, vectors, hashes)
+    return Texts.of_samples(column, texts, vectors, hashes)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from assets.embeddings import templates_of
-from espalier.errors import UsageError
+from espalier.errors import EspalierError, UsageError
 from resources.encoders import ngrams
 from resources.formats.base import Sample
 from resources.graph import CHAIN
@@ -263,3 +263,39 @@ def test_texts_and_pictures_of_a_joint_encoder_are_searched_together(tmp_path, e
     assert [result["sample_id"] for result in found[:2]] == ["red.png", "says-red"]
     found = espalier(*ask, "--query-str", "a photo of blue", home=home).json()["results"]
     assert [result["sample_id"] for result in found[:2]] == ["says-blue", "blue.png"]
+
+
+@pytest.fixture
+def mute(monkeypatch):
+    """The builtin text side has no vector for texts with the word "house"."""
+
+    def encode(texts, real=ngrams.encode):
+        for text in texts:
+            if "house" in text:
+                raise EspalierError(f"The encoder gave no vector for the text {text!r}.", "Leave it out.")
+        return real(texts)
+
+    monkeypatch.setattr(ngrams, "encode", encode)
+
+
+@pytest.mark.usefixtures("mute")
+def test_a_text_without_a_vector_is_recorded_and_stops_nothing(tmp_path, kit):
+    chain = kit.Chain(tmp_path / "home", jsonl(tmp_path)).grow("random@0.5")
+    stats = chain.table("embeddings").meta.stats
+    assert (stats["n_failed"], stats["n_embedded"]) == (len(ENDS), N - len(ENDS))
+    row = chain.rows("pruned_manifest", "random@0.5")["t10"]
+    assert row["fate"] == "not embedded"
+    assert "gave no vector for the text 'the old house runs across the garden'" in row["reason"]
+
+
+@pytest.mark.usefixtures("mute")
+def test_a_caption_without_a_vector_leaves_its_picture_without_a_text(tmp_path, kit):
+    lines = [{"path": f"{i}.png", "caption": f"{('a house', 'a tree')[i % 2]} {i}"} for i in range(8)]
+    for i in range(8):
+        kit.texture(i).save(tmp_path / f"{i}.png")
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    chain = kit.Chain(tmp_path / "home", tmp_path / "metadata.jsonl").grow("random@0.5")
+    stats = chain.table("embeddings").meta.stats
+    assert (stats["n_embedded"], stats["n_texts"], stats["n_texts_failed"]) == (8, 4, 4)
+    rows = chain.rows("embeddings")
+    assert (rows["0.png"]["text"], rows["1.png"]["text"]) == (None, "a tree 1")
