@@ -12,6 +12,10 @@ from resources.formats.detect import open_reader
 from resources.graph import STAGES
 from resources.scan import RAW_SCHEMA, lookup, scan
 from resources.warehouse import Draft
+from resources.warehouse.spool import spooled
+
+SHOWN = 20
+"""Unreadable files that the page lists."""
 
 
 @stage_asset(
@@ -38,13 +42,13 @@ def raw_dataset(work: Work) -> Outcome:
             progress=advance,
             max_pixels=work.options.max_pixels,
         )
-        rows = pa.Table.from_batches(list(scanned), RAW_SCHEMA)
+        found = _Counts()
+        rows = spooled(map(found.take, scanned), RAW_SCHEMA, work.store.path("raw_dataset", work.dataset))
     if work.landing.fingerprint(work.dataset).fingerprint != listing.fingerprint:
         raise EspalierError(
             f"The files of {work.dataset!r} changed while they were read.", "Run again when they have settled."
         )
     names = reader.categories()
-    errors = rows.filter(rows["error"].is_valid())
     return Outcome(
         Draft(
             rows,
@@ -54,23 +58,36 @@ def raw_dataset(work: Work) -> Outcome:
                 )
             },
             stats={
-                "n_raw": len(rows),
-                "n_unreadable": len(errors),
+                "n_raw": found.n_raw,
+                "n_unreadable": found.n_unreadable,
                 "n_categories": len(names),
-                "n_bytes": pc.sum(rows["n_bytes"]).as_py() or 0,
+                "n_bytes": found.n_bytes,
                 "format": reader.format,
             },
         ),
-        metadata={"unreadable (first 20)": _error_table(errors.slice(0, 20))} if len(errors) else {},
+        metadata={f"unreadable (first {SHOWN})": _error_table(found.errors)} if found.errors else {},
         inputs={"listing": listing.fingerprint},
     )
 
 
-def _error_table(errors: pa.Table) -> Any:
+class _Counts:
+    """What is told of the rows, counted while they pass by."""
+
+    def __init__(self) -> None:
+        self.n_raw = self.n_unreadable = self.n_bytes = 0
+        self.errors: list[tuple[str, str]] = []
+
+    def take(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        self.n_raw += len(batch)
+        self.n_bytes += pc.sum(batch["n_bytes"]).as_py() or 0
+        broken = batch.filter(batch["error"].is_valid())
+        self.n_unreadable += len(broken)
+        shown = broken.slice(0, SHOWN - len(self.errors))
+        self.errors += zip(shown["sample_id"].to_pylist(), shown["error"].to_pylist(), strict=True)
+        return batch
+
+
+def _error_table(errors: list[tuple[str, str]]) -> Any:
     import dagster as dg
 
-    records = [
-        dg.TableRecord({"sample_id": i, "error": e})
-        for i, e in zip(errors["sample_id"].to_pylist(), errors["error"].to_pylist(), strict=True)
-    ]
-    return dg.MetadataValue.table(records)
+    return dg.MetadataValue.table([dg.TableRecord({"sample_id": i, "error": e}) for i, e in errors])
