@@ -59,13 +59,15 @@ def brought_vectors(work: Work, raw_dataset: Table, needed: pa.Table, simhash: S
 def gathered(work: Work, raw_dataset: Table, needed: pa.Table) -> tuple[Alignment, OwnEmbeddings, Gathered]:
     """Align what the card names with all samples, and read the vectors of the needed rows into their order."""
     brought = Brought.parse(work.options.embeddings)
-    own = brought.open()
+    marks, own = brought.marks(), brought.open()
     samples = raw_dataset.arrow(["sample_id", "uid"]).combine_chunks()
     ids = samples["sample_id"].combine_chunks()
     alignment = own.align(ids, brought.ids, samples["uid"].combine_chunks())
     with work.bar("reading vectors", len(needed)) as advance:
         found = gather(own, alignment, pc.index_in(needed["sample_id"], value_set=ids).to_numpy())
         advance(len(needed))
+    if own.id and brought.marks() != marks:  # the id reads the files once more
+        raise EspalierError(f"The files of {own.path} changed while they were read.", "Run again when they are whole.")
     return alignment, own, found
 
 

@@ -57,15 +57,35 @@ def _partitions(warehouse: Warehouse) -> dict[str, list[Path]]:
 
 
 def _make_view(db: duckdb.DuckDBPyConnection, folder: Path, paths: list[Path]) -> None:
-    asset, selects = folder.name, []
-    for number, path in enumerate(paths):
-        alias = f"{asset}_{number}"
+    asset = folder.name
+    aliases = [f"{asset}_{number}" for number in range(len(paths))]
+    for alias, path in zip(aliases, paths, strict=True):
         try:
             db.execute(f"ATTACH {quoted(path)} AS {alias} (READ_ONLY)")
         except duckdb.Error as error:
             raise unreadable(path, error) from error
+    lists, selects = _as_lists(db, aliases), []
+    for alias, path in zip(aliases, paths, strict=True):
         nested = path.parent != folder
         dataset = path.parent.name if nested else path.stem
         keys = f"{quoted(dataset)} AS dataset" + (f", {quoted(file_recipe(path.stem))} AS recipe" if nested else "")
-        selects.append(f"SELECT {keys}, * FROM {alias}.data")
+        selects.append(f"SELECT {keys}, *{lists[alias]} FROM {alias}.data")
     db.execute(f"CREATE VIEW {asset} AS {' UNION ALL BY NAME '.join(selects)}")
+
+
+def _as_lists(db: duckdb.DuckDBPyConnection, aliases: list[str]) -> dict[str, str]:
+    """Return, for each table, the SQL that makes lists of its array columns whose length is not that of all others."""
+    kinds: dict[str, dict[str, str]] = {
+        alias: {row[0]: row[1] for row in db.execute(f"DESCRIBE {alias}.data").fetchall()} for alias in aliases
+    }
+    lengths: dict[str, set[str]] = {}
+    for columns in kinds.values():
+        for name, kind in columns.items():
+            if re.fullmatch(r"\w+\[\d+\]", kind):
+                lengths.setdefault(name, set()).add(kind)
+    odd = {name for name, found in lengths.items() if len(found) > 1}
+    replaced = {
+        alias: ", ".join(f"{name}::{kind.split('[')[0]}[] AS {name}" for name, kind in columns.items() if name in odd)
+        for alias, columns in kinds.items()
+    }
+    return {alias: f" REPLACE ({text})" if text else "" for alias, text in replaced.items()}

@@ -10,6 +10,7 @@ import pytest
 
 from resources.encoders.graph_encoder import GraphEncoder
 from resources.graph import CHAIN
+from resources.own_embeddings import OwnEmbeddings
 from resources.staleness import Staleness
 
 RECIPES = ("density@0.3", "cluster_random@0.5:seed=3")
@@ -157,6 +158,21 @@ def test_files_that_are_gone_or_fit_nothing_fail_in_words_and_leave_what_stood(t
     shutil.rmtree(folder)
     assert "There are no embeddings at" in chain.failure(chain.run("embeddings"))
     assert chain.versions() == before
+
+
+def test_files_that_change_while_they_are_read_are_refused(tmp_path, grown, fresh, monkeypatch):
+    ids, vectors = stored(grown[0])
+    folder = lines(tmp_path / "v", ids, vectors)
+    real = OwnEmbeddings.align
+
+    def align(self, *given):
+        np.save(folder / "x.npy", vectors[::-1])
+        return real(self, *given)
+
+    monkeypatch.setattr(OwnEmbeddings, "align", align)
+    chain = fresh(folder)
+    chain.run("raw_dataset", "dedup_set")
+    assert "changed while they were read" in chain.failure(chain.run("embeddings"))
 
 
 @pytest.mark.usefixtures("no_encoding")

@@ -56,6 +56,25 @@ def test_partitions_of_different_code_versions_stand_in_one_view(store):
     assert ask(store, "from clusters order by dataset") == [("cats", "a", 0, None), ("dogs", "c", 1, 0.5)]
 
 
+def test_vectors_of_several_lengths_stand_in_one_view_as_lists_and_the_ledger_has_the_scores(tmp_path):
+    """Two encoders; only one gives a CLIP score."""
+    store = Warehouse(tmp_path)
+
+    def put(dataset, dim, **more):
+        flat = pa.array([0.5] * dim, pa.float32())
+        rows = {"sample_id": ["a"], "vector": pa.FixedSizeListArray.from_arrays(flat, dim), "hash": [7], **more}
+        store.stage(Draft(pa.table(rows)), Meta("embeddings", dataset, "", "1", {}, {})).commit()
+        raw = {"sample_id": ["a"], "subset": [""], "labels": [["x"]], "error": pa.array([None], pa.string())}
+        store.stage(Draft(pa.table(raw)), Meta("raw_dataset", dataset, "", "1", {}, {})).commit()
+
+    put("cats", 2)
+    assert ask(store, "select typeof(vector) from embeddings") == [("FLOAT[2]",)]
+    assert ask(store, "select clip_score from ledger") == [(None,)]
+    put("dogs", 3, clip_score=pa.array([0.25], pa.float32()))
+    assert ask(store, "select len(vector) from embeddings order by dataset") == [(2,), (3,)]
+    assert ask(store, "select dataset, clip_score from ledger order by dataset") == [("cats", None), ("dogs", 0.25)]
+
+
 def test_a_with_clause_and_a_description_are_selects_too(store):
     assert ask(store, "with big as (from raw_dataset where width > 32) select count(*) from big") == [(2,)]
     assert [row[0] for row in ask(store, "describe raw_dataset")] == ["dataset", "sample_id", "width"]
