@@ -153,6 +153,7 @@ def echo_kept(summary: dict[str, Any]) -> None:
         ("n_unreadable", "unreadable"),
         ("n_exact", "exact copies"),
         ("n_near", "near duplicates"),
+        ("n_not_embedded", "not embedded"),
         ("n_semantic", "semantic duplicates"),
         ("n_filtered", "below min_clip_score"),
     ):

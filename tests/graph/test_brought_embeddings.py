@@ -185,6 +185,7 @@ def test_the_command_line_lands_embeddings_with_a_path_and_on_a_dataset(tmp_path
     assert f"Embeddings of 512 components: {len(ids) - 1} of {len(ids)} vectors belong to a sample" in said.out
     assert f"{raw - len(ids) + 1} samples have none; 1 belong to no sample ('x')." in said.out
     said = espalier("prune", "set", "-r", "0.5", home=home)
+    assert "2 unreadable, 2 exact copies, 3 near duplicates, 1 not embedded" in said.out
     assert f"your embeddings: {len(ids) - 1} of {len(ids)} vectors belong to a sample" in said.out
     assert "could not be embedded: no vector was brought for it" in espalier("why", "set", ids[0], home=home).out
     answer = espalier("explore", "set", "--query-item", ids[1], "--topk", "3", "--json", home=home)
