@@ -2,8 +2,8 @@
 
 Here live resizing and cropping, done in the decode threads: measured twice as fast as the same filter in the graph.
 Pillow does it, pixel for pixel as reference pipelines do, but for one case: a picture that is enlarged bilinearly is
-enlarged by OpenCV, in whole numbers, at a third of the time and within one level of Pillow's (its cubic filter and its
-way of shrinking are other ones). Everything after it (type, layout, colour order, mean, deviation) is compiled into
+enlarged by OpenCV, at half the time and within one level of Pillow's (its cubic filter and its way of shrinking are
+other ones). Everything after it (type, layout, colour order, mean, deviation) is compiled into
 the graph.
 """
 
@@ -26,6 +26,8 @@ FILTERS = {
 }
 
 _MOST_CUT = 16
+_MAGNIFIED = 1.5
+_HALVES_UP = 2.0**-11  # added before rounding, which takes halves to the even number
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,7 @@ class Geometry:
         whole = self.whole(*image.size)
         if self._enlarges and image.width <= whole[0] and image.height <= whole[1] and self._is_near(whole):
             left, top = self.offset(*whole)
-            resized = pixels_of(image)
-            if whole != image.size:
-                resized = _opencv().resize(resized, whole, interpolation=_opencv().INTER_LINEAR_EXACT)
+            resized = _enlarged(pixels_of(image), *whole)
             return resized[top : top + self.height, left : left + self.width]
         return pixels_of(self._fit(image))
 
@@ -139,6 +139,24 @@ class Geometry:
             return resized if whole == size else resized.crop((left, top, left + self.width, top + self.height))
         box = self.box(*image.size)
         return image if image.size == size and box == (0, 0, *size) else image.resize(size, filter_, box)
+
+
+def _enlarged(pixels: np.ndarray, across: int, down: int) -> np.ndarray:
+    """Bring (h, w, 4) pixels to a larger size bilinearly.
+
+    Where a picture is magnified, neighbours differ by less than a level, and networks see how they were rounded
+    (cosine 0.995): there, as in Pillow, the columns come first, are rounded, then the rows.
+    """
+    height, width = pixels.shape[:2]
+    if (width, height) == (across, down):
+        return pixels
+    cv2 = _opencv()
+    if max(across / width, down / height) <= _MAGNIFIED:
+        return cv2.resize(pixels, (across, down), interpolation=cv2.INTER_LINEAR_EXACT)
+    wide = cv2.resize(pixels.astype(np.float32), (across, height), interpolation=cv2.INTER_LINEAR)
+    wide += _HALVES_UP
+    high = cv2.resize(np.rint(wide, out=wide), (across, down), interpolation=cv2.INTER_LINEAR)
+    return cv2.convertScaleAbs(high, beta=_HALVES_UP)
 
 
 @cache

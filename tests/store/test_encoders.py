@@ -342,6 +342,21 @@ def test_the_geometry_is_that_of_resize_then_crop():
         assert np.abs(got.astype(int) - want).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "differing"),
+    [(32, 32, 0), (28, 28, 0), (56, 56, 0), (96, 96, 0), (40, 33, 0.02), (17, 61, 0.02), (64, 64, 0.1)],
+)
+def test_a_magnified_picture_is_that_of_pillow_but_for_some_halves(width, height, differing):
+    rng = np.random.Generator(np.random.PCG64(1))
+    image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    out = BytesIO()
+    image.save(out, "PNG")
+    got = Geometry(224, 224, shorter=0).pixels(out.getvalue())[:, :, :3].astype(int)
+    want = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
+    assert np.abs(got - want).max() <= 2
+    assert (got != want).mean() <= differing
+
+
 def test_an_input_larger_than_a_block_of_memory_is_decoded_too():
     out = BytesIO()
     Image.new("RGB", (50, 40), (10, 20, 30)).save(out, "PNG")
