@@ -128,7 +128,8 @@ def _equal(case: Case, row: dict[str, Any], of: str) -> str:
 def _same(case: Case, row: dict[str, Any]) -> str:
     if not case.raw["uri"]:
         return "the same text as {}"
-    return "the same file as {}" if row["exact_by"] == "bytes" else "pixel for pixel the same picture as {}"
+    words = {"bytes": "the same file as {}", "pixels": "pixel for pixel the same picture as {}"}
+    return words.get(row.get("exact_by") or "", "the same picture as {}")  # rows of older code do not say by what
 
 
 def _near(case: Case, row: dict[str, Any], of: str) -> str:

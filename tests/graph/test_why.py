@@ -5,6 +5,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from espalier.errors import UsageError
+from resources import ledger_words
 from resources.ledger import why
 
 EARLY, LATE = ("raw_dataset", "dedup_set"), ("embeddings", "semantic_dedup_set", "clusters", "cluster_complexity")
@@ -177,6 +178,15 @@ def test_no_sample_of_any_fate_is_left_without_words(grown):
         assert len(dropped) == (
             row["fate"] in {"exact duplicate", "near duplicate", "dropped by hand"} or "sem" in row["fate"]
         )
+
+
+def test_rows_that_older_code_stored_are_explained_without_what_they_lack(grown):
+    table = grown.table("dedup_set")
+    raw = ledger_words.row_of(grown.table("raw_dataset"), "train/00.png")
+    row = ledger_words.row_of(table, "train/00.png")
+    del row["exact_by"]
+    said = ledger_words.dedup(ledger_words.Case(table, row, raw, grown.table("raw_dataset")))
+    assert said == "dropped: the same picture as train/00-file.png, which is kept"
 
 
 def test_an_id_that_is_not_there_is_answered_with_the_nearest(grown):
