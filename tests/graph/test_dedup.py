@@ -164,6 +164,15 @@ def test_diff_and_the_ledger_agree_with_the_manifests(tmp_path, kit):
     assert sum(c["only_b"] for c in found["clusters"]) == found["only_b"]
     with query(chain.home.store(), "select count(*) n from ledger where kept and recipe = 'random@0.5'") as rows:
         assert rows.fetchall()[0][0] == len(keeps["random@0.5"])
+    sql = "select cluster, cluster_keeps, kept from ledger where recipe = 'density@0.5' and cluster is not null"
+    with query(chain.home.store(), sql) as rows:
+        found = rows.fetchall()
+    for cluster in {row[0] for row in found}:
+        members = [row for row in found if row[0] == cluster]
+        assert {row[1] for row in members} == {sum(row[2] for row in members)}
+    sql = "select exact_by, copy_of from ledger where sample_id = 'bark/00.png' and recipe = 'density@0.5'"
+    with query(chain.home.store(), sql) as rows:
+        assert rows.fetchall() == [("bytes", "bark/00-again.png")]
 
 
 def test_the_landing_zone_keeps_against_in_the_card(split):
