@@ -25,6 +25,7 @@ from resources.warehouse.table import array_column
 
 ROWS_A_CLUSTER = 4000
 SHEET_PAIRS = 24
+BELOW = 0.02  # pairs are searched this far below the limit, so that those nearest to it can be looked at
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Out
     eps = max(options.eps, LEAST_EPS)
     fresh = np.zeros(n, bool) if earlier is None else earlier.fresh
     try:
-        similar = _similar(work, vectors, fine, 1 - eps, stored[1], fresh)
+        similar = _similar(work, vectors, fine, max(1 - eps - BELOW, -0.999), stored[1], fresh)
         found = resolve(similar, position, eps=eps, rule=options.rule, **verdicts)
     except TooManyPairs as error:
         if options.rule != "keep_one":
@@ -89,7 +90,7 @@ def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Out
         rows = rows.append_column(name, column)
     pairs = {"i": similar.pairs.i, "j": similar.pairs.j, "similarity": similar.pairs.similarity}
     centroids = {"cluster": pa.array(np.arange(fine.k, dtype=np.int32)), "centroid": array_column(fine.centroids)}
-    sheet = _sheet(raw_dataset, rows)
+    sheet = _sheet(raw_dataset, rows, _kept_pairs(ids, found.kept, similar, 1 - eps))
     return Outcome(
         Draft(
             rows,
@@ -150,29 +151,49 @@ def _similar(
     return dataclasses.replace(found, pairs=Pairs.concatenate([stored.pairs, found.pairs]).sorted())
 
 
-def _sheet(raw_dataset: Table, rows: pa.Table) -> bytes | None:
-    """Draw the pairs that were nearest to being kept, the least similar ones; None when there is none."""
+def _kept_pairs(ids: pa.Array, kept: np.ndarray, similar: SimilarPairs, limit: float) -> pa.Table:
+    """Return the most similar of the pairs that both stay: those nearest to the limit from below."""
+    pairs = similar.pairs
+    near = pairs.take(kept[pairs.i] & kept[pairs.j] & (pairs.similarity <= np.float32(limit)))
+    near = near.take(np.lexsort((near.j, near.i, -near.similarity))[:SHEET_PAIRS])
+    return pa.table({"one": ids.take(near.i), "other": ids.take(near.j), "similarity": near.similarity})
+
+
+def _sheet(raw_dataset: Table, rows: pa.Table, below: pa.Table) -> bytes | None:
+    """Draw the pairs nearest to the limit: the least similar dropped ones, then kept ones; None without any."""
     with session(raw=raw_dataset) as db:
         db.register("rows", rows)
-        found = db.execute(
+        db.register("below", below)
+        dropped = db.execute(
             f"""SELECT r.sample_id, r.duplicate_of, r.similarity, a.uri, b.uri FROM rows r
                 JOIN raw a ON a.sample_id = r.sample_id JOIN raw b ON b.sample_id = r.duplicate_of
                 ORDER BY r.similarity, r.sample_id LIMIT {SHEET_PAIRS}"""
         ).fetchall()
+        kept = db.execute(
+            """SELECT one, other, p.similarity, a.uri, b.uri FROM below p
+               JOIN raw a ON a.sample_id = one JOIN raw b ON b.sample_id = other
+               ORDER BY p.similarity DESC, one, other"""
+        ).fetchall()
     pairs = [
         [Cell(kept_uri, keeper, "kept", marked=True), Cell(uri, sample, f"dropped, cosine {similarity:.3f}")]
-        for sample, keeper, similarity, uri, kept_uri in found
+        for sample, keeper, similarity, uri, kept_uri in reversed(dropped)
+    ]
+    pairs += [
+        [Cell(uri, one, "both kept"), Cell(other_uri, other, f"cosine {similarity:.3f}")]
+        for one, other, similarity, uri, other_uri in kept
     ]
     return contact_sheet(pairs, read_bytes) if pairs else None
 
 
 def _pictures(rows: pa.Table, sheet: bytes | None) -> dict[str, dg.MetadataValue]:
-    """Show the least similar pairs, and the cosines of all."""
-    if sheet is None:
-        return {}
+    """Show the pairs nearest to the limit, and the cosines of all duplicates."""
+    out: dict[str, dg.MetadataValue] = {}
+    if sheet is not None:
+        out["pairs nearest to the limit"] = dg.MetadataValue.md(
+            plots.markdown(sheet, "pairs nearest to the limit of semantic duplicates")
+        )
     similarity = rows["similarity"].drop_null().to_numpy()
-    histogram = plots.histogram(np.asarray(similarity), "cosine", "semantic duplicates by cosine")
-    return {
-        "least similar pairs": dg.MetadataValue.md(plots.markdown(sheet, "least similar pairs of semantic duplicates")),
-        "similarities": dg.MetadataValue.md(plots.markdown(histogram, "cosines of semantic duplicates")),
-    }
+    if len(similarity):
+        histogram = plots.histogram(np.asarray(similarity), "cosine", "semantic duplicates by cosine")
+        out["similarities"] = dg.MetadataValue.md(plots.markdown(histogram, "cosines of semantic duplicates"))
+    return out

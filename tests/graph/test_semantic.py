@@ -159,6 +159,28 @@ def test_the_eps_for_a_share_keeps_that_share_with_protected_samples_among_it(ki
     assert not [row for row in listed if row["sample_id"].startswith("test/")]
 
 
+def test_the_sheet_shows_pairs_on_both_sides_of_the_limit(growing, monkeypatch):
+    from assets import semantic_dedup_set as stage
+
+    drawn = []
+    plain = stage.contact_sheet
+    monkeypatch.setattr(stage, "contact_sheet", lambda pairs, read: drawn.extend(pairs) or plain(pairs, read))
+    cluster, vectors = growing.table(STAGE).column("fine_cluster"), growing.table("embeddings").matrix("vector")
+    product = np.triu(np.where(cluster[:, None] == cluster, vectors @ vectors.T, 0), 1)
+    order = np.argsort(-product, axis=None)
+    first, second = (set(divmod(int(place), len(cluster))) for place in order[:2])
+    limit = float(product.ravel()[order[1]]) + 1e-4
+    assert not first & second  # so one of the first pair goes, and both of the second stay
+    options(growing, eps=1 - limit)
+    cosine = [float(pair[1].note.rsplit(" ", 1)[1]) for pair in drawn]
+    assert cosine == sorted(cosine, reverse=True)
+    kept = [pair[0].note == "both kept" for pair in drawn]
+    assert kept == sorted(kept)
+    assert 0 < sum(kept) < len(kept)
+    assert all((number <= round(limit, 3)) == both for number, both in zip(cosine, kept, strict=True))
+    assert (growing.home.reports / "set/semantic-pairs.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_ids_that_share_a_long_beginning_stay_apart(kit, tmp_path):
     """Non-regression: the originals cut paths after 24 or 32 letters."""
     data = tmp_path / "data"
