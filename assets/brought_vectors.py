@@ -10,9 +10,9 @@ from assets.stage import Work
 from assets.vectors import Vectors, errors_table
 from espalier.errors import EspalierError
 from espalier.hashing import SimHash
-from resources.brought import Brought, Gathered, gather, report
-from resources.own_embeddings import Alignment, OwnEmbeddings
-from resources.vectors import PART_ROWS, vector_schema
+from resources.embedding.brought import Brought, Gathered, gather, report
+from resources.embedding.own_embeddings import Alignment, OwnEmbeddings
+from resources.embedding.vectors import PART_ROWS, vector_schema
 from resources.warehouse import Table
 from resources.warehouse.table import array_column
 

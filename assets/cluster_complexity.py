@@ -9,7 +9,7 @@ from assets.loading import labels_of
 from assets.stage import Outcome, Work, stage_asset
 from espalier.complexity import cluster_complexity as measure
 from espalier.complexity import extreme_rows, label_entropy
-from resources import plots
+from resources.pictures import plots
 from resources.warehouse import Draft, Table
 
 EXTREMES = 5

@@ -9,7 +9,7 @@ from assets.loading import kept_matrix, labels_of
 from assets.stage import Outcome, Work, stage_asset
 from espalier.cluster import auto_k, fit_kmeans
 from espalier.rng import generator
-from resources import plots
+from resources.pictures import plots
 from resources.warehouse import Draft, Table
 from resources.warehouse.table import array_column
 

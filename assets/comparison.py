@@ -12,11 +12,11 @@ from assets.stage import Outcome, Work, stage_asset
 from espalier.errors import EspalierError
 from espalier.prune.select import needs
 from espalier.quality.beside import compare, plan
-from resources import plots
-from resources.compare_plot import draw
-from resources.comparison import comparison_rows, markdown_summary, summarise, verdict_rows
 from resources.graph import COMPARISON
-from resources.reports import report_files
+from resources.pictures import plots
+from resources.pictures.compare_plot import draw
+from resources.results.comparison import comparison_rows, markdown_summary, summarise, verdict_rows
+from resources.results.reports import report_files
 from resources.warehouse import Draft, Table
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from assets.stage import Work
 from espalier.near import Duplicates
 from espalier.near.reencoded import equal_grid_rows, other_format_rows
-from resources.pixels import formats, pixel_digests
+from resources.pictures.pixels import formats, pixel_digests
 
 
 def content_codes(work: Work, facts: pa.Table, grids: np.ndarray, known: np.ndarray, blind: np.ndarray) -> np.ndarray:

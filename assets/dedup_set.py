@@ -16,7 +16,7 @@ from assets.loading import marked, take_or_null
 from assets.stage import Check, Outcome, Work, stage_asset
 from espalier.near import Duplicates, find_duplicates
 from resources.formats.base import subset_role
-from resources.reports import sheet_files
+from resources.results.reports import sheet_files
 from resources.warehouse import Draft, Table
 
 SHEETS = ("groups", "leaks", "threshold")

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from espalier.near import Duplicates
 from espalier.near.border import BORDER_PAIRS
-from resources import plots
-from resources.blobs import read_bytes
-from resources.sheets import Cell, contact_sheet
+from resources.pictures import plots
+from resources.pictures.sheets import Cell, contact_sheet
+from resources.reading.blobs import read_bytes
 
 GROUPS, COPIES, LEAKS = 24, 7, 48
 

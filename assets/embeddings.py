@@ -10,9 +10,9 @@ from assets.checks import all_survivors, ids_known, ids_unique, vectors_unit
 from assets.encoded_vectors import SampleTexts, encoded_vectors, encoder_of, sample_texts
 from assets.stage import Outcome, Work, stage_asset
 from espalier.hashing import SimHash
+from resources.embedding.texts import text_columns
 from resources.encoders.prompts import check_templates, templates_for
 from resources.options import Options
-from resources.texts import text_columns
 from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
 

@@ -13,10 +13,10 @@ from assets.stage import Work
 from assets.vectors import Vectors, errors_table
 from espalier.errors import EspalierError
 from espalier.hashing import SimHash
-from resources.blobs import read_bytes
+from resources.embedding.texts import Texts, encode_texts, texts_id
+from resources.embedding.vectors import PART_ROWS, VectorStore
 from resources.encoders import EncodedBatch, load_encoder
-from resources.texts import Texts, encode_texts, texts_id
-from resources.vectors import PART_ROWS, VectorStore
+from resources.reading.blobs import read_bytes
 from resources.warehouse.table import array_block
 
 TEXT_ROWS = 1024
@@ -118,7 +118,7 @@ def sample_texts(
     Parameters
     ----------
     needed : pyarrow.Table
-        A row a survivor: text and words, as ``resources.texts.text_columns`` gives them.
+        A row a survivor: text and words, as ``resources.embedding.texts.text_columns`` gives them.
     templates : tuple of str
         Of labels.
     locked : bool

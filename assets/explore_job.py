@@ -10,8 +10,8 @@ import dagster as dg
 from pydantic import Field
 
 from espalier.errors import EspalierError
-from resources import plots
 from resources.configured import HomeResource
+from resources.pictures import plots
 
 if TYPE_CHECKING:
     from resources.exploring import Answer

@@ -21,8 +21,8 @@ from espalier.prune import Labels
 from espalier.quality import Protocol, train_and_test
 from espalier.quality.ground import Ground
 from espalier.quality.protocol import EVALUATION
+from resources.embedding.vectors import VectorStore
 from resources.formats.base import subset_role
-from resources.vectors import VectorStore
 from resources.warehouse import Table
 from resources.warehouse.session import session
 from resources.warehouse.table import array_block

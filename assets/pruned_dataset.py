@@ -16,7 +16,7 @@ from resources.exports.choose import choose_writer
 from resources.exports.place import default_target, file_facts, stage_export
 from resources.exports.refusals import check_replacement
 from resources.graph import EXPORT
-from resources.listing import local_path
+from resources.reading.listing import local_path
 from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
 

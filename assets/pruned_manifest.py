@@ -17,9 +17,9 @@ from espalier.prune.base import Rule, Selection
 from espalier.prune.reasons import reasons
 from espalier.prune.select import needs, select
 from espalier.recipe import Recipe
-from resources import plots
 from resources.graph import CHAIN, MANIFEST, STAGES
-from resources.manifests import manifest_folder, write_manifest
+from resources.pictures import plots
+from resources.results.manifests import manifest_folder, write_manifest
 from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
 

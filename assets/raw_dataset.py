@@ -10,7 +10,7 @@ from assets.stage import Outcome, Work, stage_asset
 from espalier.errors import EspalierError
 from resources.formats.detect import open_reader
 from resources.graph import STAGES
-from resources.scan import RAW_SCHEMA, lookup, scan
+from resources.landing.scan import RAW_SCHEMA, lookup, scan
 from resources.warehouse import Draft
 from resources.warehouse.spool import spooled
 

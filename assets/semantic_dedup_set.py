@@ -15,10 +15,10 @@ from espalier.cluster import assign, fit_kmeans
 from espalier.pairs import Pairs
 from espalier.rng import generator
 from espalier.semdedup import SimilarPairs, TooManyPairs, rank_positions, resolve, resolve_directly, similar_pairs
-from resources import plots
-from resources.blobs import read_bytes
-from resources.reports import sheet_files
-from resources.sheets import Cell, contact_sheet
+from resources.pictures import plots
+from resources.pictures.sheets import Cell, contact_sheet
+from resources.reading.blobs import read_bytes
+from resources.results.reports import sheet_files
 from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
 from resources.warehouse.table import array_column

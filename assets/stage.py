@@ -19,16 +19,16 @@ import pydantic
 from assets.columns import MEANINGS
 from assets.partitions import datasets, manifests, split_key
 from espalier.errors import EspalierError
-from resources.cards import Card
 from resources.configured import ComputeResource, HomeResource, ProgressResource
 from resources.encoders.names import in_full
 from resources.exports.place import StagedExport
 from resources.graph import STAGES, Stage
 from resources.home import Home
-from resources.landing import LandingZone
-from resources.manifests import StagedFolder
+from resources.landing.cards import Card
+from resources.landing.zone import LandingZone
 from resources.options import Options
-from resources.reports import StagedFiles
+from resources.results.manifests import StagedFolder
+from resources.results.reports import StagedFiles
 from resources.warehouse import Draft, Meta, Table, Warehouse
 
 OWNERS = ["team:espalier"]

@@ -11,7 +11,7 @@ from assets.stage import Check, Outcome, Work, stage_asset
 from espalier.quality import judge
 from espalier.quality.beside import random_of_size
 from espalier.recipe import Recipe
-from resources.comparison import markdown_table, quality_rows
+from resources.results.comparison import markdown_table, quality_rows
 from resources.warehouse import Draft, Table
 
 

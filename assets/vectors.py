@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from resources.texts import Texts
+from resources.embedding.texts import Texts
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def embedded(data: Path, encoder: str):
     from cli.launch import Launcher
     from resources.exploring import Explored
     from resources.home import Home
-    from resources.landing import LandingZone
+    from resources.landing.zone import LandingZone
 
     home = Home.find().ensure()
     spec = str(Path(encoder).resolve()) if Path(encoder).exists() else encoder

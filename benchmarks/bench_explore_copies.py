@@ -51,7 +51,7 @@ def with_chain(images: Path, groups: list[dict], metric: str) -> tuple[int, Coun
     from cli.launch import Launcher
     from resources.exploring import Asked, Explored, Query
     from resources.home import Home
-    from resources.landing import LandingZone
+    from resources.landing.zone import LandingZone
 
     home = Home.find().ensure()
     LandingZone(home.landing).land(images, "planted")
@@ -73,8 +73,8 @@ def with_chain(images: Path, groups: list[dict], metric: str) -> tuple[int, Coun
 def without_chain(images: Path, groups: list[dict], metric: str) -> int:
     from espalier.explore import Explorer
     from espalier.hashing import SimHash
-    from resources.blobs import read_bytes
     from resources.encoders import load_encoder
+    from resources.reading.blobs import read_bytes
 
     files = sorted(images.iterdir())
     row = {file.name: place for place, file in enumerate(files)}

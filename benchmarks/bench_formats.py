@@ -73,10 +73,10 @@ def one(name: str, folder: Path, work: Path, to: list[str]) -> tuple[str, ...]:
     from espalier.errors import EspalierError
     from espalier.names import slugify
     from espalier.recipe import Recipe
-    from resources.cards import write_card
     from resources.formats.detect import detect_format, open_reader
     from resources.home import Home
-    from resources.landing import LandingZone
+    from resources.landing.cards import write_card
+    from resources.landing.zone import LandingZone
 
     home, slug, out = Home.find(), slugify(name.replace("/", "-").replace("_", "-")), work / "out" / name
     zone, about = LandingZone(home.landing), CARDS.get(name, {})
@@ -123,12 +123,12 @@ def export_all(home, slug: str, card, kind: str, out: Path) -> set[str]:
 def converted(home, slug: str, card, kind: str, asked: str, out: Path) -> str:
     """Write every readable sample in another format, read it with our reader, and compare by the pictures' bytes."""
     from espalier.errors import EspalierError
-    from resources.blobs import read_bytes
-    from resources.cards import Card
     from resources.exports.base import Subset
     from resources.exports.choose import choose_writer
     from resources.exports.place import stage_export
     from resources.formats.detect import open_reader
+    from resources.landing.cards import Card
+    from resources.reading.blobs import read_bytes
 
     table = home.store().need("raw_dataset", slug)
     rows = table.arrow(["sample_id", "subset", "uri", "labels", "caption", "uid"], where="error IS NULL")
@@ -294,9 +294,9 @@ def compare_tables(reader, kept: set[str], out: Path) -> str:
     """Compare rows by pyarrow, and pictures beside tables by their bytes."""
     import pyarrow.parquet as pq
 
-    from resources.blobs import read_bytes
-    from resources.cards import Card
     from resources.formats.detect import open_reader
+    from resources.landing.cards import Card
+    from resources.reading.blobs import read_bytes
 
     again = open_reader(Card("again", str(out), reader.format))
 

@@ -29,8 +29,8 @@ import numpy as np
 from benchmarks._measure import peak_mib, timed
 from espalier.ndr import Ndr, ndr_features
 from espalier.near import DEFAULT_THRESHOLD, find_duplicates, gradient_features, mirror_features
-from resources.grid import GRID_SIDE, area_grid
-from resources.images import decode_rgb, inspect
+from resources.pictures.grid import GRID_SIDE, area_grid
+from resources.pictures.images import decode_rgb, inspect
 
 NDR_SCRIPT = """
 import json, os, sys, time

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks._measure import peak_mib, timed
-from resources.brought import gather
-from resources.own_embeddings import OwnEmbeddings
+from resources.embedding.brought import gather
+from resources.embedding.own_embeddings import OwnEmbeddings
 
 
 def ids_of(n: int) -> list[str]:

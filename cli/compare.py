@@ -87,10 +87,10 @@ def compare(
     """
     from cli.door import check_encoder
     from cli.pruning import dataset_of
-    from resources.comparison import summarise
     from resources.graph import COMPARISON
     from resources.options import Options
-    from resources.reports import PLOT, RECORD
+    from resources.results.comparison import summarise
+    from resources.results.reports import PLOT, RECORD
     from resources.staleness import Staleness
 
     home = launcher.home
@@ -139,7 +139,7 @@ def show(summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from resources.comparison import columns, protocol_words
+    from resources.results.comparison import columns, protocol_words
 
     click.echo(f"{summary['dataset']}: {protocol_words(summary)}")
     titles, lines = columns(summary, brief=True)

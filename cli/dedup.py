@@ -45,7 +45,7 @@ def command(
     espalier dedup new_photos --against photos --save sheets/
     espalier dedup photos --ndr -w train -k 1000 -e similarity -o removed.txt
     """  # noqa: D301
-    from resources.dropped import check_list, check_sheets_folder
+    from resources.verdicts.dropped import check_list, check_sheets_folder
 
     written = ndr.take_parameters(ctx, given)
     check_list(given["output"], overwrite=given["overwrite"])
@@ -56,7 +56,7 @@ def command(
     from cli.launch import Launcher
     from cli.pruning import dataset_of
     from resources.home import Home
-    from resources.landing import LandingZone
+    from resources.landing.zone import LandingZone
     from resources.staleness import Staleness
 
     names = {"threshold": "near_threshold", "flips": "flips", "eps": "eps", "rule": "rule", "rank": "rank"}
@@ -86,7 +86,7 @@ def command(
 
 def _files(home: Any, name: str, output: Path | None, save: Path | None) -> dict[str, Any]:
     """Write what was asked for; tell where the contact sheets are."""
-    from resources.dropped import COLUMNS, dropped_by_chain, listing, save_duplicates, sheet_paths, write_text
+    from resources.verdicts.dropped import COLUMNS, dropped_by_chain, listing, save_duplicates, sheet_paths, write_text
 
     written = save_duplicates(home, name, save) if save is not None else []
     if output is not None:
@@ -122,7 +122,7 @@ def _run(launcher: Any, name: str) -> None:
 def _eps_for(home: Any, name: str, share: float) -> float:
     """Find the eps that keeps about ``share`` of what is embedded, from similar pairs down to cosine 0.5."""
     from espalier.errors import UsageError
-    from resources.semantic import eps_for_share_of
+    from resources.verdicts.semantic import eps_for_share_of
 
     if not 0 < share <= 1:
         raise UsageError(f"--target-share {share:g} is out of range.", "It is the share to keep: above 0, up to 1.")

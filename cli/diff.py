@@ -18,7 +18,7 @@ def command(dataset: str, recipe_a: str, recipe_b: str, as_json: bool) -> None:
     """  # noqa: D301
     from espalier.recipe import Recipe
     from resources.home import Home
-    from resources.ledger import diff
+    from resources.verdicts.ledger import diff
 
     one, other = str(Recipe.parse(recipe_a)), str(Recipe.parse(recipe_b))
     found = diff(Home.find(), dataset, one, other)

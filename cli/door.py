@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from espalier.errors import EspalierError, UsageError
-from resources.cards import Card
 from resources.home import Home
-from resources.landing import LandingZone
+from resources.landing.cards import Card
+from resources.landing.zone import LandingZone
 from resources.options import Options, parse_pairs
 
 
@@ -18,7 +18,7 @@ def stage_options(pairs: tuple[str, ...]) -> dict[str, Any]:
     if "encoder" in given:
         given["encoder"] = _absolute(given["encoder"], models)
     if given.get("embeddings"):
-        from resources.brought import Brought
+        from resources.embedding.brought import Brought
 
         given["embeddings"] = str(Brought.parse(given["embeddings"]).absolute())
     options = Options.build(given)
@@ -102,7 +102,7 @@ def land(
     tell: Callable[[dict[str, Any]], object] = lambda _: None,
 ) -> Card:
     """Land a path, unless it is an empty folder or vectors that are brought do not fit; ``tell`` takes how they fit."""
-    from resources.listing import walk
+    from resources.reading.listing import walk
 
     local = Path(path).expanduser()
     if local.is_dir() and next(walk(str(local.absolute())), None) is None:
@@ -131,7 +131,7 @@ def _fit(card: Card) -> dict[str, Any]:
     """
     import pyarrow as pa
 
-    from resources.brought import Brought
+    from resources.embedding.brought import Brought
     from resources.formats.detect import open_reader
 
     brought = Brought.parse(card.chain["embeddings"])

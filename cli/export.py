@@ -44,7 +44,7 @@ def command(
     from cli.pruning import prune
     from espalier.recipe import Recipe
     from resources.home import Home
-    from resources.landing import LandingZone
+    from resources.landing.zone import LandingZone
 
     wanted = Wanted(output, format_name, link, overwrite, in_place)
     if output is None and not in_place:

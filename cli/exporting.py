@@ -76,7 +76,7 @@ def check_export(home: Any, dataset: str, wanted: Wanted) -> dict[str, Any]:
     from resources.exports.choose import can_link, choose_writer
     from resources.exports.refusals import check_source, check_target, own_folder
     from resources.formats.detect import open_reader
-    from resources.landing import LandingZone
+    from resources.landing.zone import LandingZone
 
     card = LandingZone(home.landing).card(dataset)
     source = open_reader(card).format

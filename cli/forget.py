@@ -26,8 +26,8 @@ def command(dataset: str, recipe: str | None, delete_data: bool, yes: bool, as_j
     """  # noqa: D301
     from cli.launch import prepare
     from resources.home import Home
-    from resources.landing import LandingZone
-    from resources.manifests import manifest_folder
+    from resources.landing.zone import LandingZone
+    from resources.results.manifests import manifest_folder
 
     if as_json and not yes:
         raise UsageError("--json does not ask before it forgets.", "Add --yes.")

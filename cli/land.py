@@ -38,9 +38,9 @@ def command(
     """  # noqa: D301
     from cli.door import holds_texts
     from cli.pruning import dataset_of
-    from resources.brought import report
+    from resources.embedding.brought import report
     from resources.home import Home
-    from resources.landing import LandingZone
+    from resources.landing.zone import LandingZone
 
     if embeddings is not None and no_embeddings:
         raise UsageError("--embeddings and --no-embeddings exclude each other.", "Give one of them.")

@@ -161,7 +161,7 @@ def echo_kept(summary: dict[str, Any]) -> None:
             out.append(f"{summary[key]:,} {word}")
     click.echo(f"{summary['dataset']}: {', '.join(out)}; {summary['n_total']:,} reach pruning.")
     if "brought" in summary:
-        from resources.brought import report
+        from resources.embedding.brought import report
 
         click.echo(f"your embeddings: {report(summary['brought'])}")
     click.secho(f"{summary['recipe']}: kept {summary['n_kept']:,} of {summary['n_total']:,}", bold=True)

@@ -90,7 +90,7 @@ def run(launcher: Any, name: str, parameters: Any) -> Any:
     from cli.progress import BarProgress
     from resources.configured import ComputeResource
     from resources.staleness import Staleness
-    from resources.stored_ndr import members, run_ndr
+    from resources.verdicts.stored_ndr import members, run_ndr
 
     if "raw_dataset" in Staleness(launcher.home, name).stages(("raw_dataset",)):
         launcher.run("chain", name, ["raw_dataset"])
@@ -101,8 +101,8 @@ def run(launcher: Any, name: str, parameters: Any) -> Any:
 
 def report(answer: Any, output: Path | None, *, as_json: bool) -> None:
     """Write the list, and print the answer."""
-    from resources.dropped import listing, write_text
-    from resources.stored_ndr import COLUMNS
+    from resources.verdicts.dropped import listing, write_text
+    from resources.verdicts.stored_ndr import COLUMNS
 
     found = answer.summary()
     if output is not None:

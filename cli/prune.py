@@ -101,7 +101,7 @@ def _of_texts(
     from cli.door import holds_texts
     from espalier.prune.registry import method_class
     from resources.home import Home
-    from resources.landing import LandingZone
+    from resources.landing.zone import LandingZone
 
     remedy = "Only query_clust clusters the texts of pictures."
     if "space" not in method_class(method).accepts:

@@ -24,7 +24,7 @@ def prune(
     """
     from cli.door import check_encoder, check_scores
     from resources.graph import EXPORT, MANIFEST
-    from resources.manifests import manifest_folder
+    from resources.results.manifests import manifest_folder
     from resources.staleness import Staleness
 
     home = launcher.home
@@ -66,7 +66,7 @@ def dataset_of(
 ) -> str:
     """Return the dataset's name; a path (or URL) is landed first. ``tell`` takes how embeddings given here fit."""
     from cli.door import check_format_of, land, stage_options
-    from resources.landing import LandingZone
+    from resources.landing.zone import LandingZone
 
     zone = LandingZone(home.landing)
     chain = stage_options(option)

@@ -18,7 +18,7 @@ def command(dataset: str | None, as_json: bool) -> None:
     espalier status photos --json
     """  # noqa: D301
     from resources.home import Home
-    from resources.landing import LandingZone
+    from resources.landing.zone import LandingZone
 
     home = Home.find()
     zone = LandingZone(home.landing)

@@ -15,8 +15,8 @@ def verdict_command(verb: str, meaning: str) -> click.Command:
     @json_option
     def command(dataset: str, samples: tuple[str, ...], clear: bool, as_json: bool) -> None:
         from resources.home import Home
-        from resources.landing import LandingZone
-        from resources.ledger import check_samples
+        from resources.landing.zone import LandingZone
+        from resources.verdicts.ledger import check_samples
 
         home = Home.find()
         zone = LandingZone(home.landing)

@@ -16,8 +16,8 @@ def command(dataset: str, sample: str, as_json: bool) -> None:
     espalier why photos cat/0001.jpg
     """  # noqa: D301
     from resources.home import Home
-    from resources.landing import LandingZone
-    from resources.ledger import why
+    from resources.landing.zone import LandingZone
+    from resources.verdicts.ledger import why
 
     home = Home.find()
     LandingZone(home.landing).card(dataset)

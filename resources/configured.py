@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from resources.home import Home
-from resources.landing import LandingZone
+from resources.landing.zone import LandingZone
 from resources.progress import log_progress
 from resources.warehouse import Staged, Table
 

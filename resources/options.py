@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from espalier.errors import UsageError
-from resources.cards import Card
+from resources.landing.cards import Card
 
 
 def _option(default: Any, text: str, low: float | None = None, high: float | None = None) -> Any:
@@ -88,7 +88,7 @@ class Options:
         if "encoder" in picked:
             picked["encoder_files"] = _file_marks(self.encoder)
         if picked.get("embeddings"):
-            from resources.brought import Brought
+            from resources.embedding.brought import Brought
 
             picked["embeddings_files"] = Brought.parse(self.embeddings).marks()
         return picked

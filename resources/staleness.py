@@ -3,9 +3,9 @@
 from resources.freshness import current_inputs, stale_stages, why_stale
 from resources.graph import CHAIN, MANIFEST, STAGES
 from resources.home import Home
-from resources.landing import LandingZone
-from resources.manifests import manifest_folder
+from resources.landing.zone import LandingZone
 from resources.options import Options
+from resources.results.manifests import manifest_folder
 from resources.warehouse import Meta
 
 

@@ -13,7 +13,7 @@ from espalier.errors import EspalierError
 from resources.configured import HomeResource
 from resources.graph import DEFAULT_RECIPES
 from resources.home import Home
-from resources.landing import LandingZone, Listing
+from resources.landing.zone import LandingZone, Listing
 from sensors.dead_runs import end_dead_runs
 from sensors.decide import Memory, decide
 

@@ -96,7 +96,7 @@ def find_duplicates(
     codes : ndarray of shape (n,)
         What is equal for equal files: sha256 of the bytes (or of the pixels), in any type that numpy can sort.
     grids : ndarray of shape (n, 243), uint16
-        ``resources.grid.area_grid`` of every image.
+        ``resources.pictures.grid.area_grid`` of every image.
     quality : tuple of ndarrays of shape (n,), default ()
         Larger is better, the most important first, for example ``(width * height, n_bytes)``. Ties end on the row.
     threshold : float or "auto", default "auto"

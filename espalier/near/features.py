@@ -1,6 +1,6 @@
 """The gradient feature: what is compared to find near-duplicate images.
 
-From a 9 x 9 grid of area means a channel (``resources.grid``): all 144 differences of neighbouring cells, each
+From a 9 x 9 grid of area means a channel (``resources.pictures.grid``): all 144 differences of neighbouring cells, each
 divided by its own magnitude over the three channels + 0.05, so that the direction of every edge counts and hardly
 its strength; then unit norm. A short colour code stands beside them. It weighs little (about 1 in 60) beside the
 gradients of a photo and decides for images that have none: two blank images are alike when their colours are.
@@ -35,7 +35,7 @@ def gradient_features(grids: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     grids : ndarray of shape (n, 243), uint16
-        Area means as ``resources.grid.area_grid`` gives them.
+        Area means as ``resources.pictures.grid.area_grid`` gives them.
 
     Returns
     -------

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from resources.images import decode_image, pixels_of
+from resources.pictures.images import decode_image, pixels_of
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -102,7 +102,7 @@ class Geometry:
         data : bytes
             The whole file.
         max_pixels : int, optional
-            Larger images are refused; see ``resources.images``.
+            Larger images are refused; see ``resources.pictures.images``.
 
         Returns
         -------

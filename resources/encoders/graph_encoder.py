@@ -39,7 +39,7 @@ class Engine:
     threads : int, optional
         Bound on inference threads; by default all cores. Never changes a vector at f32.
     max_pixels : int, optional
-        Larger images are refused; see ``resources.images``.
+        Larger images are refused; see ``resources.pictures.images``.
     """
 
     device: str = "CPU"

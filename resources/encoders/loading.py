@@ -45,7 +45,7 @@ def load_encoder(
     inference_threads : int, optional
         Bound on inference threads; by default all cores.
     max_pixels : int, optional
-        Larger images are refused; see ``resources.images``.
+        Larger images are refused; see ``resources.pictures.images``.
 
     Raises
     ------

@@ -19,7 +19,7 @@ import numpy as np
 from resources.encoders.base import EncodedBatch
 from resources.encoders.geometry import Geometry
 from resources.encoders.requests import Requests
-from resources.images import UnreadableImage
+from resources.pictures.images import UnreadableImage
 
 if TYPE_CHECKING:
     import openvino

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from espalier.errors import EspalierError
-from resources.blobs import read_bytes
 from resources.exploring.rows import Rows
 from resources.home import Home
+from resources.reading.blobs import read_bytes
 from resources.warehouse import Table
 
 

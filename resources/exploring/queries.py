@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from espalier.errors import EspalierError, UsageError
-from resources.blobs import BlobError, read_bytes
 from resources.exploring.rows import Rows
 from resources.home import Home
-from resources.ledger import nearest_ids
-from resources.listing import is_url
+from resources.reading.blobs import BlobError, read_bytes
+from resources.reading.listing import is_url
+from resources.verdicts.ledger import nearest_ids
 from resources.warehouse.pool import quoted
 
 Kind = Literal["image", "item", "text"]

@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from espalier.errors import EspalierError, UsageError
-from resources.blobs import BlobError, read_bytes
 from resources.exploring.answer import Answer
 from resources.exploring.queries import Query
 from resources.leftovers import beside, remove_leftovers
-from resources.listing import is_url
-from resources.sheets import Cell, contact_sheet
+from resources.pictures.sheets import Cell, contact_sheet
+from resources.reading.blobs import BlobError, read_bytes
+from resources.reading.listing import is_url
 
 SHEET, RECORD, FILES = "explore.png", "results.json", "files"
 ASIDE = "explore"  # name of what is written aside inside a folder

@@ -15,9 +15,9 @@ from typing import Protocol
 import pyarrow as pa
 
 from espalier.errors import EspalierError
-from resources.blobs import read_bytes
-from resources.cards import Card
-from resources.listing import is_url
+from resources.landing.cards import Card
+from resources.reading.blobs import read_bytes
+from resources.reading.listing import is_url
 
 Progress = Callable[[int], object]
 

@@ -20,8 +20,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from espalier.errors import EspalierError
-from resources.blobs import read_bytes, read_head
-from resources.cards import Card
 from resources.exports.base import Subset
 from resources.exports.rest import Rest
 from resources.formats.base import IMAGE_EXTENSIONS, Objects, Reader, sorted_labels
@@ -31,6 +29,8 @@ from resources.formats.lists import ListFile
 from resources.formats.saved_dataset import SavedDataset
 from resources.formats.tables import ParquetTables
 from resources.formats.webdataset import WebDataset
+from resources.landing.cards import Card
+from resources.reading.blobs import read_bytes, read_head
 
 _AT_ONCE = 32
 _ANY_SIZE = 1 << 62  # headers are read here, no pixels
@@ -157,7 +157,7 @@ def extension_of(data: bytes) -> str:
     known = _magic(data)
     if known:
         return known
-    from resources.images import UnreadableImage, probe
+    from resources.pictures.images import UnreadableImage, probe
 
     try:
         kind = probe(data, max_pixels=_ANY_SIZE).format.lower()

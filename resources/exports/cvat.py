@@ -11,7 +11,7 @@ from typing import Any
 from espalier.errors import EspalierError
 from resources.exports.base import Progress, Subset, Written, inside, put_file
 from resources.formats.datumaro_reader import DatumaroReader
-from resources.listing import walk
+from resources.reading.listing import walk
 
 _Frames = set[tuple[str, int]]
 

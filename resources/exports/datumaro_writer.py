@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from espalier.errors import EspalierError
-from resources.blobs import read_bytes
 from resources.exports.base import Progress, Subset, Writer, Written
 from resources.exports.convert import Losses, extension_of, given_boxes, left_behind
 from resources.formats.base import Objects, sorted_labels
 from resources.formats.datumaro_reader import DatumaroReader, environment
 from resources.formats.detect import open_reader
+from resources.reading.blobs import read_bytes
 
 _NO_BOXES: Objects = {"bbox": [], "category": []}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
@@ -166,7 +166,7 @@ def _picture() -> Callable[..., Any]:
     from datumaro.components.media import ImageFromFile
 
     class Picture(ImageFromFile):
-        """A picture behind a uri of ``resources.blobs``."""
+        """A picture behind a uri of ``resources.reading.blobs``."""
 
         def __init__(self, uri: str, progress: Progress, encoded: list[str], size: Any = None) -> None:
             super().__init__(path=uri if uri.startswith("/") else "picture" + _extension(uri), size=size)

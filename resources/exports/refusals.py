@@ -9,11 +9,11 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 
 from espalier.errors import UsageError
-from resources.cards import Card
 from resources.formats.base import IMAGE_EXTENSIONS
 from resources.formats.lists import METADATA
 from resources.formats.webdataset import CLASS_FILES
-from resources.listing import SUCCESS, is_pattern, local_path
+from resources.landing.cards import Card
+from resources.reading.listing import SUCCESS, is_pattern, local_path
 
 _WORDS = re.compile(r"[^a-zA-Z0-9]+")
 _PACKED = re.compile(r"(?:tar|parquet|arrow):(.+)#\d+[+&]", re.DOTALL)

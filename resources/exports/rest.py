@@ -12,12 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from resources.cells import open_arrow
 from resources.formats.base import Reader
 from resources.formats.columns import USUAL
 from resources.formats.lists import ListFile
 from resources.formats.saved_dataset import SavedDataset
 from resources.formats.tables import ParquetTables, open_parquet
+from resources.reading.cells import open_arrow
 
 _CELL = re.compile(r"(parquet|arrow):(.+)#(\d+)&[^#&]+", re.DOTALL)
 _ROWS = 4096

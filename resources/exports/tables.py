@@ -18,14 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from espalier.errors import EspalierError
-from resources.cells import open_arrow
 from resources.exports.base import Progress, Subset, Written, inside, put_file
 from resources.exports.webdataset import refuse_link
 from resources.formats.base import Sample
 from resources.formats.columns import Columns
 from resources.formats.saved_dataset import SavedDataset
 from resources.formats.tables import ParquetTables, open_parquet
-from resources.listing import Entry, is_url, walk
+from resources.reading.cells import open_arrow
+from resources.reading.listing import Entry, is_url, walk
 
 ROW_GROUP = 10_000
 _BYTES = 256 << 20

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from espalier.errors import EspalierError
-from resources.blobs import read_bytes
 from resources.exports.base import Progress, Subset, Written, fresh, inside, put_file
 from resources.exports.convert import Item, Losses, Source, extension_of, left_behind, plain_name, refuse_clash, stem_of
 from resources.exports.lists import write_list
 from resources.exports.rest import as_json
 from resources.formats.base import IMAGE_EXTENSIONS, SUBSET_NAMES
 from resources.formats.lists import ListFile
+from resources.reading.blobs import read_bytes
 
 _LONGEST = 200
 _SEVERAL = "\0several"

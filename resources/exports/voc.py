@@ -10,7 +10,7 @@ from pathlib import Path
 from espalier.errors import EspalierError
 from resources.exports.base import Progress, Subset, Written, inside, put_file
 from resources.formats.datumaro_reader import DatumaroReader
-from resources.listing import walk
+from resources.reading.listing import walk
 
 TASKS = ("classification", "detection", "segmentation", "instance_segmentation", "layout", "action")
 NAMES = ("voc", *(f"voc_{task}" for task in TASKS))

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from espalier.errors import EspalierError
-from resources.blobs import read_bytes
 from resources.exports.base import Progress, Subset, Written, fresh, inside
 from resources.formats.tar_members import BadTar, Member, members
 from resources.formats.webdataset import CLASS_FILES, open_shard, printable, shard_subset, split_member
-from resources.listing import Entry, walk
+from resources.reading.blobs import read_bytes
+from resources.reading.listing import Entry, walk
 
 _MEMBER = re.compile(r"tar:(.+)#(\d+)\+\d+", re.DOTALL)
 _Group = tuple[str, list[tuple[str, Member]]]

@@ -42,7 +42,7 @@ class Sample:
     subset : str
         As the dataset spells it, '' when it has none.
     uri : str
-        Where the bytes are (``resources.blobs``); '' when there are none.
+        Where the bytes are (``resources.reading.blobs``); '' when there are none.
     labels : tuple[str, ...]
         Distinct class names, in the dataset's order of classes.
     caption, uid : str or None

@@ -15,7 +15,7 @@ from typing import Any
 from espalier.errors import EspalierError, UsageError
 from resources.formats.base import Sample
 from resources.formats.boxes import box_labels, boxes_of
-from resources.listing import is_url
+from resources.reading.listing import is_url
 
 USUAL = {
     "image": "jpg jpeg png webp image img image_bytes bytes picture".split(),

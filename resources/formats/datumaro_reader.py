@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 
 from espalier.errors import EspalierError, UsageError
-from resources.blobs import MAX_BYTES
-from resources.cards import Card
 from resources.formats.base import Sample, batched, nothing_in
 from resources.formats.image_folder import is_image
-from resources.listing import LEAVES, local_path, walk
+from resources.landing.cards import Card
+from resources.reading.blobs import MAX_BYTES
+from resources.reading.listing import LEAVES, local_path, walk
 
 PICKLED = frozenset({"cifar", "brats_numpy"})
 MAX_INLINE = 64 << 10

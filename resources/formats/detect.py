@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from espalier.errors import EspalierError, UsageError
-from resources.cards import Card
 from resources.formats.base import IMAGE_EXTENSIONS, Reader
 from resources.formats.lists import METADATA
-from resources.listing import Entry, is_url, walk
+from resources.landing.cards import Card
+from resources.reading.listing import Entry, is_url, walk
 
 _LOG = logging.getLogger(__name__)
 _LISTS = (".csv", ".tsv", ".jsonl", ".ndjson")

@@ -11,7 +11,7 @@ A folder that stands alone at its level and is called ``images``, ``data`` or th
 
 A file whose extension is no picture's is passed over and counted (``ignored``, by extension); one that has a
 picture's extension is a sample whatever it holds, and the scan records what is wrong with it. Dot files and
-``_SUCCESS`` do not count. See ``resources.listing`` for links.
+``_SUCCESS`` do not count. See ``resources.reading.listing`` for links.
 """
 
 from collections import Counter
@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from itertools import takewhile
 
 from espalier.errors import EspalierError, UsageError
-from resources.cards import Card
 from resources.formats.base import IMAGE_EXTENSIONS, SUBSET_NAMES, Sample, batched, check_options, nothing_in
-from resources.listing import Entry, folders, is_pattern, walk
+from resources.landing.cards import Card
+from resources.reading.listing import Entry, folders, is_pattern, walk
 
 OPTIONS = {"subsets": "names of the first-level folders that are subsets ([] when all of them are classes)"}
 

@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import Any, TextIO
 
 from espalier.errors import EspalierError
-from resources.cards import Card
 from resources.formats.base import SUBSET_NAMES, Sample, batched, check_options, nothing_in, sorted_labels
 from resources.formats.columns import OPTIONS, Columns, choose
-from resources.listing import filesystem, local_path, unreadable, walk
+from resources.landing.cards import Card
+from resources.reading.listing import filesystem, local_path, unreadable, walk
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 MAX_LINE = 16 << 20

@@ -1,7 +1,7 @@
 """Reads folders that Hugging Face ``datasets`` wrote with ``save_to_disk``: Arrow files, mapped into memory.
 
 A row is a sample, as in ``resources.formats.tables``; splits are subsets. What does not belong here: which column means
-what (``resources.formats.columns``), and the bytes (``resources.cells``).
+what (``resources.formats.columns``), and the bytes (``resources.reading.cells``).
 """
 
 import json
@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 
 from espalier.errors import EspalierError
-from resources.blobs import cell_uri
-from resources.cards import Card
-from resources.cells import open_arrow
 from resources.formats.base import Sample, batched, check_options, nothing_in, sorted_labels
 from resources.formats.columns import OPTIONS, Columns, choose
 from resources.formats.tables import ROWS, class_names, column_kinds
-from resources.listing import local_path
+from resources.landing.cards import Card
+from resources.reading.blobs import cell_uri
+from resources.reading.cells import open_arrow
+from resources.reading.listing import local_path
 
 
 class SavedDataset:

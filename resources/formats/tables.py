@@ -6,7 +6,7 @@ A row is a sample. Its picture is a cell of bytes (``jpg``, or ``image`` with th
 the table's path and the row's number. A row whose ``status`` is not success keeps it as its error. Only the
 small columns are read here, in batches.
 
-Which column means what: ``resources.formats.columns``. The bytes: ``resources.cells``.
+Which column means what: ``resources.formats.columns``. The bytes: ``resources.reading.cells``.
 """
 
 import json
@@ -20,8 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from espalier.errors import EspalierError
-from resources.blobs import cell_uri
-from resources.cards import Card
 from resources.formats.base import (
     IMAGE_EXTENSIONS,
     SUBSET_NAMES,
@@ -33,7 +31,9 @@ from resources.formats.base import (
 )
 from resources.formats.columns import OPTIONS, Columns, choose
 from resources.formats.webdataset import shard_subset
-from resources.listing import Entry, filesystem, is_url, walk
+from resources.landing.cards import Card
+from resources.reading.blobs import cell_uri
+from resources.reading.listing import Entry, filesystem, is_url, walk
 
 ROWS = 4096
 

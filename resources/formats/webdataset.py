@@ -20,8 +20,6 @@ from itertools import takewhile
 from typing import Any, BinaryIO
 
 from espalier.errors import EspalierError, UsageError
-from resources.blobs import read_bytes
-from resources.cards import Card
 from resources.formats.base import (
     IMAGE_EXTENSIONS,
     SUBSET_NAMES,
@@ -34,7 +32,9 @@ from resources.formats.base import (
 )
 from resources.formats.boxes import box_labels, boxes_of
 from resources.formats.tar_members import BadTar, Member, members
-from resources.listing import Entry, filesystem, is_pattern, is_url, local_path, walk
+from resources.landing.cards import Card
+from resources.reading.blobs import read_bytes
+from resources.reading.listing import Entry, filesystem, is_pattern, is_url, local_path, walk
 
 OPTIONS = {
     "image": "the field that holds the picture, for example jpg or left.png",

@@ -20,7 +20,7 @@ from definitions import build_defs
 from resources.configured import ComputeResource, HomeResource
 from resources.graph import CHAIN, MANIFEST
 from resources.home import Home
-from resources.landing import LandingZone
+from resources.landing.zone import LandingZone
 
 CLASSES, EACH, SIDE = ("bark", "leaf", "moss", "stone"), 10, 64
 EXACT = {"bark/00-again.png": "bark/00.png", "stone/03-again.png": "leaf/03.png"}

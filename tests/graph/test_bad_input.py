@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from resources import scan
+from resources.landing.zone import scan
 
 
 @pytest.fixture(scope="module")

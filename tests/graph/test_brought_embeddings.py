@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from resources.embedding.own_embeddings import OwnEmbeddings
 from resources.encoders.graph_encoder import GraphEncoder
 from resources.graph import CHAIN
-from resources.own_embeddings import OwnEmbeddings
 from resources.staleness import Staleness
 
 RECIPES = ("density@0.3", "cluster_random@0.5:seed=3")

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets import checks
-from resources import scan
 from resources.configured import ProgressResource
 from resources.graph import CHAIN, MANIFEST, STAGES
+from resources.landing.zone import scan
 from resources.options import Options
 from resources.staleness import Staleness
 

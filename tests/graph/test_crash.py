@@ -18,7 +18,7 @@ import dagster as dg
 import pytest
 
 from resources.home import Home
-from resources.landing import LandingZone
+from resources.landing.zone import LandingZone
 from resources.warehouse import Table
 from sensors.dead_runs import end_dead_runs
 
@@ -30,11 +30,12 @@ RECIPE = "density@0.3"
 WARM = """
 import json, os, sys
 import dagster, duckdb, faiss, matplotlib.figure, openvino, rich.progress
-import definitions, assets.encoded_vectors, resources.plots, cli.launch, cli.prune, cli.pruning
+import definitions, assets.encoded_vectors, resources.pictures.plots, cli.launch, cli.prune, cli.pruning
 from cli.main import main
 assets.encoded_vectors.PART_ROWS = 3
 for plot in ("cluster_sizes", "complexity", "kept_dropped", "histogram"):
-    setattr(resources.plots, plot, lambda *_, **__: b"")  # pictures take a third of a tiny run and are not tested here
+    # Plots take a third of a tiny run and are not tested here.
+    setattr(resources.pictures.plots, plot, lambda *_, **__: b"")
 print("warm", flush=True)
 for line in sys.stdin:
     order = json.loads(line)

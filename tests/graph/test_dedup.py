@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from espalier.errors import UsageError
-from resources.landing import LandingZone
-from resources.ledger import diff, why
+from resources.landing.zone import LandingZone
+from resources.verdicts.ledger import diff, why
 from resources.warehouse.views import query
 
 STAGES = ("raw_dataset", "dedup_set")

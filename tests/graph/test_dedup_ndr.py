@@ -10,8 +10,8 @@ from PIL import Image
 
 from espalier.ndr import Ndr, ndr_features
 from resources.home import Home
-from resources.images import decode_rgb
-from resources.stored_ndr import members, run_ndr
+from resources.pictures.images import decode_rgb
+from resources.verdicts.stored_ndr import members, run_ndr
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 
 import assets.encoded_vectors
 import assets.raw_dataset
-from resources import listing
 from resources.encoders import runner
+from resources.reading import listing
 
 RECIPES = ("density@0.3", "cluster_random@n11:seed=7")
 

@@ -51,8 +51,8 @@ def test_an_export_holds_exactly_what_the_manifest_keeps(home, tmp_path):
 
 
 def test_another_format_holds_the_same_and_what_it_cannot_hold_is_told(home, tmp_path):
-    from resources.cards import Card
     from resources.formats.detect import open_reader
+    from resources.landing.cards import Card
 
     out = tmp_path / "out"
     done = cli(home, "export", "set", RECIPE, "-o", str(out), "--format", "csv", "--json")

@@ -65,7 +65,7 @@ def test_the_house_as_it_is_passes(tree):
     [
         ("espalier/quota.py", "from resources.home import Home"),
         ("espalier/rng.py", "import assets.partitions"),
-        ("resources/plots.py", "from assets.checks import count_exact"),
+        ("resources/pictures/plots.py", "from assets.checks import count_exact"),
         ("resources/home.py", "import sensors.decide"),
         ("assets/loading.py", "from sensors.decide import Memory"),
         ("sensors/decide.py", "from cli.common import print_json"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resources.ledger import why
+from resources.verdicts.ledger import why
 
 FIRST = ("raw_dataset", "dedup_set", "embeddings")
 STAGE = "semantic_dedup_set"

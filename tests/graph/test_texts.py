@@ -11,11 +11,11 @@ from PIL import Image
 
 from assets.embeddings import templates_of
 from espalier.errors import EspalierError, UsageError
+from resources.embedding.texts import Texts
 from resources.encoders import ngrams
 from resources.formats.base import Sample
 from resources.graph import CHAIN
 from resources.options import Options
-from resources.texts import Texts
 
 SUBJECTS = ("a dog", "two cats", "the old house", "my bicycle", "a red car", "the river", "a child", "the market")
 ENDS = ("runs across the garden", "waits at the station", "is seen from the hill", "was painted twice", "sleeps")

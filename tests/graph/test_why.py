@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from espalier.errors import UsageError
-from resources import ledger_words
-from resources.ledger import why
+from resources.verdicts import words as ledger_words
+from resources.verdicts.ledger import why
 
 EARLY, LATE = ("raw_dataset", "dedup_set"), ("embeddings", "semantic_dedup_set", "clusters", "cluster_complexity")
 RECIPE = "density@0.5"

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espalier.errors import UsageError
-from resources.brought import NO_VECTOR, Brought, gather, report
+from resources.embedding.brought import NO_VECTOR, Brought, gather, report
+from resources.embedding.own_embeddings import OwnEmbeddings
 from resources.options import Options
-from resources.own_embeddings import OwnEmbeddings
 
 
 @pytest.mark.parametrize(

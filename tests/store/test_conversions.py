@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from espalier.errors import EspalierError, UsageError
-from resources.blobs import read_bytes
-from resources.cards import Card
 from resources.exports.base import Subset
 from resources.exports.choose import choose_writer, writable
 from resources.exports.convert import extension_of
@@ -28,6 +26,8 @@ from resources.exports.to_webdataset import tar_keys
 from resources.formats.boxes import boxes_of
 from resources.formats.detect import open_reader
 from resources.formats.webdataset import split_member
+from resources.landing.cards import Card
+from resources.reading.blobs import read_bytes
 
 OURS = ("image_folder", "webdataset", "parquet", "hf_disk", "csv", "jsonl")
 READ_AS = {"csv": "list", "jsonl": "list"}

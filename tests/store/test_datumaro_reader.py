@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from espalier.errors import EspalierError, UsageError
-from resources.blobs import read_bytes
-from resources.cards import Card
 from resources.formats.datumaro_reader import _picture
 from resources.formats.detect import general, known_formats, open_reader
-from resources.scan import scan
+from resources.landing.cards import Card
+from resources.landing.scan import scan
+from resources.reading.blobs import read_bytes
 
 
 def picture(path, seed=0):

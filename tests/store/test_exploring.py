@@ -15,13 +15,13 @@ from PIL import Image
 from cli.explore import _spread
 from cli.main import main
 from espalier.hashing import SimHash, hamming
-from resources.blobs import read_bytes
 from resources.encoders import load_encoder
 from resources.exploring import Asked, Explored, Query, check_folder, save
 from resources.exploring.encoding import Encoding
 from resources.exploring.indexed import Indexed
 from resources.home import Home
-from resources.landing import LandingZone
+from resources.landing.zone import LandingZone
+from resources.reading.blobs import read_bytes
 from resources.warehouse import Draft, Meta
 from resources.warehouse.table import array_column
 

@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from espalier.errors import EspalierError
-from resources import cells
-from resources.cards import Card, read_card
 from resources.exports.base import Subset
 from resources.exports.choose import choose_writer
 from resources.exports.place import stage_export
 from resources.formats import datumaro_reader
 from resources.formats.detect import open_reader
-from resources.scan import scan
+from resources.landing.cards import Card, read_card
+from resources.landing.scan import scan
+from resources.reading import cells
 
 
 def picture(seed=0):

@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from resources import grid as module
-from resources.grid import GRID_LENGTH, GRID_SIDE, area_grid
+from resources.pictures import grid as module
+from resources.pictures.grid import GRID_LENGTH, GRID_SIDE, area_grid
 
 
 def by_hand(rgb):

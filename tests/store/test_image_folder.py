@@ -6,9 +6,9 @@ import fsspec
 import pytest
 
 from espalier.errors import EspalierError, UsageError
-from resources.cards import Card
 from resources.formats.base import subset_role
 from resources.formats.detect import open_reader
+from resources.landing.cards import Card
 
 
 def make(root, *paths):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from resources.images import ImageInfo, UnreadableImage, decode_rgb, inspect, probe
+from resources.pictures.images import ImageInfo, UnreadableImage, decode_rgb, inspect, probe
 
 
 def picture(height: int = 40, width: int = 60) -> np.ndarray:

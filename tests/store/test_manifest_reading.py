@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from espalier.errors import EspalierError
 from espalier.manifest import Manifest
-from resources.kept import UID, uid_array
-from resources.manifests import write_manifest
+from resources.results.kept import UID, uid_array
+from resources.results.manifests import write_manifest
 
 KEYS = ["00000/000000123", "a.b.c", "a\nb", "ein schönes 图", "n", "x#repeat"]
 

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from espalier.errors import UsageError
-from resources.cards import Card
 from resources.graph import STAGES
-from resources.images import MAX_PIXELS
+from resources.landing.cards import Card
 from resources.options import Options, parse_pairs
+from resources.pictures.images import MAX_PIXELS
 
 
 def test_nothing_given_is_the_defaults():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from resources import plots
+from resources.pictures import plots
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [1.0, 1.0 + 1e-7, 1.0 + 2e-7], [0.0, 1.0]])

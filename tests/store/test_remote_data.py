@@ -19,15 +19,15 @@ import pytest
 from PIL import Image
 
 from espalier.errors import EspalierError
-from resources.blobs import BlobError, read_blob, read_bytes, read_head
-from resources.cards import Card, read_card
 from resources.exports.base import Subset
 from resources.exports.choose import choose_writer
 from resources.exports.place import stage_export
 from resources.formats.detect import open_reader
-from resources.landing import LandingZone
-from resources.listing import PACKAGES, walk
-from resources.scan import scan
+from resources.landing.cards import Card, read_card
+from resources.landing.scan import scan
+from resources.landing.zone import LandingZone
+from resources.reading.blobs import BlobError, read_blob, read_bytes, read_head
+from resources.reading.listing import PACKAGES, walk
 
 
 def picture(seed):

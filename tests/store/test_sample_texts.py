@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from espalier.hashing import SimHash
+from resources.embedding.texts import Texts, encode_texts, text_columns, texts_id
 from resources.encoders import ngrams
 from resources.encoders.prompts import DEFAULT, templates_for
 from resources.options import Options
-from resources.texts import Texts, encode_texts, text_columns, texts_id
 
 ENCODER = SimpleNamespace(has_text=True, joint=True, encode_text=ngrams.encode, text_id="abc")
 RAW = [

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from espalier.errors import EspalierError
-from resources.cards import Card
 from resources.formats.base import Sample
 from resources.formats.image_folder import ImageFolder
-from resources.scan import GRID_LENGTH, RAW_SCHEMA, SeenIds, lookup, scan
+from resources.landing.cards import Card
+from resources.landing.scan import GRID_LENGTH, RAW_SCHEMA, SeenIds, lookup, scan
 
 
 def picture(path, size=(40, 30), colour=(200, 30, 60), **options):
@@ -105,7 +105,7 @@ def test_an_unchanged_file_is_not_read_again(folder, monkeypatch):
     (folder / "class0/new.png").write_bytes((folder / "class0/00.png").read_bytes())
     os.utime(folder / "class0/03.png", ns=(5, 5))
     read = []
-    import resources.scan as module
+    import resources.landing.scan as module
 
     honest = module.read_blob
     monkeypatch.setattr(module, "read_blob", lambda uri: read.append(uri) or honest(uri))
@@ -137,7 +137,7 @@ def test_a_file_that_changes_while_it_is_read_is_a_row(tmp_path, monkeypatch):
             out.write(b"more")
         return data
 
-    monkeypatch.setattr("resources.blobs.os.pread", meddle)
+    monkeypatch.setattr("resources.reading.blobs.os.pread", meddle)
     table = rows(Listed([Sample("a", "", str(path))]))
     assert table["error"].to_pylist() == ["the file changed while it was read"]
 
@@ -184,8 +184,8 @@ def test_an_error_of_the_dataset_itself_is_kept():
 
 def test_a_file_beyond_the_limit_is_a_row(tmp_path, monkeypatch):
     path = picture(tmp_path / "a.png")
-    monkeypatch.setattr("resources.scan.read_blob.__kwdefaults__", {"limit": 10, "digest": True})
-    monkeypatch.setattr("resources.blobs._CHUNK", 16)
+    monkeypatch.setattr("resources.landing.scan.read_blob.__kwdefaults__", {"limit": 10, "digest": True})
+    monkeypatch.setattr("resources.reading.blobs._CHUNK", 16)
     row = rows(Listed([Sample("a", "", str(path))])).to_pylist()[0]
     assert "more than the limit" in row["error"]
     assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()

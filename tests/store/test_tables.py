@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from espalier.errors import EspalierError, UsageError
-from resources import cells
-from resources.blobs import BlobError, read_bytes, stat_blob
-from resources.cards import Card
 from resources.formats.columns import contained
 from resources.formats.detect import open_reader
-from resources.scan import scan
+from resources.landing.cards import Card
+from resources.landing.scan import scan
+from resources.reading import cells
+from resources.reading.blobs import BlobError, read_bytes, stat_blob
 
 
 def picture(seed=0):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from resources.vectors import VectorStore
+from resources.embedding.vectors import VectorStore
 from resources.warehouse import Draft, Meta, Warehouse
 from resources.warehouse.table import array_block
 
@@ -179,7 +179,7 @@ def test_the_lock_of_a_killed_run_ends_with_it(store):
     code = """
         import os, signal, sys
         from pathlib import Path
-        from resources.vectors import VectorStore
+        from resources.embedding.vectors import VectorStore
         from resources.warehouse import Warehouse
         vectors = VectorStore.open(Warehouse(Path(sys.argv[1])), "set", "enc1", 4, 2)
         os.kill(os.getpid(), signal.SIGKILL)

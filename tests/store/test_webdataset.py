@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from espalier.errors import EspalierError, UsageError
-from resources.blobs import read_bytes
-from resources.cards import Card
 from resources.formats.detect import open_reader
 from resources.formats.tar_members import BadTar, members
 from resources.formats.webdataset import shard_subset
-from resources.scan import scan
+from resources.landing.cards import Card
+from resources.landing.scan import scan
+from resources.reading.blobs import read_bytes
 
 
 def picture(seed=0, format="JPEG"):

@@ -1,7 +1,7 @@
 """The words of ``espalier why``: one stage's verdict on one sample, for somebody who knows none of the stages.
 
 Each function takes a :class:`Case` and returns a sentence, or '' where the stage has nothing to say. Not here:
-finding the rows (``resources.ledger``), and the reasons of recipes (``espalier.prune.reasons``).
+finding the rows (``resources.verdicts.ledger``), and the reasons of recipes (``espalier.prune.reasons``).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Embeddings that the user brings, aligned with a dataset by id.
 
 Here live the alignment, its report and the reading of the vectors that are wanted. Not here: the layouts of files
-(``resources.embedding_shards``) and storing.
+(``resources.embedding.shards``) and storing.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from espalier.errors import EspalierError
-from resources.embedding_shards import Shard, find_shards
+from resources.embedding.shards import Shard, find_shards
 from resources.encoders.base import EncodedBatch
 
 UID = "uid"
@@ -88,7 +88,7 @@ class OwnEmbeddings:
         Parameters
         ----------
         path : Path
-            See ``resources.embedding_shards`` for the layouts.
+            See ``resources.embedding.shards`` for the layouts.
         array : str, optional
             Name of the array or column of vectors.
 

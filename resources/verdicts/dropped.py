@@ -12,7 +12,7 @@ from typing import Any
 
 from espalier.errors import EspalierError, UsageError
 from resources.home import Home
-from resources.reports import sheet_name
+from resources.results.reports import sheet_name
 from resources.warehouse.session import session
 
 SHEETS = (("dedup", "groups"), ("dedup", "leaks"), ("dedup", "threshold"), ("semantic", "pairs"))

@@ -2,7 +2,7 @@
 
 ``landing/<name>/`` is a dataset, so is a card ``landing/<name>.yaml`` with a ``uri`` for data that stays
 where it is; a card beside a folder of its name only adds to it. What does not belong here: the text of a card
-(``resources.cards``), what the files mean (``resources.formats``), and when a run starts (the sensors
+(``resources.landing.cards``), what the files mean (``resources.formats``), and when a run starts (the sensors
 decide).
 
 Nothing here touches the data itself, but ``forget(delete_data=True)``.
@@ -20,9 +20,9 @@ from typing import Any
 
 from espalier.errors import EspalierError, UsageError
 from espalier.names import check_dataset_name, slugify
-from resources.cards import Card, read_card, write_card
 from resources.formats.detect import check_format
-from resources.listing import Entry, expand, has_success, is_pattern, is_url, local_path, unreadable, walk
+from resources.landing.cards import Card, read_card, write_card
+from resources.reading.listing import Entry, expand, has_success, is_pattern, is_url, local_path, unreadable, walk
 
 __all__ = ["Card", "LandingZone", "Listing"]
 

@@ -1,7 +1,7 @@
 """The near-duplicate grid of an image: area means of 9 x 9 cells a colour channel, in fixed point.
 
 Here lives the one step of near duplicates that touches pixels; it runs while the scan has the image decoded.
-Not here: decoding (``resources.images``), the feature made of the grid and the search (``espalier.near``).
+Not here: decoding (``resources.pictures.images``), the feature made of the grid and the search (``espalier.near``).
 
 The means are exact: a pixel on the border of two cells counts in both by its share. All sums are sums of whole
 numbers below 2^24 (float32) or 2^53 (float64), so the result does not depend on BLAS, its threads or the tiles.

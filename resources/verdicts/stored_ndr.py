@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from espalier.errors import EspalierError
 from espalier.ndr import Ndr, NdrResult, feature_length, ndr_features
-from resources.blobs import BlobError, read_bytes
-from resources.images import UnreadableImage, decode_rgb
+from resources.pictures.images import UnreadableImage, decode_rgb
+from resources.reading.blobs import BlobError, read_bytes
 from resources.warehouse import Table
 
 UNNAMED = "default"

@@ -1,4 +1,4 @@
-"""Reads single binary cells of Parquet and Arrow files, the way ``resources.blobs`` asks for them.
+"""Reads single binary cells of Parquet and Arrow files, the way ``resources.reading.blobs`` asks for them.
 
 Parquet cannot be read cell by cell: a column of a row group is decoded from its start. So each file and
 column has one forward reader, shared by all threads, that keeps what it decoded last; reading in the order of
@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from resources.listing import filesystem, is_url
+from resources.reading.listing import filesystem, is_url
 
 WHOLE_GROUP = 64 << 20
 MAX_CELL = 256 << 20

@@ -1,7 +1,7 @@
 """Decoding of single images: bytes in, upright 8-bit RGB out, or a short reason why not.
 
 Here live the header probe, the decoder for every mode that Pillow knows and the words for what is wrong with
-a file. Not here: reading bytes (``resources.blobs``), resizing to a model's input (``resources.encoders``).
+a file. Not here: reading bytes (``resources.reading.blobs``), resizing to a model's input (``resources.encoders``).
 A name's extension is never looked at: the bytes decide.
 
 Choices: alpha is laid over white, as viewers do; 16-bit grey is scaled by its full range (257 levels to one);

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from resources.comparison import RAW_RANDOM
+from resources.results.comparison import RAW_RANDOM
 
 RANDOM = "random"
 INK, SOFT = "#2b2b28", "#8a8a84"
@@ -21,7 +21,7 @@ UNLABELLED = (PANELS[1], ("redundancy", "redundancy (less is better)", 1.0))
 
 
 def draw(summary: Mapping[str, Any]) -> bytes:
-    """Draw a comparison, as ``resources.comparison.summarise`` gives it, as a PNG.
+    """Draw a comparison, as ``resources.results.comparison.summarise`` gives it, as a PNG.
 
     A filled mark beats random of its size, a hollow one does not.
     """

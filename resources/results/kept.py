@@ -1,6 +1,6 @@
 """What a subset keeps, in forms that training code reads: a trie of keys, and DataComp's array of uids.
 
-Written into the manifest folder by ``resources.manifests``; read by ``espalier.manifest``. Neither is a pickle.
+Written into the manifest folder by ``resources.results.manifests``; read by ``espalier.manifest``. Neither is a pickle.
 
 A uid is 128 bits. Where the dataset gives one as 32 hexadecimal digits it is that; any other sample's is the first
 128 bits of the SHA-256 of its bytes, so that equal content has equal uids in any dataset.

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from espalier.errors import EspalierError
-from resources.listing import is_pattern, local_path
+from resources.reading.listing import is_pattern, local_path
 
 _HEADER = "# A landing card of Espalier. uri: where the data lies; nothing of it was copied.\n"
 

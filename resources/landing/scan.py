@@ -1,8 +1,8 @@
 """Turns samples into rows of ``raw_dataset``: each file is read once, for all that is known of it.
 
 What belongs here: the row's schema, the pool of threads, the words in ``error``. What does not: which samples
-there are (``resources.formats``), decoding (``resources.images``), the feature (``resources.grid``), and
-storing.
+there are (``resources.formats``), decoding (``resources.pictures.images``), the feature (``resources.pictures.grid``),
+and storing.
 
 A sample that cannot be read, that changes or vanishes meanwhile, is a row with its reason and never stops the
 scan. Rows come in the reader's order, for any number of threads; the warehouse sorts them by sample_id.
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from resources.blobs import MAX_BYTES, BlobError, read_blob, stat_blob
 from resources.formats.base import Reader, Sample
-from resources.grid import GRID_SIDE, area_grid
-from resources.images import MAX_PIXELS, UnreadableImage, inspect
+from resources.pictures.grid import GRID_SIDE, area_grid
+from resources.pictures.images import MAX_PIXELS, UnreadableImage, inspect
+from resources.reading.blobs import MAX_BYTES, BlobError, read_blob, stat_blob
 
 GRID_LENGTH = 243
 BATCH = 1024

@@ -1,7 +1,7 @@
 """Files of vectors that a user brings, as shards: ids beside a matrix.
 
 Here live the layouts and the reading of blocks. Not here: which vector belongs to which sample
-(``resources.own_embeddings``). Layouts:
+(``resources.embedding.own_embeddings``). Layouts:
 
 ``img_emb/*.npy`` with ``metadata/*.parquet``
     clip-retrieval; files belong together by the number at the end of their names;

@@ -7,7 +7,7 @@ import numpy as np
 from espalier.rng import generator
 from resources.formats.base import subset_role
 from resources.home import Home
-from resources.landing import LandingZone
+from resources.landing.zone import LandingZone
 from resources.options import Options
 from resources.warehouse import Table
 from resources.warehouse.session import session

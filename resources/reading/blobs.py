@@ -9,12 +9,12 @@ Forms of a uri:
 ``tar:PATH#OFFSET+SIZE``
     bytes of an uncompressed tar member, read in place (PATH is an absolute path or a URL);
 ``parquet:PATH#ROW&COLUMN``, ``arrow:PATH#ROW&COLUMN``
-    a binary cell (``resources.cells``); COLUMN is percent-encoded, ``image.bytes`` is a field of a struct;
+    a binary cell (``resources.reading.cells``); COLUMN is percent-encoded, ``image.bytes`` is a field of a struct;
 ``data:image/png;base64,...``
     the bytes themselves, for the few formats that keep pictures as numbers and have no file to point to.
 
-What does not belong here: decoding (``resources.images``) and listing (``resources.listing``). All of it may
-be called from many threads. A path is absolute and holds no ``..``: a uri cannot climb out of where its
+What does not belong here: decoding (``resources.pictures.images``) and listing (``resources.reading.listing``). All
+of it may be called from many threads. A path is absolute and holds no ``..``: a uri cannot climb out of where its
 reader was.
 """
 
@@ -34,8 +34,8 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 
 from espalier.errors import EspalierError
-from resources.cells import NoCell, read_cell
-from resources.listing import filesystem, is_url
+from resources.reading.cells import NoCell, read_cell
+from resources.reading.listing import filesystem, is_url
 
 MAX_BYTES = 256 << 20
 _CHUNK = 4 << 20

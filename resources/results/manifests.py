@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from resources.kept import uid_array, write_trie, write_uids
 from resources.leftovers import beside, remove_leftovers, sync
+from resources.results.kept import uid_array, write_trie, write_uids
 from resources.warehouse.store import recipe_file
 
 ROW_GROUP = 131_072

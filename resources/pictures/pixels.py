@@ -1,7 +1,7 @@
 """What tells whether two files hold the same picture: a digest of the decoded pixels.
 
 Here lives reading many pictures for that, in threads. Not here: which of them are worth it
-(``espalier.near.reencoded``), decoding (``resources.images``).
+(``espalier.near.reencoded``), decoding (``resources.pictures.images``).
 
 Pictures are equal when they are so as shown: alpha over white, EXIF orientation applied, 8 bits a channel. Of
 greater depths the values count, too. An animation has no digest: only its first frame is looked at.
@@ -16,8 +16,8 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from resources.blobs import BlobError, read_bytes
-from resources.images import UnreadableImage, decode_rgb, probe
+from resources.pictures.images import UnreadableImage, decode_rgb, probe
+from resources.reading.blobs import BlobError, read_bytes
 
 T = TypeVar("T")
 

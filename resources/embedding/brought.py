@@ -1,7 +1,7 @@
 """The embeddings that a card names in the place of an encoder, and their vectors laid out as samples are.
 
 Here live what the user writes, the marks by which changed files are noticed, and the gathering. Not here: the layouts
-of files (``resources.embedding_shards``) and whose vector is whose (``resources.own_embeddings``).
+of files (``resources.embedding.shards``) and whose vector is whose (``resources.embedding.own_embeddings``).
 
 A spec is a path, or ``PATH#array=NAME&ids=COLUMN`` where a file has several arrays or columns of ids; in a card it may
 be a mapping with the keys ``path``, ``array`` and ``ids``.
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from espalier.errors import UsageError
-from resources.own_embeddings import Alignment, OwnEmbeddings
+from resources.embedding.own_embeddings import Alignment, OwnEmbeddings
 
 NO_VECTOR = "no vector was brought for it"
 _KEYS = ("path", "array", "ids")

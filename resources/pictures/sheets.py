@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from resources.blobs import BlobError
-from resources.images import UnreadableImage, decode_rgb
+from resources.pictures.images import UnreadableImage, decode_rgb
+from resources.reading.blobs import BlobError
 
 TILE = 112
 LINE = 14

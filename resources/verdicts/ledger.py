@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from espalier.errors import UsageError
-from resources import ledger_words
 from resources.home import Home
-from resources.landing import LandingZone
-from resources.ledger_words import Case, row_of
+from resources.landing.zone import LandingZone
+from resources.verdicts import words as ledger_words
+from resources.verdicts.words import Case, row_of
 from resources.warehouse import Table
 from resources.warehouse.session import session
 

@@ -1,0 +1,1 @@
+"""Vectors beside the encoders: resumable parts, reuse, texts, and embeddings that the user brings."""
