@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from resources.pictures.images import decode_image, pixels_of
+from resources.pictures.images import decode_image, decode_pixels, pixels_of
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -114,12 +114,15 @@ class Geometry:
         UnreadableImage
             With a short reason.
         """
-        image = decode_image(data, self.at_least, max_pixels=max_pixels)
-        whole = self.whole(*image.size)
-        if self._enlarges and image.width <= whole[0] and image.height <= whole[1] and self._is_near(whole):
+        if not self._enlarges:
+            return pixels_of(self._fit(decode_image(data, self.at_least, max_pixels=max_pixels)))
+        pixels = decode_pixels(data, self.at_least, max_pixels=max_pixels)
+        height, width = pixels.shape[:2]
+        whole = self.whole(width, height)
+        if width <= whole[0] and height <= whole[1] and self._is_near(whole):
             left, top = self.offset(*whole)
-            resized = _enlarged(pixels_of(image), *whole)
-            return resized[top : top + self.height, left : left + self.width]
+            return _enlarged(pixels, *whole)[top : top + self.height, left : left + self.width]
+        image = Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1)
         return pixels_of(self._fit(image))
 
     @property

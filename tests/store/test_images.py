@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from resources.pictures.images import ImageInfo, UnreadableImage, decode_rgb, inspect, probe
+from resources.pictures.images import ImageInfo, UnreadableImage, decode_pixels, decode_rgb, inspect, probe
 
 
 def picture(height: int = 40, width: int = 60) -> np.ndarray:
@@ -219,3 +219,35 @@ def test_one_look_takes_pictures_beyond_a_block_of_memory():
     info, pixels = inspect(encoded(Image.new("RGB", (2500, 2000), (10, 20, 30)), "PNG"), 64)
     assert (info.width, info.height) == (2500, 2000)
     assert (pixels[:, :, :3] == (10, 20, 30)).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 33), (321, 240)])
+@pytest.mark.parametrize("how", [{}, {"quality": 30}, {"subsampling": 0}, {"progressive": True}, {"subsampling": 2}])
+def test_plain_jpegs_have_the_values_that_pillow_gives(size, how):
+    rng = np.random.Generator(np.random.PCG64(5))
+    data = encoded(Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)), "JPEG", **how)
+    np.testing.assert_array_equal(decode_pixels(data)[:, :, :3], decode_rgb(data))
+    np.testing.assert_array_equal(decode_pixels(data, 20)[:, :, :3], decode_rgb(data, 20))
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_other_jpegs_have_them_too(mode, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    data = encoded(Image.fromarray(picture()).convert(mode), "JPEG", exif=exif)
+    np.testing.assert_array_equal(decode_pixels(data)[:, :, :3], decode_rgb(data))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.98])
+def test_a_cut_jpeg_is_named_as_such_on_the_short_way_too(share):
+    data = encoded(Image.fromarray(picture(300, 500)), "JPEG")
+    with pytest.raises(UnreadableImage, match="truncated JPEG"):
+        decode_pixels(data[: int(len(data) * share)])
+
+
+def test_a_bomb_is_refused_on_the_short_way_too():
+    data = encoded(Image.fromarray(picture(300, 500)), "JPEG")
+    with pytest.raises(UnreadableImage, match="too large"):
+        decode_pixels(data, max_pixels=149_999)
+    assert decode_pixels(data, max_pixels=150_000).shape == (300, 500, 4)
