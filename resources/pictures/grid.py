@@ -22,7 +22,7 @@ GRID_LENGTH = CELLS * CELLS * 3
 # A tile of the image as float32: rows, and columns times channels. OpenBLAS multiplies up to 4 * 65536 terms on the
 # caller's thread; beyond them it wakes threads of its own, which beside the scan's threads makes a 320 x 240 picture
 # 10 times as slow. A tile of this size also stays in the cache.
-_ROWS, _COLUMNS = 64, 448
+_ROWS, _COLUMNS = 128, 224
 
 
 def area_grid(rgb: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ def area_grid(rgb: np.ndarray) -> np.ndarray:
         for top in range(0, height, _ROWS):
             tile = slice(top, top + _ROWS)
             rows[:, columns] += down[:, tile] @ flat[tile, columns].astype(np.float32)
-    cells = np.matmul(across.astype(np.float64), rows.reshape(CELLS, width, channels)[:, :, :3])
+    cells = np.matmul(across.astype(np.float64), rows.reshape(CELLS, width, channels))[:, :, :3]
     area = height * width  # each cell's weights sum to this
     return ((cells.astype(np.int64) * 514 + area) // (2 * area)).astype(np.uint16).reshape(GRID_LENGTH)
 

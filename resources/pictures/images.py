@@ -22,6 +22,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
+from resources.pictures.jpeg import plain_jpeg
+
 MAX_PIXELS = 178_956_970
 """Images of more pixels than this are refused as decompression bombs, before a pixel is decoded."""
 
@@ -31,7 +33,6 @@ FORMATS = (
 )
 
 _EXIF_ORIENTATION = 274
-_HEADER = 1 << 17  # EXIF comes first in a file and holds at most 64 KiB; before it may stand JFIF with a thumbnail
 _TURNED = (5, 6, 7, 8)
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -114,6 +115,9 @@ def probe(data: bytes, *, max_pixels: int | None = None) -> ImageInfo:
 
 def inspect(data: bytes, at_least: int, *, max_pixels: int | None = None) -> tuple[ImageInfo, np.ndarray]:
     """Do what ``probe`` and ``decode_rgb`` do, opening the image once; the pixels are as ``pixels_of`` gives them."""
+    plain = plain_jpeg(data, at_least, MAX_PIXELS if max_pixels is None else max_pixels)
+    if plain is not None:
+        return ImageInfo(plain.width, plain.height, 1, "JPEG"), plain.pixels
     with _open(data, max_pixels) as image:
         info = _info(image)
         return info, pixels_of(_decoded(image, info.orientation, at_least))
@@ -152,29 +156,9 @@ def decode_image(data: bytes, at_least: int | None = None, *, max_pixels: int | 
 
 
 def decode_pixels(data: bytes, at_least: int | None = None, *, max_pixels: int | None = None) -> np.ndarray:
-    """Decode as ``decode_image`` does, to (h, w, 4) uint8 pixels as ``pixels_of`` gives them.
-
-    Plain JPEGs that are decoded in full go straight to libjpeg-turbo, which Pillow uses, too: the same values in four
-    fifths of the time. What it stumbles over is left to Pillow, which has the words for it.
-    """
-    plain = _plain_jpeg(data, at_least, MAX_PIXELS if max_pixels is None else max_pixels)
-    return pixels_of(decode_image(data, at_least, max_pixels=max_pixels)) if plain is None else plain
-
-
-def _plain_jpeg(data: bytes, at_least: int | None, max_pixels: int) -> np.ndarray | None:
-    """Return the pixels of an undamaged colour JPEG without EXIF that is not to be reduced, else None."""
-    if not data.startswith(b"\xff\xd8") or b"Exif\0" in data[:_HEADER]:
-        return None
-    import simplejpeg
-
-    try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        reduced = at_least is not None and min(height, width) >= 2 * at_least
-        if colours != "YCbCr" or reduced or not 0 < height * width <= max_pixels:
-            return None
-        return simplejpeg.decode_jpeg(data, "RGBX")
-    except (ValueError, MemoryError):
-        return None
+    """Decode as ``decode_image`` does, to (h, w, 4) uint8 pixels as ``pixels_of`` gives them."""
+    plain = plain_jpeg(data, at_least, MAX_PIXELS if max_pixels is None else max_pixels)
+    return pixels_of(decode_image(data, at_least, max_pixels=max_pixels)) if plain is None else plain.pixels
 
 
 def pixels_of(image: Image.Image) -> np.ndarray:

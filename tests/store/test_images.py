@@ -221,13 +221,17 @@ def test_one_look_takes_pictures_beyond_a_block_of_memory():
     assert (pixels[:, :, :3] == (10, 20, 30)).all()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 33), (321, 240)])
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (64, 33), (321, 240), (170, 503)])
 @pytest.mark.parametrize("how", [{}, {"quality": 30}, {"subsampling": 0}, {"progressive": True}, {"subsampling": 2}])
 def test_plain_jpegs_have_the_values_that_pillow_gives(size, how):
     rng = np.random.Generator(np.random.PCG64(5))
     data = encoded(Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)), "JPEG", **how)
     np.testing.assert_array_equal(decode_pixels(data)[:, :, :3], decode_rgb(data))
-    np.testing.assert_array_equal(decode_pixels(data, 20)[:, :, :3], decode_rgb(data, 20))
+    for at_least in (20, 40, 80, 160):
+        np.testing.assert_array_equal(decode_pixels(data, at_least)[:, :, :3], decode_rgb(data, at_least))
+        info, pixels = inspect(data, at_least)
+        assert info == probe(data)
+        np.testing.assert_array_equal(pixels, decode_pixels(data, at_least))
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
