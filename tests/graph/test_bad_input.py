@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from resources.landing.zone import scan
+from resources.landing import scan
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from assets import checks
 from resources.configured import ProgressResource
 from resources.graph import CHAIN, MANIFEST, STAGES
-from resources.landing.zone import scan
+from resources.landing import scan
 from resources.options import Options
 from resources.staleness import Staleness
 
