@@ -512,7 +512,7 @@ def test_two_subsets_that_are_one_folder_are_refused(tmp_path):
 
 
 def test_ids_that_would_climb_out_stay_inside(tmp_path):
-    ids = ["../../up", "/root/x", "a//b", ".hidden", "x" * 300, "a.b", "a_b", "c/..", "nul\0"]
+    ids = ["../../up", "/etc/x", "a//b", ".hidden", "x" * 300, "a.b", "a_b", "c/..", "nul\0"]
     rows = {"key": ids, "jpg": [picture(i) for i in range(len(ids))], "label": ["../l"] * len(ids)}
     (tmp_path / "in").mkdir()
     pq.write_table(pa.table(rows), tmp_path / "in/0.parquet")
