@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +17,7 @@ from espalier.near import Duplicates, find_duplicates
 from resources.formats.base import subset_role
 from resources.results.reports import sheet_files
 from resources.warehouse import Draft, Table
+from resources.warehouse.session import session
 
 SHEETS = ("groups", "leaks", "threshold")
 
@@ -138,7 +138,7 @@ def _with_earlier(verdicts: pa.Table, rows: DedupRows) -> pa.Table:
     """Add what an earlier run found and what still holds: verdicts on dropped samples, twins of kept ones."""
     if rows.carried is None:
         return verdicts
-    with duckdb.connect() as db:
+    with session() as db:
         db.register("verdicts", verdicts)
         db.register("twins", rows.twins)
         db.register("carried", rows.carried)
@@ -150,7 +150,7 @@ def _with_earlier(verdicts: pa.Table, rows: DedupRows) -> pa.Table:
 
 def _leaks(stored: pa.Table, facts: pa.Table) -> pa.Table:
     """List the pictures that stand in two subsets, or here and in a dataset compared against."""
-    with duckdb.connect() as db:
+    with session() as db:
         db.register("stored", stored)
         db.register("facts", facts)
         return db.sql(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import dagster as dg
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -12,6 +11,7 @@ from espalier.near.border import BORDER_PAIRS
 from resources.pictures import plots
 from resources.pictures.sheets import Cell, contact_sheet
 from resources.reading.blobs import read_bytes
+from resources.warehouse.session import session
 
 GROUPS, COPIES, LEAKS = 24, 7, 48
 
@@ -55,7 +55,7 @@ def border_pairs(facts: pa.Table, found: Duplicates, earlier: pa.Table | None) -
     if earlier is not None:
         border = pa.concat_tables([border, earlier.cast(BORDER)])
     threshold = np.float32(found.threshold).item()
-    with duckdb.connect() as db:
+    with session() as db:
         db.register("border", border)
         return db.sql(NEAREST, params={"threshold": threshold}).to_arrow_table().select(BORDER.names)
 
@@ -73,7 +73,7 @@ def sheets(stored: pa.Table, leaks: pa.Table, border: pa.Table, facts: pa.Table,
         Of all samples that ``DedupRows`` has, with their uris.
     threshold : float
     """
-    with duckdb.connect() as db:
+    with session() as db:
         for name, table in (("stored", stored), ("facts", facts), ("border", border)):
             db.register(name, table)
         groups: dict[tuple[str, str], list[Cell]] = {}

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +16,7 @@ from resources.embedding.texts import Texts, encode_texts, texts_id
 from resources.embedding.vectors import PART_ROWS, VectorStore
 from resources.encoders import EncodedBatch, load_encoder
 from resources.reading.blobs import read_bytes
+from resources.warehouse.session import session
 from resources.warehouse.table import array_block
 
 TEXT_ROWS = 1024
@@ -124,7 +124,7 @@ def sample_texts(
     locked : bool
         Take the lock of the dataset's parts; False where the pictures' store holds it, which then also cleans up.
     """
-    with duckdb.connect() as db:
+    with session() as db:
         db.register("needed", needed)
         distinct = db.sql(
             """SELECT text AS sample_id, sha256(text) AS sha256, text, min(words) AS words

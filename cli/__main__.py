@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+from contextlib import suppress
 
 from cli.main import main
 
@@ -18,11 +19,9 @@ def run() -> None:
     except SystemExit as end:
         code = end.code
     atexit._run_exitfuncs()
-    try:
+    with suppress(BrokenPipeError):  # the reader has seen enough
         sys.stdout.flush()
         sys.stderr.flush()
-    except BrokenPipeError:  # the reader has seen enough
-        code = code or 0
     os._exit(code if isinstance(code, int) else 1 if code else 0)
 
 

@@ -13,7 +13,8 @@ from resources.warehouse.table import Table
 def session(**tables: Table) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the tables read-only under the names given; the connection closes at the end of the block.
 
-    The main table of ``clusters=...`` is the view ``clusters``; its side tables are ``in_clusters.<name>``.
+    The main table of ``clusters=...`` is the view ``clusters``; its side tables are ``in_clusters.<name>``. Without
+    tables it is a place to ask Arrow tables that are registered in it.
     """
     with attached({f"in_{name}": table.path for name, table in tables.items()}) as db:
         for name in tables:
