@@ -8,8 +8,7 @@ import pyarrow as pa
 
 from espalier.near import Duplicates
 from espalier.near.border import BORDER_PAIRS
-from resources.pictures import plots
-from resources.pictures.sheets import Cell, contact_sheet
+from resources.pictures.sheets import Cell, contact_sheet, in_markdown
 from resources.reading.blobs import read_bytes
 from resources.warehouse.session import session
 
@@ -97,7 +96,7 @@ def sheets(stored: pa.Table, leaks: pa.Table, border: pa.Table, facts: pa.Table,
 def in_the_page(pictures: Mapping[str, bytes]) -> dict[str, dg.MetadataValue]:
     """Return sheets as metadata that the page shows."""
     titles = {"groups": "largest groups", "leaks": "leaks", "threshold": "pairs nearest to the threshold"}
-    return {titles[name]: dg.MetadataValue.md(plots.markdown(png, titles[name])) for name, png in pictures.items()}
+    return {titles[name]: dg.MetadataValue.md(in_markdown(png, titles[name])) for name, png in pictures.items()}
 
 
 def _leak(leak: dict[str, str]) -> list[Cell]:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from espalier.errors import EspalierError
 from resources.configured import HomeResource
-from resources.pictures import plots
+from resources.pictures.sheets import in_markdown
 
 if TYPE_CHECKING:
     from resources.exploring import Answer
@@ -118,7 +118,7 @@ def _answer(context: dg.OpExecutionContext, config: ExploreConfig, home: HomeRes
     datasets = config.datasets or opened.store().datasets("embeddings")
     answer = Explored(opened, datasets, tell=context.log.info).ask(asked)
     found: dict[str, dg.MetadataValue] = {
-        "contact sheet": dg.MetadataValue.md(plots.markdown(sheet(answer), "queries, then results")),
+        "contact sheet": dg.MetadataValue.md(in_markdown(sheet(answer), "queries, then results")),
         "found": dg.MetadataValue.int(len(answer.results)),
     }
     if answer.results:

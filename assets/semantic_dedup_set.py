@@ -16,7 +16,7 @@ from espalier.pairs import Pairs
 from espalier.rng import generator
 from espalier.semdedup import SimilarPairs, TooManyPairs, rank_positions, resolve, resolve_directly, similar_pairs
 from resources.pictures import plots
-from resources.pictures.sheets import Cell, contact_sheet
+from resources.pictures.sheets import Cell, contact_sheet, in_markdown
 from resources.reading.blobs import read_bytes
 from resources.results.reports import sheet_files
 from resources.warehouse import Draft, Table
@@ -190,7 +190,7 @@ def _pictures(rows: pa.Table, sheet: bytes | None) -> dict[str, dg.MetadataValue
     out: dict[str, dg.MetadataValue] = {}
     if sheet is not None:
         out["pairs nearest to the limit"] = dg.MetadataValue.md(
-            plots.markdown(sheet, "pairs nearest to the limit of semantic duplicates")
+            in_markdown(sheet, "pairs nearest to the limit of semantic duplicates")
         )
     similarity = rows["similarity"].drop_null().to_numpy()
     if len(similarity):

@@ -1,5 +1,7 @@
 """Which stages of a dataset must run again: the pure decision of ``freshness`` on what this home holds."""
 
+from functools import cached_property
+
 from resources.freshness import current_inputs, stale_stages, why_stale
 from resources.graph import CHAIN, MANIFEST, STAGES
 from resources.home import Home
@@ -17,11 +19,14 @@ class Staleness:
 
     def __init__(self, home: Home, dataset: str, options: Options | None = None) -> None:
         self.home, self.store, self.dataset = home, home.store(), dataset
-        zone = LandingZone(home.landing)
-        card = zone.card(dataset)
-        self.options = _in_full(options or Options.of_card(card), home)
-        self.listing = zone.fingerprint(dataset).fingerprint
+        self._zone = LandingZone(home.landing)
+        self.options = _in_full(options or Options.of_card(self._zone.card(dataset)), home)
         self._metas: dict[str, Meta | None] = {}
+
+    @cached_property
+    def listing(self) -> str:
+        """Fingerprint of the landed files as they are when it is first asked for."""
+        return self._zone.fingerprint(self.dataset).fingerprint
 
     def stages(self, up_to: tuple[str, ...] = CHAIN) -> dict[str, str]:
         """Return the chain's stages that must run, each with its reason, in the graph's order."""
@@ -40,7 +45,7 @@ class Staleness:
 
         if table and asset == MANIFEST and not manifest_folder(self.home.manifests, self.dataset, recipe).exists():
             return "its folder is gone"
-        inputs = current_inputs(asset, lookup, self.listing)
+        inputs = current_inputs(asset, lookup, listing="")  # below the chain no stage reads the landed files
         return why_stale(asset, table.meta if table else None, self.options.pick(stage.options), inputs)
 
     def _meta(self, name: str) -> Meta | None:

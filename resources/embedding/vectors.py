@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -20,13 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resources.warehouse import Table, Warehouse
-from resources.warehouse.pool import quoted
+from resources.warehouse.pool import attached, quoted
 from resources.warehouse.table import array_column
 
 PART_ROWS = 8192
 MERGED = """
-SELECT n.sample_id, n.sha256, v.vector, v.hash FROM needed n
-JOIN (SELECT DISTINCT ON (sha256) sha256, vector, hash FROM vectors) v USING (sha256) ORDER BY n.sample_id
+SELECT n.sample_id, n.sha256, v.vector, v.hash FROM needed n JOIN vectors v USING (sha256) ORDER BY n.sample_id
 """
 
 
@@ -125,24 +125,27 @@ class VectorStore:
         if self.lock is not None:
             self.lock.close()
 
-    def _connect(self, needed: pa.Table) -> duckdb.DuckDBPyConnection:
-        """Open a database with the views ``needed`` and ``vectors``."""
-        db = duckdb.connect()
-        db.register("needed", needed)
+    @contextmanager
+    def _connect(self, needed: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Lend a connection with the views ``needed`` and ``vectors``; a content stands in each of them once.
+
+        Parts hold what no table held, each content once; tables may share contents, so one row of each is chosen.
+        """
         digest = "sha256" if self.source == "data" else "sha256(text) AS sha256"
         columns = f"vector::FLOAT[{self.dim}] AS vector, hash::UTINYINT[{self.hash_bytes}] AS hash"
+        stored = [f"SELECT {digest}, {columns} FROM t{number}.{self.source}" for number in range(len(self.tables))]
+        parts = ", ".join(quoted(p) for p in sorted(self.folder.glob(f"{self.encoder_id}-*.parquet")))
         selects = []
-        for number, table in enumerate(self.tables):
-            db.execute(f"ATTACH {quoted(table.path)} AS t{number} (READ_ONLY)")
-            selects.append(f"SELECT {digest}, {columns} FROM t{number}.{self.source}")
-        parts = sorted(self.folder.glob(f"{self.encoder_id}-*.parquet"))
+        if stored:
+            tables = f"SELECT * FROM ({' UNION ALL '.join(stored)}) SEMI JOIN needed USING (sha256)"
+            selects.append(f"SELECT DISTINCT ON (sha256) * FROM ({tables})")
         if parts:
-            listed = ", ".join(quoted(p) for p in parts)
-            selects.append(f"SELECT sha256, {columns} FROM read_parquet([{listed}])")
+            selects.append(f"SELECT sha256, {columns} FROM read_parquet([{parts}])")
         empty = f"SELECT NULL::VARCHAR AS sha256, NULL::FLOAT[{self.dim}] AS vector, NULL::UTINYINT[{self.hash_bytes}]"
-        selects = selects or [f"{empty} AS hash WHERE false"]
-        db.execute(f"CREATE VIEW vectors AS {' UNION ALL '.join(selects)}")
-        return db
+        with attached({f"t{number}": table.path for number, table in enumerate(self.tables)}) as db:
+            db.register("needed", needed)
+            db.execute(f"CREATE TEMP VIEW vectors AS {' UNION ALL '.join(selects or [f'{empty} AS hash WHERE false'])}")
+            yield db
 
 
 def vector_schema(dim: int, hash_bytes: int) -> pa.Schema:

@@ -1,7 +1,8 @@
-"""In-memory DuckDB instances for reading stored files, used again: making one costs ten times what attaching costs.
+"""In-memory DuckDB instances, used again: making one costs ten times what attaching a file to it costs.
 
-Here lives lending them out. Every reader has an instance to itself, so what one attaches or names is never seen by
-another, and the same file may be read in several places at a time, also after a newer one took its name.
+Here lives lending them out, to read stored files or to write a new one. Every borrower has an instance to itself, so
+what one attaches, names or sets is never seen by another, and the same file may be read in several places at a time,
+also after a newer one took its name. What does not fit in memory is put aside beside the files, where there is room.
 """
 
 import threading
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+
+from resources.leftovers import beside
 
 MOST_IDLE = 4
 
@@ -31,30 +34,58 @@ def attached(files: Mapping[str, Path]) -> Iterator[duckdb.DuckDBPyConnection]:
     duckdb.Error
         When a file is no readable database.
     """
+    with _lent(next(iter(files.values()), None)) as (instance, connection, names):
+        for name, path in files.items():
+            instance.execute(f"ATTACH {quoted(path)} AS {name} (READ_ONLY)")
+            names.append(name)
+        yield connection
+
+
+@contextmanager
+def created(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Lend a connection to a new database at ``path``; at the end of the block all of it is in that one file.
+
+    Raises
+    ------
+    duckdb.Error
+        When it cannot be written; the half-written file and its log stay for the caller to remove.
+    """
+    with _lent(path) as (instance, connection, names):
+        instance.execute(f"ATTACH {quoted(path)} AS made")
+        names.append("made")
+        connection.execute("USE made")
+        yield connection
+        instance.execute("CHECKPOINT made")
+
+
+@contextmanager
+def _lent(near: Path | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection, list[str]]]:
+    """Lend an instance, a connection to it, and the list of what is to be detached at the end."""
     with _lock:
         instance = _idle.pop() if _idle else duckdb.connect()
+    aside = beside(near, near.stem) if near else None
+    if aside:
+        instance.execute(f"SET temp_directory = {quoted(aside)}")
     names: list[str] = []
     connection = instance.cursor()
     try:
-        for name, path in files.items():
-            connection.execute(f"ATTACH {quoted(path)} AS {name} (READ_ONLY)")
-            names.append(name)
-        yield connection
+        yield instance, connection, names
     finally:
         connection.close()
-        _take_back(instance, names)
+        _take_back(instance, names, aside)
 
 
-def _take_back(instance: duckdb.DuckDBPyConnection, names: list[str]) -> None:
-    """Detach what was attached and keep the instance, or close it where somebody still reads from it."""
+def _take_back(instance: duckdb.DuckDBPyConnection, names: list[str], aside: Path | None) -> None:
+    """Detach what was attached and keep the instance; close it where somebody reads on, or it put rows aside."""
     try:
         for name in names:
             instance.execute(f"DETACH {name}")
+        instance.execute("RESET force_compression")
     except duckdb.Error:
         instance.close()
         return
     with _lock:
-        if len(_idle) < MOST_IDLE:
+        if len(_idle) < MOST_IDLE and not (aside and aside.exists()):
             _idle.append(instance)
             return
     instance.close()

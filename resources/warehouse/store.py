@@ -13,6 +13,7 @@ from espalier.errors import EspalierError
 from espalier.names import check_dataset_name
 from resources.leftovers import beside, remove_leftovers, sync
 from resources.warehouse.draft import Draft, Meta, Rows
+from resources.warehouse.pool import created
 from resources.warehouse.table import Table
 
 WIDE_ARRAY = 32
@@ -137,7 +138,7 @@ def _glob_escape(text: str) -> str:
 
 
 def _write(path: Path, draft: Draft, meta: Meta) -> None:
-    with duckdb.connect(str(path)) as db:
+    with created(path) as db:
         _create(db, "data", draft.rows, draft.sort)
         for name, rows in draft.side.items():
             _create(db, name, rows, "")
@@ -161,11 +162,10 @@ def _contents(db: duckdb.DuckDBPyConnection, tables: list[str]) -> tuple[int, st
     """Count the main table's rows and digest all rows: xor and sum of 64-bit row hashes, order apart."""
     count, xor, total = 0, 0, 0
     for place, table in enumerate(tables, start=1):
-        lists = db.execute(
-            "SELECT column_name FROM duckdb_columns() WHERE table_name = ? AND data_type LIKE '%[]'", [table]
-        ).fetchall()
+        columns = db.execute(f"SELECT * FROM {table} LIMIT 0").description or []
         # DuckDB hashes no list and an empty one alike.
-        row = f"hash({', '.join([table, *[f'{name} IS NULL' for (name,) in lists]])})"
+        lists = [f"{name} IS NULL" for name, kind, *_ in columns if str(kind).endswith("[]")]
+        row = f"hash({', '.join([table, *lists])})"
         found = db.execute(f"SELECT count(*), bit_xor({row}), sum({row}) FROM {table}").fetchone()
         assert found is not None
         count = found[0] if table == "data" else count
