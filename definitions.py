@@ -15,7 +15,7 @@ from assets.pruned_manifest import pruned_manifest
 from assets.raw_dataset import raw_dataset
 from assets.semantic_dedup_set import semantic_dedup_set
 from assets.subset_quality import subset_quality
-from resources.configured import ComputeResource, HomeResource, ProgressResource, WarehouseIOManager
+from resources.configured import ComputeResource, HomeResource, ProgressResource, ReadingResource, WarehouseIOManager
 from resources.event_log import quicken
 from sensors.automation import automation_sensor
 from sensors.landing import landing_sensor
@@ -50,6 +50,7 @@ def build_defs(**resources: Any) -> dg.Definitions:
             "warehouse": WarehouseIOManager(home=home),
             "progress": ProgressResource(),
             "compute": ComputeResource(),
+            "reading": ReadingResource(),
             **resources,
         },
         executor=dg.in_process_executor,

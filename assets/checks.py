@@ -26,8 +26,13 @@ def _ids_unique(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
 
 
 def _ids_known(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
-    unknown = _value(staged, "SELECT count(*) FROM staged ANTI JOIN raw USING (sample_id)", raw=upstream["raw_dataset"])
-    return unknown == 0, {"ids that raw_dataset lacks": unknown}
+    unknown, repeated = _value(
+        staged,
+        """SELECT ((SELECT count(*) FROM staged ANTI JOIN raw USING (sample_id)),
+                   (SELECT count(*) - count(DISTINCT sample_id) FROM staged))""",
+        raw=upstream["raw_dataset"],
+    )
+    return unknown == 0 and repeated == 0, {"ids that raw_dataset lacks": unknown, "repeated ids": repeated}
 
 
 def _some_readable(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
@@ -102,7 +107,7 @@ def _whole(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
 
 
 ids_unique = Check("ids_unique", "No sample id stands twice.", _ids_unique)
-ids_known = Check("ids_known", "Every sample id is one of raw_dataset.", _ids_known)
+ids_known = Check("ids_known", "Every sample id is one of raw_dataset, and none stands twice.", _ids_known)
 some_readable = Check("some_readable", "At least one sample can be read.", _some_readable)
 few_unreadable = Check(
     "few_unreadable", f"At most {MUCH_UNREADABLE:.0%} of the samples are unreadable.", _few_unreadable, blocking=False

@@ -4,7 +4,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from assets.checks import clusters_not_empty, ids_known, ids_unique
+from assets.checks import clusters_not_empty, ids_known
 from assets.loading import kept_matrix, labels_of
 from assets.stage import Outcome, Work, stage_asset
 from espalier.cluster import auto_k, fit_kmeans
@@ -14,7 +14,7 @@ from resources.warehouse import Draft, Table
 from resources.warehouse.table import array_column
 
 
-@stage_asset("clusters", kinds={"faiss", "duckdb"}, checks=(ids_unique, ids_known, clusters_not_empty))
+@stage_asset("clusters", kinds={"faiss", "duckdb"}, checks=(ids_known, clusters_not_empty))
 def clusters(work: Work, raw_dataset: Table, embeddings: Table, semantic_dedup_set: Table) -> Outcome:
     """The cluster of every sample that reaches pruning, and its cosine distance to the centroid.
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.checks import duplicates_point_to_kept, ids_known, ids_unique
+from assets.checks import duplicates_point_to_kept, ids_known
 from assets.dedup_pixels import confirmed, content_codes, exact_by
 from assets.dedup_rows import DedupRows, dedup_rows
 from assets.dedup_sheets import border_pairs, in_the_page, sheets
@@ -38,7 +38,7 @@ no_leaks = Check(
 @stage_asset(
     "dedup_set",
     kinds={"numpy", "duckdb"},
-    checks=(ids_unique, ids_known, duplicates_point_to_kept, no_leaks),
+    checks=(ids_known, duplicates_point_to_kept, no_leaks),
 )
 def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
     """Exact copies, by bytes or pixels, and near duplicates: of each group the sample of best quality is kept.

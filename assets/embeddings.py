@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.brought_vectors import brought_vectors
-from assets.checks import all_survivors, ids_known, ids_unique, vectors_unit
+from assets.checks import all_survivors, ids_known, vectors_unit
 from assets.encoded_vectors import SampleTexts, encoded_vectors, encoder_of, sample_texts
 from assets.stage import Outcome, Work, stage_asset
 from espalier.hashing import SimHash
@@ -17,7 +17,7 @@ from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
 
 
-@stage_asset("embeddings", kinds={"openvino", "duckdb"}, checks=(ids_unique, ids_known, all_survivors, vectors_unit))
+@stage_asset("embeddings", kinds={"openvino", "duckdb"}, checks=(ids_known, all_survivors, vectors_unit))
 def embeddings(work: Work, raw_dataset: Table, dedup_set: Table) -> Outcome:
     """The survivors' unit vectors and their packed 512-bit SimHash, with the id of the encoder that made them.
 

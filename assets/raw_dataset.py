@@ -1,5 +1,6 @@
 """``raw_dataset``: what landed, one row a sample, each file read once."""
 
+import time
 from typing import Any
 
 import pyarrow as pa
@@ -8,9 +9,8 @@ import pyarrow.compute as pc
 from assets.checks import few_unreadable, ids_unique, some_readable
 from assets.stage import Outcome, Work, stage_asset
 from espalier.errors import EspalierError
-from resources.formats.detect import open_reader
-from resources.graph import STAGES
-from resources.landing.scan import RAW_SCHEMA, lookup, scan
+from resources.landing.reading import Job
+from resources.landing.scan import RAW_SCHEMA
 from resources.warehouse import Draft
 from resources.warehouse.spool import spooled
 
@@ -28,27 +28,22 @@ def raw_dataset(work: Work) -> Outcome:
 
     Files are read once, for their digest, their header, and a reduced decode that finds truncated ones and gives
     the area grid that near duplicates are found by. Files that did not change since the last time are not read.
+    They are read in a process of its own: one that crashes its decoder is recorded, as every unreadable one is.
     """
+    began = time.monotonic()
     listing = work.landing.fingerprint(work.dataset)
-    reader = open_reader(work.card)
-    earlier = work.store.get("raw_dataset", work.dataset)
-    known = earlier is not None and earlier.meta.code_version == STAGES["raw_dataset"].version
-    previous = lookup(earlier.batches(RAW_SCHEMA.names)) if earlier and known else None
+    pixels = work.options.max_pixels
+    reading = work.read(Job.of(work.landing, work.store, work.dataset, listing.fingerprint, work.threads, pixels))
+    found = _Counts()
     with work.bar("reading files", listing.n_files) as advance:
-        scanned = scan(
-            reader,
-            threads=work.threads,
-            previous=previous,
-            progress=advance,
-            max_pixels=work.options.max_pixels,
-        )
-        found = _Counts()
-        rows = spooled(map(found.take, scanned), RAW_SCHEMA, work.store.path("raw_dataset", work.dataset))
+        batches = map(found.take, reading.batches(advance))
+        rows = spooled(batches, RAW_SCHEMA, work.store.path("raw_dataset", work.dataset))
+    about = reading.about
     if work.landing.fingerprint(work.dataset).fingerprint != listing.fingerprint:
         raise EspalierError(
             f"The files of {work.dataset!r} changed while they were read.", "Run again when they have settled."
         )
-    names = reader.categories()
+    names = about.categories
     return Outcome(
         Draft(
             rows,
@@ -62,10 +57,13 @@ def raw_dataset(work: Work) -> Outcome:
                 "n_unreadable": found.n_unreadable,
                 "n_categories": len(names),
                 "n_bytes": found.n_bytes,
-                "format": reader.format,
+                "format": about.format,
             },
         ),
-        metadata={f"unreadable (first {SHOWN})": _error_table(found.errors)} if found.errors else {},
+        metadata={
+            "head_start_seconds": round(max(0.0, min(began, about.ended) - about.began), 3),
+            **({f"unreadable (first {SHOWN})": _error_table(found.errors)} if found.errors else {}),
+        },
         inputs={"listing": listing.fingerprint},
     )
 

@@ -7,7 +7,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from assets.checks import duplicates_point_to_kept, ids_known, ids_unique
+from assets.checks import duplicates_point_to_kept, ids_known
 from assets.loading import marked, protected_rows, take_or_null
 from assets.semantic_rows import LEAST_EPS, earlier_run, stored_search
 from assets.stage import Outcome, Work, stage_asset
@@ -45,7 +45,7 @@ class Fine:
 @stage_asset(
     "semantic_dedup_set",
     kinds={"faiss", "duckdb"},
-    checks=(ids_unique, ids_known, duplicates_point_to_kept),
+    checks=(ids_known, duplicates_point_to_kept),
 )
 def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Outcome:
     """SemDeDup: samples whose embedding is nearer than eps to that of a kept one, within fine clusters.

@@ -19,12 +19,13 @@ import pydantic
 from assets.columns import MEANINGS
 from assets.partitions import datasets, manifests, split_key
 from espalier.errors import EspalierError
-from resources.configured import ComputeResource, HomeResource, ProgressResource
+from resources.configured import ComputeResource, HomeResource, ProgressResource, ReadingResource
 from resources.encoders.names import in_full
 from resources.exports.place import StagedExport
 from resources.graph import STAGES, Stage
 from resources.home import Home
 from resources.landing.cards import Card
+from resources.landing.reading import Job, Reading
 from resources.landing.zone import LandingZone
 from resources.options import Options
 from resources.results.manifests import StagedFolder
@@ -47,6 +48,7 @@ class Work:
     threads: int
     log: Any
     bar: Callable[[str, int], Any]
+    read: Callable[[Job], Reading]
 
     @property
     def store(self) -> Warehouse:
@@ -124,10 +126,11 @@ def stage_asset(
             home: HomeResource,
             progress: ProgressResource,
             compute: ComputeResource,
+            reading: ReadingResource,
             **tables: Table,
         ):
             try:
-                work = _work(context, stage.options, config, home, progress, compute)
+                work = _work(context, stage.options, config, home, progress, compute, reading)
                 yield from _run(name, step, checks, work, tables)
             except EspalierError as error:
                 raise dg.Failure(
@@ -248,6 +251,7 @@ def _work(
     home: HomeResource,
     progress: ProgressResource,
     compute: ComputeResource,
+    reading: ReadingResource,
 ) -> Work:
     dataset, recipe = split_key(context.partition_key)
     opened = home.open()
@@ -265,6 +269,7 @@ def _work(
         compute.n_threads(),
         context.log,
         lambda label, total: progress.bar(context.log, label, total),
+        reading.open,
     )
 
 

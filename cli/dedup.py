@@ -114,9 +114,10 @@ STAGES = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set")
 def _run(launcher: Any, name: str) -> None:
     from resources.staleness import Staleness
 
-    stale = Staleness(launcher.home, name).stages(STAGES)
+    staleness = Staleness(launcher.home, name)
+    stale = staleness.stages(STAGES)
     if stale:
-        launcher.run("chain", name, list(stale))
+        launcher.chain(staleness, stale)
 
 
 def _eps_for(home: Any, name: str, share: float) -> float:

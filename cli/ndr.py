@@ -87,13 +87,16 @@ def parameters_of(written: dict[str, Any]) -> Any:
 
 def run(launcher: Any, name: str, parameters: Any) -> Any:
     """Read what is not read yet, and run NDR; nothing of the dataset's own duplicates is touched."""
+    from resources.staleness import Staleness
+
+    staleness = Staleness(launcher.home, name)
+    stale = staleness.stages(("raw_dataset",))
+    if stale:
+        launcher.chain(staleness, stale)
     from cli.progress import BarProgress
     from resources.configured import ComputeResource
-    from resources.staleness import Staleness
     from resources.verdicts.stored_ndr import members, run_ndr
 
-    if "raw_dataset" in Staleness(launcher.home, name).stages(("raw_dataset",)):
-        launcher.run("chain", name, ["raw_dataset"])
     found = members(launcher.home.store().need("raw_dataset", name), parameters)
     with BarProgress().bar(None, "NDR", len(found.facts)) as advance:
         return run_ndr(name, found, parameters, threads=ComputeResource().n_threads(), progress=advance)

@@ -13,6 +13,8 @@ import dagster as dg
 from pydantic import Field
 
 from resources.home import Home
+from resources.landing.ahead import taken
+from resources.landing.reading import Job, Reading, read_apart, read_here
 from resources.landing.zone import LandingZone
 from resources.progress import log_progress
 from resources.warehouse import Staged, Table
@@ -48,6 +50,18 @@ class ComputeResource(dg.ConfigurableResource):
     def n_threads(self) -> int:
         """Return the number of threads."""
         return self.threads or os.cpu_count() or 1
+
+
+class ReadingResource(dg.ConfigurableResource):
+    """How the files of a dataset are read."""
+
+    apart: bool = Field(
+        default=True, description="In a process of its own: a file that crashes its decoder takes no run with it."
+    )
+
+    def open(self, job: Job) -> Reading:
+        """Return the rows of a dataset, to be gone through once; those that the command line began to read go on."""
+        return taken(job) or Reading(read_apart(job) if self.apart else read_here(job))
 
 
 class WarehouseIOManager(dg.ConfigurableIOManager):

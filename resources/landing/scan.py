@@ -10,7 +10,7 @@ scan. Rows come in the reader's order, for any number of threads; the warehouse 
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from resources.formats.base import Reader, Sample
+from resources.landing.earlier import Previous
+from resources.landing.seen import SeenIds, writable
 from resources.pictures.grid import GRID_SIDE, area_grid
 from resources.pictures.images import MAX_PIXELS, UnreadableImage, inspect
 from resources.reading.blobs import MAX_BYTES, BlobError, read_blob, stat_blob
@@ -46,9 +48,6 @@ RAW_SCHEMA = pa.schema(
     ]
 )
 
-Previous = Callable[[str, int | None, int], Mapping[str, Any] | None]
-"""(uri, n_bytes or None when only reading tells, mtime_ns) -> the row of an earlier scan, or None."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
@@ -72,6 +71,9 @@ def scan(
     progress: Callable[[int], None] | None = None,
     batch_size: int = BATCH,
     max_pixels: int = MAX_PIXELS,
+    start: int = 0,
+    stop: int | None = None,
+    refused: Mapping[int, str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Read every sample of a dataset once.
 
@@ -86,115 +88,52 @@ def scan(
     progress : callable, optional
         Called with the number of samples just finished.
     batch_size : int
-        Rows of a batch. At most two batches are in flight.
+        Rows of a batch. At most two batches are in flight, and of batches of one row only one.
     max_pixels : int
         Images with more are refused.
+    start, stop : int
+        Rows of the dataset, counted in the reader's order: only those in between are read.
+    refused : mapping of int to str
+        Rows that are not read, with the reason that becomes their error.
 
     Yields
     ------
     pyarrow.RecordBatch
         Of ``RAW_SCHEMA``, in the reader's order. A sample id that was there before is an error row under the
-        id
-        ``<id>#repeat-<row>``, so that ids stay unique.
+        id ``<id>#repeat-<row>``, so that ids stay unique.
 
     Raises
     ------
     EspalierError
         When the dataset cannot be listed or holds no sample.
     """
-    seen, waiting = SeenIds(), deque[tuple[list[Sample], list[Future[list[_Facts]]]]]()
+    seen, waiting, row = SeenIds(), deque[tuple[list[Sample], list[Future[list[_Facts]]]]](), 0
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="scan")
     try:
         for batch in reader.batches(batch_size):
-            samples = seen.check([_writable(sample) for sample in batch])
-            chunks = [samples[start : start + _CHUNK] for start in range(0, len(samples), _CHUNK)]
-            waiting.append((samples, [pool.submit(_inspect_all, chunk, previous, max_pixels) for chunk in chunks]))
-            if len(waiting) > 1:
+            samples = _wanted(seen.check([writable(sample) for sample in batch]), row, start, stop, refused or {})
+            row += len(batch)
+            if samples:
+                chunks = [samples[at : at + _CHUNK] for at in range(0, len(samples), _CHUNK)]
+                waiting.append((samples, [pool.submit(_inspect_all, chunk, previous, max_pixels) for chunk in chunks]))
+            if len(waiting) > (batch_size > 1):
                 yield _collected(*waiting.popleft(), progress)
+            if stop is not None and row >= stop:
+                break
         while waiting:
             yield _collected(*waiting.popleft(), progress)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def lookup(batches: Iterable[pa.RecordBatch]) -> Previous:
-    """Make a :data:`Previous` from the rows of an earlier scan; unreadable ones are read again."""
-    kept = [batch.filter(batch["error"].is_null()) for batch in batches]
-    table = (pa.Table.from_batches(kept) if kept else RAW_SCHEMA.empty_table()).combine_chunks()
-    rows = {uri: row for row, uri in enumerate(table["uri"].to_pylist())}
-    wanted = ("sha256", "n_bytes", "mtime_ns", "width", "height", "orientation", "error", "grid")
-    columns = {name: table[name] for name in wanted}
-
-    def find(uri: str, n_bytes: int | None, mtime_ns: int) -> Mapping[str, Any] | None:
-        row = rows.get(uri)
-        if row is None or not mtime_ns or columns["mtime_ns"][row].as_py() != mtime_ns:
-            return None
-        if n_bytes is not None and columns["n_bytes"][row].as_py() != n_bytes:
-            return None
-        return {name: column[row].as_py() for name, column in columns.items()}
-
-    return find
-
-
-class SeenIds:
-    """Remembers sample ids in 16 bytes each, as sorted blocks of digests that double in size."""
-
-    def __init__(self) -> None:
-        self._blocks: list[np.ndarray] = []
-        self._rows = 0
-
-    def check(self, batch: list[Sample]) -> list[Sample]:
-        """Return the batch with samples whose id was there before, or is empty, turned into errors."""
-        digests = np.array([_digest(sample.sample_id) for sample in batch], dtype="V16").view("S16")
-        repeated = np.ones(len(batch), dtype=bool)
-        repeated[np.unique(digests, return_index=True)[1]] = False
-        for block in self._blocks:
-            places = np.minimum(np.searchsorted(block, digests), len(block) - 1)
-            repeated |= block[places] == digests
-        self._add(np.sort(digests[~repeated]))
-        checked = [
-            self._refused(sample, row) if bad else sample
-            for row, (sample, bad) in enumerate(zip(batch, repeated, strict=True))
-        ]
-        self._rows += len(batch)
-        return checked
-
-    def _add(self, block: np.ndarray) -> None:
-        while self._blocks and len(self._blocks[-1]) <= 2 * len(block):
-            block = np.sort(np.concatenate([self._blocks.pop(), block]), kind="stable")
-        if len(block):
-            self._blocks.append(block)
-
-    def _refused(self, sample: Sample, row: int) -> Sample:
-        return Sample(
-            f"{sample.sample_id}#repeat-{self._rows + row}",
-            sample.subset,
-            sample.uri,
-            sample.labels,
-            sample.caption,
-            sample.uid,
-            f"the sample id {sample.sample_id!r} is there already",
-        )
-
-
-def _writable(sample: Sample) -> Sample:
-    """Return the sample, or an error when no column or no kept.txt can hold its texts (JSON allows half characters)."""
-    texts = (sample.sample_id, sample.subset, sample.uri, sample.caption or "", sample.uid or "", *sample.labels)
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        sample_id, subset, uri, caption, uid, *labels = (
-            text.encode("utf-8", "backslashreplace").decode() for text in texts
-        )
-        reason = sample.error or "a text of it is not Unicode"
-        return Sample(sample_id, subset, uri, tuple(labels), caption or None, uid or None, reason)
-    if "\n" in sample.sample_id and sample.error is None:
-        return replace(sample, error="a line break in the sample id, which kept.txt could not hold")
-    return sample
-
-
-def _digest(sample_id: str) -> bytes:
-    return hashlib.blake2b(sample_id.encode(), digest_size=16).digest()
+def _wanted(
+    samples: list[Sample], first: int, start: int, stop: int | None, refused: Mapping[int, str]
+) -> list[Sample]:
+    """Return the samples, of which the first is row ``first``, between two rows; refused ones are errors."""
+    found = [
+        replace(sample, error=refused[row]) if row in refused else sample for row, sample in enumerate(samples, first)
+    ]
+    return found[max(0, start - first) : None if stop is None else max(0, stop - first)]
 
 
 def _inspect_all(samples: list[Sample], previous: Previous | None, max_pixels: int) -> list[_Facts]:

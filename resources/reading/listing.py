@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import fsspec
-
 from espalier.errors import EspalierError
 
 SUCCESS = "_SUCCESS"
@@ -88,6 +86,8 @@ def filesystem(uri: str) -> tuple[Any, str]:
     EspalierError
         For an unknown scheme, or one whose package is not installed.
     """
+    import fsspec  # most datasets are local folders, and it takes a while to import
+
     try:
         return fsspec.core.url_to_fs(uri)
     except ImportError as error:

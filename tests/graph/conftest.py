@@ -17,7 +17,7 @@ from PIL import Image
 
 from assets.partitions import DATASET, RECIPE, manifest_key
 from definitions import build_defs
-from resources.configured import ComputeResource, HomeResource
+from resources.configured import ComputeResource, HomeResource, ReadingResource
 from resources.graph import CHAIN, MANIFEST
 from resources.home import Home
 from resources.landing.zone import LandingZone
@@ -70,7 +70,8 @@ class Chain:
         self.zone = LandingZone(self.home.landing)
         self.zone.land(data, "set")
         self.instance = dg.DagsterInstance.ephemeral()
-        self.defs = build_defs(home=HomeResource(path=str(root)), compute=ComputeResource(threads=threads), **resources)
+        here = {"compute": ComputeResource(threads=threads), "reading": ReadingResource(apart=False)}
+        self.defs = build_defs(home=HomeResource(path=str(root)), **here, **resources)
 
     def run(self, *stages: str, recipe: str = "", config=None, dataset: str = "set"):
         """Run stages of the chain, or a recipe's stage; return Dagster's result."""

@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
+from resources import configured
 from resources.landing import scan
+from resources.landing.reading import read_here
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +244,7 @@ def test_files_that_change_during_a_run_are_said_to(used, tmp_path, espalier, te
         return real(uri)
 
     monkeypatch.setattr(scan, "read_blob", slow)
+    monkeypatch.setattr(configured, "read_apart", read_here)
     line = refused(espalier, files_below, used, "prune", "changing", code=1)
     assert line == "The files of 'changing' changed while they were read. Run again when they have settled."
     monkeypatch.undo()

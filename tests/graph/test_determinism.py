@@ -9,8 +9,9 @@ import sys
 import pytest
 
 import assets.encoded_vectors
-import assets.raw_dataset
+from resources import configured
 from resources.encoders import runner
+from resources.landing.reading import read_here
 from resources.reading import listing
 
 RECIPES = ("density@0.3", "cluster_random@n11:seed=7")
@@ -70,7 +71,7 @@ def test_files_listed_in_another_order_give_the_same_bytes(first, tmp_path, text
 
 def test_other_batch_sizes_give_the_same_bytes(first, tmp_path, textures, new_chain, monkeypatch):
     """Rows a batch of the scan, images a block of the encoder, vectors a part."""
-    monkeypatch.setattr(assets.raw_dataset, "scan", functools.partial(assets.raw_dataset.scan, batch_size=5))
+    monkeypatch.setattr(configured, "read_here", functools.partial(read_here, batch_size=5))
     monkeypatch.setattr(assets.encoded_vectors, "PART_ROWS", 7)
     monkeypatch.setattr(runner, "BLOCK", 8)
     assert result(new_chain(tmp_path / "home", textures).grow(*RECIPES)) == first

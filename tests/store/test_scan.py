@@ -12,7 +12,9 @@ from espalier.errors import EspalierError
 from resources.formats.base import Sample
 from resources.formats.image_folder import ImageFolder
 from resources.landing.cards import Card
-from resources.landing.scan import GRID_LENGTH, RAW_SCHEMA, SeenIds, lookup, scan
+from resources.landing.earlier import lookup
+from resources.landing.scan import GRID_LENGTH, RAW_SCHEMA, scan
+from resources.landing.seen import SeenIds
 
 
 def picture(path, size=(40, 30), colour=(200, 30, 60), **options):

@@ -1,0 +1,58 @@
+"""What a user of the command line gets of reading apart: an early start, and a run that no file ends."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import definitions
+
+CRASHING = """
+import os, signal
+import resources.pictures.images as images
+real = images.inspect
+import resources.landing.scan as scan
+
+def inspect(data, *rest, **more):
+    if data.startswith(b"CRASH"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return real(data, *rest, **more)
+
+scan.inspect = inspect
+"""
+
+
+@pytest.fixture
+def espalier(tmp_path):
+    """Run the command line in a process of its own, where some bytes end every process that reads them."""
+    (tmp_path / "sitecustomize.py").write_text(CRASHING)
+    environment = os.environ | {
+        "PYTHONPATH": f"{tmp_path}:{Path(definitions.__file__).parent}",
+        "ESPALIER_HOME": str(tmp_path / "home"),
+    }
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "cli", *map(str, arguments)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    return run
+
+
+def test_a_file_that_crashes_its_decoder_is_recorded_and_the_rest_is_pruned(tmp_path, textures, espalier):
+    data = shutil.copytree(textures, tmp_path / "data")
+    (data / "leaf/00.png").write_bytes(b"CRASH")
+    espalier("prune", data, "--name", "set", "-m", "random", "-r", "0.5")
+    shown = espalier("sql", "select sample_id, error from raw_dataset where error like '%SIGSEGV%'", "--json")
+    assert shown.count("leaf/00.png") == 1
+    assert "a fault of the decoder" in shown
+
+
+def test_files_are_read_while_dagster_is_imported(tmp_path, textures, espalier):
+    espalier("prune", textures, "--name", "set", "-m", "random", "-r", "0.5")
+    with dg.DagsterInstance.from_config(str(tmp_path / "home/dagster")) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey("raw_dataset")).asset_materialization
+    assert event.metadata["head_start_seconds"].value > 0

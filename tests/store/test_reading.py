@@ -1,0 +1,222 @@
+"""Reading in a process of its own: the same rows, and no file takes the run with it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from espalier.errors import EspalierError, UsageError
+from resources.landing import ahead, reading
+from resources.landing.reading import Job, Reading, read_apart, read_here
+from resources.landing.scan import RAW_SCHEMA
+from resources.landing.zone import LandingZone
+from resources.warehouse import Draft, Meta, Warehouse
+
+CRASHING = """
+import os, signal, time
+import resources.landing.scan as scan
+real = scan.inspect
+
+def inspect(data, *rest, **more):
+    print("a library that talks", flush=True)
+    if data.startswith(b"SLOW"):
+        time.sleep(0.1)
+    if data.startswith(b"CRASH"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if data.startswith(b"KILL"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if data.startswith(b"RAISE"):
+        raise KeyError("a fault of ours")
+    return real(data, *rest, **more)
+
+scan.inspect = inspect
+"""
+
+
+@pytest.fixture
+def crashing(tmp_path, monkeypatch):
+    """Have files of some words end every process that reads them."""
+    place = tmp_path / "startup"
+    place.mkdir()
+    (place / "sitecustomize.py").write_text(CRASHING)
+    monkeypatch.setenv("PYTHONPATH", f"{place}:{Path(reading.__file__).parents[2]}")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "pictures"
+    for number in range(700):
+        path = place / ("one", "two")[number % 2] / f"{number:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), (number % 256, number // 256, 7)).save(path)
+    return place
+
+
+def job(tmp_path, folder, **more):
+    zone = LandingZone(tmp_path / "landing")
+    zone.land(folder, "set")
+    return Job(zone.root, "set", "listing", **{"previous": "", "threads": 2, "max_pixels": 10**6} | more)
+
+
+def rows(read):
+    found, counts = Reading(read), []
+    table = [row for batch in found.batches(counts.append) for row in batch.to_pylist()]
+    assert sum(counts) == len(table)
+    return table, found.about
+
+
+def children():
+    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    return [line for line in found.stdout.splitlines() if "read_apart" in line and "defunct" not in line]
+
+
+def none_left(seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return children() == []
+
+
+def test_the_rows_are_the_same_in_a_process_of_its_own(tmp_path, folder):
+    here, about = rows(read_here(job(tmp_path, folder)))
+    apart, told = rows(read_apart(job(tmp_path, folder)))
+    assert apart == here
+    assert len(apart) == 700
+    assert (told.format, told.categories) == (about.format, about.categories) == ("image_folder", ["one", "two"])
+    assert 0 < told.began < told.ended
+    assert none_left()
+
+
+@pytest.mark.parametrize("where", [(0,), (699,), (3, 4, 5), (255, 256, 600)], ids=str)
+def test_a_file_that_crashes_the_decoder_is_one_error(tmp_path, folder, crashing, where):
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    for row in where:
+        (folder / names[row]).write_bytes(b"CRASH")
+    found, _ = rows(read_apart(job(tmp_path, folder)))
+    assert [row["sample_id"] for row in found] == names
+    errors = {row["sample_id"]: row["error"] for row in found if row["error"]}
+    assert errors.keys() == {names[row] for row in where}
+    reason = "reading it ends the process (SIGSEGV): a fault of the decoder, or too little memory"
+    assert set(errors.values()) == {reason}
+
+
+def test_a_process_that_the_system_kills_is_named_as_such(tmp_path, folder, crashing):
+    (folder / "one/0100.png").write_bytes(b"KILL, as for want of memory")
+    found, _ = rows(read_apart(job(tmp_path, folder)))
+    assert [row["error"][:36] for row in found if row["error"]] == ["reading it ends the process (SIGKILL"]
+
+
+def test_too_many_crashes_end_the_reading(tmp_path, folder, crashing, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_CRASHES", 2)
+    for name in ("one/0000.png", "one/0002.png", "one/0004.png"):
+        (folder / name).write_bytes(b"CRASH")
+    with pytest.raises(EspalierError, match=r"Reading 'set' ends the process that reads \(SIGSEGV\), at row 2"):
+        rows(read_apart(job(tmp_path, folder)))
+
+
+def test_a_process_that_cannot_start_is_an_error_at_once(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(reading.sys, "executable", "/bin/false")
+    with pytest.raises(EspalierError, match="exit code 1"):
+        rows(read_apart(job(tmp_path, folder)))
+
+
+def test_what_the_reader_says_is_said_here_too(tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EspalierError) as here:
+        rows(read_here(job(tmp_path / "a", tmp_path / "empty")))
+    with pytest.raises(EspalierError) as apart:
+        rows(read_apart(job(tmp_path / "b", tmp_path / "empty")))
+    assert (apart.value.what, apart.value.remedy) == (here.value.what, here.value.remedy)
+    wrong = job(tmp_path, folder)
+    with pytest.raises(UsageError, match="no dataset 'other'"):
+        rows(read_apart(Job(wrong.landing, "other", "", "", 1, 1)))
+
+
+def test_a_fault_of_our_own_comes_with_its_traceback(tmp_path, folder, crashing):
+    (folder / "one/0000.png").write_bytes(b"RAISE")
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        rows(read_apart(job(tmp_path, folder)))
+
+
+def test_rows_of_an_earlier_scan_are_known_in_the_other_process_too(tmp_path, folder):
+    first, _ = rows(read_here(job(tmp_path, folder)))
+    meta = Meta("raw_dataset", "set", "", "1", {}, {})
+    staged = Warehouse(tmp_path / "warehouse").stage(Draft(pa.Table.from_pylist(first, RAW_SCHEMA)), meta)
+    staged.commit()
+    for path in folder.rglob("*.png"):
+        stat = path.stat()
+        path.write_bytes(b"x" * stat.st_size)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    found, _ = rows(read_apart(job(tmp_path, folder, previous=str(staged.target))))
+    assert found == first
+
+
+def test_who_stops_midway_leaves_no_process(tmp_path, folder):
+    batches = Reading(read_apart(job(tmp_path, folder))).batches(lambda _: None)
+    assert len(next(batches)) == reading.BATCH_APART
+    assert len(children()) == 1
+    batches.close()
+    assert none_left()
+
+
+def test_reading_that_was_begun_is_taken_and_goes_on(tmp_path, folder):
+    wanted = job(tmp_path, folder)
+    with ahead.begun(wanted):
+        time.sleep(0.1)
+        asked = time.monotonic()
+        found = ahead.taken(wanted)
+        table = [row for batch in found.batches(lambda _: None) for row in batch.to_pylist()]
+        assert ahead.taken(wanted) is None, "its rows are there once"
+    assert table == rows(read_here(wanted))[0]
+    assert found.about.ended > asked - 10
+    assert none_left()
+
+
+def test_another_job_or_the_end_of_the_block_gives_it_up(tmp_path, folder):
+    with ahead.begun(job(tmp_path, folder)):
+        assert ahead.taken(job(tmp_path, folder, threads=3)) is None
+        assert none_left()
+    with ahead.begun(job(tmp_path, folder)):
+        pass
+    assert none_left()
+    assert ahead.taken(job(tmp_path, folder)) is None
+
+
+def test_an_error_of_what_was_begun_is_raised_where_it_is_taken(tmp_path):
+    (tmp_path / "empty").mkdir()
+    wanted = job(tmp_path, tmp_path / "empty")
+    with ahead.begun(wanted), pytest.raises(EspalierError):
+        list(ahead.taken(wanted).batches(lambda _: None))
+
+
+def test_no_process_outlives_a_killed_one(tmp_path, folder, crashing):
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"SLOW" + path.name.encode())
+    order = job(tmp_path, folder).dumps(batch_size=16)
+    code = f"""if 1:
+        import sys
+        from resources.landing.reading import _Child
+        for batch in _Child({order!r}):
+            print(len(batch), flush=True)
+    """
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    parent.stdout.readline()
+    told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent.pid)], capture_output=True, text=True).stdout
+    child = int(told.split()[0])
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the process that reads went on without anyone to read for")
