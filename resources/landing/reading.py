@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,8 @@ import pyarrow as pa
 from espalier.errors import EspalierError, UsageError
 from resources.formats.detect import open_reader
 from resources.graph import STAGES
-from resources.landing.earlier import Previous, lookup
-from resources.landing.scan import BATCH, RAW_SCHEMA, scan
+from resources.landing.earlier import Earlier, earlier_rows
+from resources.landing.scan import BATCH, scan
 from resources.landing.zone import LandingZone
 
 if TYPE_CHECKING:
@@ -122,23 +123,18 @@ def read_here(job: Job, batch_size: int = BATCH, **part: Any) -> Rows:
     """Read in this process; ``part`` is ``start``, ``stop`` and ``refused`` of :func:`scan`."""
     began = time.monotonic()
     reader = open_reader(LandingZone(job.landing).card(job.dataset))
-    yield from scan(
-        reader,
-        threads=job.threads,
-        previous=_previous(job.previous),
-        max_pixels=job.max_pixels,
-        batch_size=batch_size,
-        **part,
-    )
+    with _previous(job.previous) as previous:
+        part |= {"previous": previous, "threads": job.threads, "max_pixels": job.max_pixels}
+        yield from scan(reader, batch_size=batch_size, **part)
     return About(reader.format, reader.categories(), began, time.monotonic())
 
 
-def _previous(file: str) -> Previous | None:
+def _previous(file: str) -> AbstractContextManager[Earlier | None]:
     if not file:
-        return None
+        return nullcontext()
     from resources.warehouse import Table  # a process that reads a dataset for the first time needs no database
 
-    return lookup(Table(Path(file)).batches(RAW_SCHEMA.names))
+    return earlier_rows(Table(Path(file)))
 
 
 def read_apart(job: Job) -> Rows:

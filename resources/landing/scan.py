@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from resources.formats.base import Reader, Sample
-from resources.landing.earlier import Previous
+from resources.landing.earlier import Earlier
 from resources.landing.seen import SeenIds, writable
 from resources.pictures.grid import GRID_SIDE, area_grid
 from resources.pictures.images import MAX_PIXELS, UnreadableImage, inspect
@@ -49,6 +49,10 @@ RAW_SCHEMA = pa.schema(
 )
 
 
+Known = Mapping[str, Mapping[str, Any]]
+"""Rows of an earlier scan, by uri."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Facts:
     """What reading one sample found; the columns of RAW_SCHEMA that do not come from its dataset."""
@@ -67,7 +71,7 @@ def scan(
     reader: Reader,
     *,
     threads: int,
-    previous: Previous | None = None,
+    previous: Earlier | None = None,
     progress: Callable[[int], None] | None = None,
     batch_size: int = BATCH,
     max_pixels: int = MAX_PIXELS,
@@ -83,8 +87,8 @@ def scan(
         The dataset.
     threads : int
         How many files are read and decoded at a time; each holds at most one file and its reduced picture.
-    previous : Previous, optional
-        Finds the row of an earlier scan; a file with the same uri, size and mtime is not read again.
+    previous : Earlier, optional
+        Rows of an earlier scan; a file with the same uri, size and mtime is not read again.
     progress : callable, optional
         Called with the number of samples just finished.
     batch_size : int
@@ -114,8 +118,9 @@ def scan(
             samples = _wanted(seen.check([writable(sample) for sample in batch]), row, start, stop, refused or {})
             row += len(batch)
             if samples:
+                known = previous.find([s.uri for s in samples if s.uri and not s.error]) if previous else {}
                 chunks = [samples[at : at + _CHUNK] for at in range(0, len(samples), _CHUNK)]
-                waiting.append((samples, [pool.submit(_inspect_all, chunk, previous, max_pixels) for chunk in chunks]))
+                waiting.append((samples, [pool.submit(_inspect_all, chunk, known, max_pixels) for chunk in chunks]))
             if len(waiting) > (batch_size > 1):
                 yield _collected(*waiting.popleft(), progress)
             if stop is not None and row >= stop:
@@ -136,19 +141,18 @@ def _wanted(
     return found[max(0, start - first) : None if stop is None else max(0, stop - first)]
 
 
-def _inspect_all(samples: list[Sample], previous: Previous | None, max_pixels: int) -> list[_Facts]:
-    return [_inspect(sample, previous, max_pixels) for sample in samples]
+def _inspect_all(samples: list[Sample], known: Known, max_pixels: int) -> list[_Facts]:
+    return [_inspect(sample, known.get(sample.uri), max_pixels) for sample in samples]
 
 
-def _inspect(sample: Sample, previous: Previous | None, max_pixels: int) -> _Facts:
+def _inspect(sample: Sample, known: Mapping[str, Any] | None, max_pixels: int) -> _Facts:
     if sample.error is not None:
         return _Facts(error=sample.error)
     if not sample.uri:
         return _text_facts(sample.caption)
     try:
-        known = previous(sample.uri, *stat_blob(sample.uri)) if previous is not None else None
-        if known is not None and (known["width"] or 0) * (known["height"] or 0) <= max_pixels:
-            return _remembered(known)
+        if known and _unchanged(known, *stat_blob(sample.uri), max_pixels):
+            return _Facts(**{name: value for name, value in known.items() if name != "uri"})
         blob = read_blob(sample.uri)
     except BlobError as error:
         return _Facts(error=str(error))
@@ -175,10 +179,10 @@ def _text_facts(text: str | None) -> _Facts:
     return _Facts(sha256=hashlib.sha256(data).hexdigest(), n_bytes=len(data), mtime_ns=0)
 
 
-def _remembered(row: Mapping[str, Any]) -> _Facts:
-    grid = row["grid"]
-    values = {name: row[name] for name in ("sha256", "n_bytes", "mtime_ns", "width", "height", "orientation", "error")}
-    return _Facts(**values, grid=None if grid is None else np.asarray(grid, dtype=np.uint16))
+def _unchanged(known: Mapping[str, Any], n_bytes: int | None, mtime_ns: int, max_pixels: int) -> bool:
+    """Tell whether a file is what it was (its size may be unknown before it is read), and of a size that is allowed."""
+    same = bool(mtime_ns) and known["mtime_ns"] == mtime_ns and n_bytes in (None, known["n_bytes"])
+    return same and (known["width"] or 0) * (known["height"] or 0) <= max_pixels
 
 
 def _collected(

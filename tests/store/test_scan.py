@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from PIL import Image
 
@@ -12,9 +13,10 @@ from espalier.errors import EspalierError
 from resources.formats.base import Sample
 from resources.formats.image_folder import ImageFolder
 from resources.landing.cards import Card
-from resources.landing.earlier import lookup
+from resources.landing.earlier import FACTS, earlier_rows
 from resources.landing.scan import GRID_LENGTH, RAW_SCHEMA, scan
 from resources.landing.seen import SeenIds
+from resources.warehouse import Draft, Meta, Table, Warehouse
 
 
 def picture(path, size=(40, 30), colour=(200, 30, 60), **options):
@@ -37,6 +39,18 @@ def folder(tmp_path):
     (root / "class1/empty.jpg").touch()
     (root / "class1/text.jpg").write_text("<html></html>")
     return root
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Store rows as a ``raw_dataset`` and give their table."""
+
+    def stored(table):
+        staged = Warehouse(tmp_path / "warehouse").stage(Draft(table), Meta("raw_dataset", "set", "", "1", {}, {}))
+        staged.commit()
+        return Table(staged.target)
+
+    return stored
 
 
 def rows(reader, **options):
@@ -102,7 +116,41 @@ def test_progress_counts_every_sample(folder):
     assert sum(counted) == 45
 
 
-def test_an_unchanged_file_is_not_read_again(folder, monkeypatch):
+def test_earlier_rows_are_found_by_uri_in_flat_memory(folder, store):
+    first = rows(reader(folder))
+    with earlier_rows(store(first)) as previous:
+        assert previous.codes.nbytes + previous.rows.nbytes == 16 * 42, "three files could not be read"
+        uris = first["uri"].to_pylist()
+        found = previous.find([*uris, "/elsewhere.png", ""])
+        assert previous.find(["/elsewhere.png"]) == previous.find([]) == {}
+    for row in first.to_pylist():
+        if row["error"]:
+            assert row["uri"] not in found
+            continue
+        known = found[row["uri"]]
+        assert known["grid"].tolist() == row["grid"]
+        assert {name: row[name] for name in FACTS} == {name: known[name] for name in FACTS}
+
+
+def test_earlier_rows_of_no_readable_file_are_none(folder, store):
+    none = rows(reader(folder)).filter(pc.field("sample_id") == "class1/empty.jpg")
+    with earlier_rows(store(none)) as previous:
+        assert previous.find(none["uri"].to_pylist()) == {}
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_only_the_rows_between_two_are_read_and_refused_ones_are_errors(folder, batch_size):
+    whole = rows(reader(folder))
+    part = rows(reader(folder), batch_size=batch_size, start=5, stop=20, refused={4: "no", 7: "not this one"})
+    expected = whole.slice(5, 15).to_pylist()
+    found = part.to_pylist()
+    assert found[2]["error"] == "not this one"
+    assert found[2]["sha256"] is None
+    assert found[:2] + found[3:] == expected[:2] + expected[3:]
+    assert len(rows(reader(folder), batch_size=batch_size, start=len(whole))) == 0
+
+
+def test_an_unchanged_file_is_not_read_again(folder, store, monkeypatch):
     first = rows(reader(folder))
     (folder / "class0/new.png").write_bytes((folder / "class0/00.png").read_bytes())
     os.utime(folder / "class0/03.png", ns=(5, 5))
@@ -111,7 +159,8 @@ def test_an_unchanged_file_is_not_read_again(folder, monkeypatch):
 
     honest = module.read_blob
     monkeypatch.setattr(module, "read_blob", lambda uri: read.append(uri) or honest(uri))
-    second = rows(reader(folder), previous=lookup(first.to_batches()))
+    with earlier_rows(store(first)) as previous:
+        second = rows(reader(folder), previous=previous)
     assert {uri.rsplit("/", 1)[1] for uri in read} == {
         "new.png",
         "03.png",
