@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from assets.stage import Work
 from espalier.errors import EspalierError
 from resources.graph import STAGES
-from resources.landing.scan import GRID_LENGTH
+from resources.scanning.scan import GRID_LENGTH
 from resources.warehouse import Table
 from resources.warehouse.session import session
 from resources.warehouse.table import array_block

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from assets.checks import few_unreadable, ids_unique, some_readable
 from assets.stage import Outcome, Work, stage_asset
 from espalier.errors import EspalierError
-from resources.landing.reading import Job
-from resources.landing.scan import RAW_SCHEMA
+from resources.scanning.job import Job
+from resources.scanning.scan import RAW_SCHEMA
 from resources.warehouse import Draft
 from resources.warehouse.spool import spooled
 

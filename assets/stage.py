@@ -25,11 +25,11 @@ from resources.exports.place import StagedExport
 from resources.graph import STAGES, Stage
 from resources.home import Home
 from resources.landing.cards import Card
-from resources.landing.reading import Job, Reading
 from resources.landing.zone import LandingZone
 from resources.options import Options
 from resources.results.manifests import StagedFolder
 from resources.results.reports import StagedFiles
+from resources.scanning.job import Job, Reading
 from resources.warehouse import Draft, Meta, Table, Warehouse
 
 OWNERS = ["team:espalier"]

@@ -48,7 +48,7 @@ class Listed:
 
 
 def ours(samples: list, threads: int) -> int:
-    from resources.landing.scan import scan
+    from resources.scanning.scan import scan
 
     return sum(batch.num_rows - batch["error"].null_count for batch in scan(Listed(samples), threads=threads))
 

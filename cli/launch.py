@@ -99,7 +99,7 @@ class Launcher:
         stages = list(stages)
         with ExitStack() as stack:
             if "raw_dataset" in stages and "dagster" not in sys.modules:
-                from resources.landing.ahead import begun
+                from resources.scanning.ahead import begun
 
                 stack.enter_context(begun(staleness.reading(os.cpu_count() or 1)))
             return self.run("chain", staleness.dataset, stages)

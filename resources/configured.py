@@ -13,10 +13,11 @@ import dagster as dg
 from pydantic import Field
 
 from resources.home import Home
-from resources.landing.ahead import taken
-from resources.landing.reading import Job, Reading, read_apart, read_here
 from resources.landing.zone import LandingZone
 from resources.progress import log_progress
+from resources.scanning.ahead import taken
+from resources.scanning.apart import read_apart
+from resources.scanning.job import Job, Reading, read_here
 from resources.warehouse import Staged, Table
 
 

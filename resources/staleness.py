@@ -5,10 +5,10 @@ from functools import cached_property
 from resources.freshness import current_inputs, stale_stages, why_stale
 from resources.graph import CHAIN, MANIFEST, STAGES
 from resources.home import Home
-from resources.landing.reading import Job
 from resources.landing.zone import LandingZone
 from resources.options import Options
 from resources.results.manifests import manifest_folder
+from resources.scanning.job import Job
 from resources.warehouse import Meta
 
 

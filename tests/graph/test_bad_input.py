@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from resources import configured
-from resources.landing import scan
-from resources.landing.reading import read_here
+from resources.scanning import scan
+from resources.scanning.job import read_here
 
 
 @pytest.fixture(scope="module")

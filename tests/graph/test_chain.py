@@ -14,8 +14,8 @@ import pytest
 from assets import checks
 from resources.configured import ProgressResource
 from resources.graph import CHAIN, MANIFEST, STAGES
-from resources.landing import scan
 from resources.options import Options
+from resources.scanning import scan
 from resources.staleness import Staleness
 
 DENSITY, RANDOM = "density@0.3", "random@0.5:seed=7"

@@ -11,8 +11,8 @@ import pytest
 import assets.encoded_vectors
 from resources import configured
 from resources.encoders import runner
-from resources.landing.reading import read_here
 from resources.reading import listing
+from resources.scanning.job import read_here
 
 RECIPES = ("density@0.3", "cluster_random@n11:seed=7")
 

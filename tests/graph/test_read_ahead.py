@@ -15,7 +15,7 @@ CRASHING = """
 import os, signal
 import resources.pictures.images as images
 real = images.inspect
-import resources.landing.scan as scan
+import resources.scanning.scan as scan
 
 def inspect(data, *rest, **more):
     if data.startswith(b"CRASH"):

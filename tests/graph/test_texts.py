@@ -186,7 +186,7 @@ class Mixed:
 def test_texts_beside_pictures_need_an_encoder_of_both(tmp_path, kit, two_towers, monkeypatch):
     for i in range(10):
         kit.texture(i).save(tmp_path / f"{i}.png")
-    monkeypatch.setattr("resources.landing.reading.open_reader", lambda _: Mixed(tmp_path))
+    monkeypatch.setattr("resources.scanning.job.open_reader", lambda _: Mixed(tmp_path))
     chain = kit.Chain(tmp_path / "home", tmp_path / "0.png").grow("random@0.5")
     assert chain.table("dedup_set").meta.stats["n_kept"] == 12
     row = chain.rows("pruned_manifest", "random@0.5")["011"]

@@ -12,8 +12,8 @@ from espalier.errors import EspalierError, UsageError
 from resources.formats.datumaro_reader import _picture
 from resources.formats.detect import general, known_formats, open_reader
 from resources.landing.cards import Card
-from resources.landing.scan import scan
 from resources.reading.blobs import read_bytes
+from resources.scanning.scan import scan
 
 
 def picture(path, seed=0):

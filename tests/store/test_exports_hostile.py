@@ -19,8 +19,8 @@ from resources.exports.place import stage_export
 from resources.formats import datumaro_reader
 from resources.formats.detect import open_reader
 from resources.landing.cards import Card, read_card
-from resources.landing.scan import scan
 from resources.reading import cells
+from resources.scanning.scan import scan
 
 
 def picture(seed=0):

@@ -24,10 +24,10 @@ from resources.exports.choose import choose_writer
 from resources.exports.place import stage_export
 from resources.formats.detect import open_reader
 from resources.landing.cards import Card, read_card
-from resources.landing.scan import scan
 from resources.landing.zone import LandingZone
 from resources.reading.blobs import BlobError, read_blob, read_bytes, read_head
 from resources.reading.listing import PACKAGES, walk
+from resources.scanning.scan import scan
 
 
 def picture(seed):

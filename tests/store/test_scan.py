@@ -13,9 +13,9 @@ from espalier.errors import EspalierError
 from resources.formats.base import Sample
 from resources.formats.image_folder import ImageFolder
 from resources.landing.cards import Card
-from resources.landing.earlier import FACTS, earlier_rows
-from resources.landing.scan import GRID_LENGTH, RAW_SCHEMA, scan
-from resources.landing.seen import SeenIds
+from resources.scanning.earlier import FACTS, earlier_rows
+from resources.scanning.scan import GRID_LENGTH, RAW_SCHEMA, scan
+from resources.scanning.seen import SeenIds
 from resources.warehouse import Draft, Meta, Table, Warehouse
 
 
@@ -155,7 +155,7 @@ def test_an_unchanged_file_is_not_read_again(folder, store, monkeypatch):
     (folder / "class0/new.png").write_bytes((folder / "class0/00.png").read_bytes())
     os.utime(folder / "class0/03.png", ns=(5, 5))
     read = []
-    import resources.landing.scan as module
+    import resources.scanning.scan as module
 
     honest = module.read_blob
     monkeypatch.setattr(module, "read_blob", lambda uri: read.append(uri) or honest(uri))
@@ -235,7 +235,7 @@ def test_an_error_of_the_dataset_itself_is_kept():
 
 def test_a_file_beyond_the_limit_is_a_row(tmp_path, monkeypatch):
     path = picture(tmp_path / "a.png")
-    monkeypatch.setattr("resources.landing.scan.read_blob.__kwdefaults__", {"limit": 10, "digest": True})
+    monkeypatch.setattr("resources.scanning.scan.read_blob.__kwdefaults__", {"limit": 10, "digest": True})
     monkeypatch.setattr("resources.reading.blobs._CHUNK", 16)
     row = rows(Listed([Sample("a", "", str(path))])).to_pylist()[0]
     assert "more than the limit" in row["error"]

@@ -15,9 +15,9 @@ from espalier.errors import EspalierError, UsageError
 from resources.formats.columns import contained
 from resources.formats.detect import open_reader
 from resources.landing.cards import Card
-from resources.landing.scan import scan
 from resources.reading import cells
 from resources.reading.blobs import BlobError, read_bytes, stat_blob
+from resources.scanning.scan import scan
 
 
 def picture(seed=0):

@@ -17,8 +17,8 @@ from resources.formats.detect import open_reader
 from resources.formats.tar_members import BadTar, members
 from resources.formats.webdataset import shard_subset
 from resources.landing.cards import Card
-from resources.landing.scan import scan
 from resources.reading.blobs import read_bytes
+from resources.scanning.scan import scan
 
 
 def picture(seed=0, format="JPEG"):

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from resources.landing.reading import About, Job, Reading, Rows, read_apart
+from resources.scanning.apart import read_apart
+from resources.scanning.job import About, Job, Reading, Rows
 
 MOST_WAITING = 64
 """Batches, of some 200 KiB each."""

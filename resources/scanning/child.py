@@ -1,4 +1,4 @@
-"""The process that reads a dataset's files for another one: ``python -m resources.landing.read_apart ORDER``.
+"""The process that reads a dataset's files for another one: ``python -m resources.scanning.child ORDER``.
 
 Its output is an Arrow stream of rows, and after that a line of JSON: what was read, or why it could not be. It ends
 when nobody takes its rows any more.
@@ -15,8 +15,8 @@ from typing import IO, Any
 import pyarrow as pa
 
 from espalier.errors import EspalierError
-from resources.landing.reading import Job, read_here
-from resources.landing.scan import RAW_SCHEMA
+from resources.scanning.job import Job, read_here
+from resources.scanning.scan import RAW_SCHEMA
 
 
 def main(order: str) -> None:

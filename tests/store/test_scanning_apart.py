@@ -12,15 +12,16 @@ import pytest
 from PIL import Image
 
 from espalier.errors import EspalierError, UsageError
-from resources.landing import ahead, reading
-from resources.landing.reading import Job, Reading, read_apart, read_here
-from resources.landing.scan import RAW_SCHEMA
 from resources.landing.zone import LandingZone
+from resources.scanning import ahead, apart
+from resources.scanning.apart import read_apart
+from resources.scanning.job import Job, Reading, read_here
+from resources.scanning.scan import RAW_SCHEMA
 from resources.warehouse import Draft, Meta, Warehouse
 
 CRASHING = """
 import os, signal, time
-import resources.landing.scan as scan
+import resources.scanning.scan as scan
 real = scan.inspect
 
 def inspect(data, *rest, **more):
@@ -45,7 +46,7 @@ def crashing(tmp_path, monkeypatch):
     place = tmp_path / "startup"
     place.mkdir()
     (place / "sitecustomize.py").write_text(CRASHING)
-    monkeypatch.setenv("PYTHONPATH", f"{place}:{Path(reading.__file__).parents[2]}")
+    monkeypatch.setenv("PYTHONPATH", f"{place}:{Path(apart.__file__).parents[2]}")
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def rows(read):
 
 def children():
     found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-    return [line for line in found.stdout.splitlines() if "read_apart" in line and "defunct" not in line]
+    return [line for line in found.stdout.splitlines() if "scanning.child" in line and "defunct" not in line]
 
 
 def none_left(seconds=10.0):
@@ -113,7 +114,7 @@ def test_a_process_that_the_system_kills_is_named_as_such(tmp_path, folder, cras
 
 
 def test_too_many_crashes_end_the_reading(tmp_path, folder, crashing, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_CRASHES", 2)
+    monkeypatch.setattr(apart, "MOST_CRASHES", 2)
     for name in ("one/0000.png", "one/0002.png", "one/0004.png"):
         (folder / name).write_bytes(b"CRASH")
     with pytest.raises(EspalierError, match=r"Reading 'set' ends the process that reads \(SIGSEGV\), at row 2"):
@@ -121,7 +122,7 @@ def test_too_many_crashes_end_the_reading(tmp_path, folder, crashing, monkeypatc
 
 
 def test_a_process_that_cannot_start_is_an_error_at_once(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr(reading.sys, "executable", "/bin/false")
+    monkeypatch.setattr(apart.sys, "executable", "/bin/false")
     with pytest.raises(EspalierError, match="exit code 1"):
         rows(read_apart(job(tmp_path, folder)))
 
@@ -159,7 +160,7 @@ def test_rows_of_an_earlier_scan_are_known_in_the_other_process_too(tmp_path, fo
 
 def test_who_stops_midway_leaves_no_process(tmp_path, folder):
     batches = Reading(read_apart(job(tmp_path, folder))).batches(lambda _: None)
-    assert len(next(batches)) == reading.BATCH_APART
+    assert len(next(batches)) == apart.BATCH_APART
     assert len(children()) == 1
     batches.close()
     assert none_left()
@@ -201,7 +202,7 @@ def test_no_process_outlives_a_killed_one(tmp_path, folder, crashing):
     order = job(tmp_path, folder).dumps(batch_size=16)
     code = f"""if 1:
         import sys
-        from resources.landing.reading import _Child
+        from resources.scanning.apart import _Child
         for batch in _Child({order!r}):
             print(len(batch), flush=True)
     """

@@ -19,11 +19,11 @@ import numpy as np
 import pyarrow as pa
 
 from resources.formats.base import Reader, Sample
-from resources.landing.earlier import Earlier
-from resources.landing.seen import SeenIds, writable
 from resources.pictures.grid import GRID_SIDE, area_grid
 from resources.pictures.images import MAX_PIXELS, UnreadableImage, inspect
 from resources.reading.blobs import MAX_BYTES, BlobError, read_blob, stat_blob
+from resources.scanning.earlier import Earlier
+from resources.scanning.seen import SeenIds, writable
 
 GRID_LENGTH = 243
 BATCH = 1024

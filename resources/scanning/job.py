@@ -1,0 +1,119 @@
+"""The job of reading a dataset, what it gives, and doing it in this process."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from resources.formats.detect import open_reader
+from resources.graph import STAGES
+from resources.landing.zone import LandingZone
+from resources.scanning.earlier import Earlier, earlier_rows
+from resources.scanning.scan import BATCH, scan
+
+if TYPE_CHECKING:
+    from resources.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be read, and how.
+
+    Attributes
+    ----------
+    landing : Path
+        The landing zone.
+    dataset : str
+    listing : str
+        Fingerprint of the files that are meant; another one is another job.
+    previous : str
+        File of the stored ``raw_dataset``, whose rows stand for files that did not change; "" for none.
+    threads, max_pixels : int
+    """
+
+    landing: Path
+    dataset: str
+    listing: str
+    previous: str
+    threads: int
+    max_pixels: int
+
+    @classmethod
+    def of(
+        cls, landing: LandingZone, store: "Warehouse", dataset: str, listing: str, threads: int, max_pixels: int
+    ) -> "Job":
+        """Make the job of a dataset; rows that another version of the code stored are not looked at."""
+        earlier = store.get("raw_dataset", dataset)
+        known = earlier is not None and earlier.meta.code_version == STAGES["raw_dataset"].version
+        return cls(landing.root, dataset, listing, str(earlier.path) if earlier and known else "", threads, max_pixels)
+
+    def dumps(self, **part: Any) -> str:
+        """Write as JSON, with ``part``: which rows are read, and how many at a time."""
+        return json.dumps({"job": {**dataclasses.asdict(self), "landing": str(self.landing)}, "part": part})
+
+    @classmethod
+    def loads(cls, text: str) -> tuple["Job", dict[str, Any]]:
+        """Read what ``dumps`` wrote."""
+        order = json.loads(text)
+        part = order["part"] | {"refused": {int(row): why for row, why in order["part"].get("refused", {}).items()}}
+        return cls(**order["job"] | {"landing": Path(order["job"]["landing"])}), part
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a dataset once it was read: ``began`` and ``ended`` are of the monotonic clock, in seconds."""
+
+    format: str
+    categories: list[str]
+    began: float
+    ended: float
+
+
+Rows = Generator[pa.RecordBatch, None, About]
+
+
+class Reading:
+    """Batches of ``RAW_SCHEMA`` to be gone through once; ``about`` is there after the last one."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self.about: About
+
+    def batches(self, progress: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in the reader's order, and tell how many came."""
+        rows = iter(self._rows)
+        try:
+            while True:
+                try:
+                    batch = next(rows)
+                except StopIteration as end:
+                    self.about = end.value
+                    return
+                progress(len(batch))
+                yield batch
+        finally:
+            self._rows.close()
+
+
+def read_here(job: Job, batch_size: int = BATCH, **part: Any) -> Rows:
+    """Read in this process; ``part`` is ``start``, ``stop`` and ``refused`` of :func:`scan`."""
+    began = time.monotonic()
+    reader = open_reader(LandingZone(job.landing).card(job.dataset))
+    with _previous(job.previous) as previous:
+        part |= {"previous": previous, "threads": job.threads, "max_pixels": job.max_pixels}
+        yield from scan(reader, batch_size=batch_size, **part)
+    return About(reader.format, reader.categories(), began, time.monotonic())
+
+
+def _previous(file: str) -> AbstractContextManager[Earlier | None]:
+    if not file:
+        return nullcontext()
+    from resources.warehouse import Table  # a process that reads a dataset for the first time needs no database
+
+    return earlier_rows(Table(Path(file)))
