@@ -1,1 +1,1 @@
-"""The landing zone: its cards, what has changed, and the scan that turns samples into rows."""
+"""The landing zone: its cards, where datasets lie, and whether they changed."""
