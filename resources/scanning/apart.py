@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -26,6 +27,8 @@ BATCH_APART = 256
 CAREFUL_ROWS = 4 * BATCH_APART
 """Rows that are read one at a time after a process ended: no more than these were being read."""
 MOST_CRASHES = 100
+START = "import sys; sys.path.append(sys.argv[1]); from resources.scanning.child import run; run(sys.argv[2])"
+"""What the other process runs; -P beside it, so that nothing in the working folder is taken for a module."""
 
 
 def read_apart(job: Job) -> Rows:
@@ -74,8 +77,7 @@ class _Child:
         self._order = order
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        # -P: what lies in the working folder is not imported
-        command = [sys.executable, "-P", "-m", "resources.scanning.child", self._order]
+        command = [sys.executable, "-P", "-c", START, str(Path(__file__).parents[2]), self._order]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         assert process.stdout is not None
         try:
@@ -97,7 +99,7 @@ def _about(told: dict[str, Any]) -> About:
         kind = UsageError if told["code"] == UsageError.exit_code else EspalierError
         raise kind(*told["error"])
     if "traceback" in told:
-        raise RuntimeError(f"Reading failed in its own process:\n{told['traceback']}")
+        raise RuntimeError(told["traceback"]) from RuntimeError(told["traceback"].strip().splitlines()[-1])
     return About(**told)
 
 

@@ -1,15 +1,17 @@
-"""The process that reads a dataset's files for another one: ``python -m resources.scanning.child ORDER``.
+"""The process that reads a dataset's files for another one.
 
 Its output is an Arrow stream of rows, and after that a line of JSON: what was read, or why it could not be. It ends
 when nobody takes its rows any more.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
@@ -19,9 +21,19 @@ from resources.scanning.job import Job, read_here
 from resources.scanning.scan import RAW_SCHEMA
 
 
-def main(order: str) -> None:
-    """Read what ``order`` (as of ``Job.dumps``) says and write it to the standard output."""
+def run(order: str) -> None:
+    """Read what ``order`` (as of ``Job.dumps``) says, write it to the standard output, and end the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started this one ends it
+    with contextlib.suppress(OSError):  # where memory runs out, this process goes first (Linux)
+        Path("/proc/self/oom_score_adj").write_text("500")
+    try:
+        _read(order)
+    except BrokenPipeError:
+        os._exit(1)  # nobody takes the rows: there is nothing left to say, and no one to say it to
+    os._exit(0)
+
+
+def _read(order: str) -> None:
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no part of the stream
         out.write(json.dumps(_written(order, out)).encode())
@@ -45,12 +57,3 @@ def _written(order: str, out: IO[bytes]) -> dict[str, Any]:
             raise
         except Exception:
             return {"traceback": traceback.format_exc()}
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1])
-    except BrokenPipeError:
-        os._exit(1)  # nobody takes the rows: there is nothing left to say, and no one to say it to
-    sys.stdout.flush()
-    os._exit(0)

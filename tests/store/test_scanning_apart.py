@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -72,16 +73,28 @@ def rows(read):
     return table, found.about
 
 
-def children():
-    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-    return [line for line in found.stdout.splitlines() if "scanning.child" in line and "defunct" not in line]
+def children(parent=None):
+    """The processes that read for one, this one by default."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            state, owner = (process / "stat").read_text().rpartition(")")[2].split()[:2]
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(owner) == (parent or os.getpid()) and state != "Z" and b"scanning.child" in command:
+            found.append(int(process.name))
+    return found
 
 
 def none_left(seconds=10.0):
+    """Whether no process and no thread reads any more, soon."""
     deadline = time.monotonic() + seconds
-    while children() and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if not children() and "read ahead" not in [thread.name for thread in threading.enumerate()]:
+            return True
         time.sleep(0.05)
-    return children() == []
+    return False
 
 
 def test_the_rows_are_the_same_in_a_process_of_its_own(tmp_path, folder):
@@ -141,8 +154,9 @@ def test_what_the_reader_says_is_said_here_too(tmp_path, folder):
 
 def test_a_fault_of_our_own_comes_with_its_traceback(tmp_path, folder, crashing):
     (folder / "one/0000.png").write_bytes(b"RAISE")
-    with pytest.raises(RuntimeError, match="a fault of ours"):
+    with pytest.raises(RuntimeError, match="Traceback") as raised:
         rows(read_apart(job(tmp_path, folder)))
+    assert str(raised.value.__cause__) == "KeyError: 'a fault of ours'"
 
 
 def test_rows_of_an_earlier_scan_are_known_in_the_other_process_too(tmp_path, folder):
@@ -208,8 +222,7 @@ def test_no_process_outlives_a_killed_one(tmp_path, folder, crashing):
     """
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     parent.stdout.readline()
-    told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent.pid)], capture_output=True, text=True).stdout
-    child = int(told.split()[0])
+    (child,) = children(parent.pid)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     deadline = time.monotonic() + 20
