@@ -6,7 +6,7 @@ time, with a connection each. Not here: the warehouse (``resources.warehouse``),
 
 What else differs is one setting, ``synchronous=NORMAL``: no write waits for the disk. A killed process loses nothing;
 after a power failure the last events of a run may be missing, never the database, and no manifest: those are
-synchronised by the warehouse itself.
+synchronised by the warehouse itself. The write-ahead log is on from the first statement, not once all tables are made.
 """
 
 import os
@@ -25,6 +25,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.pool import QueuePool
 
+SETTINGS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"
 MOST_OPEN = 8
 """Databases kept open at a time; each run has one of its own."""
 
@@ -84,7 +85,7 @@ class Engines:
 def _engine(url: str, options: dict[str, Any]) -> Engine:
     options = options | {"poolclass": _KeptPool, "pool_size": 1, "max_overflow": -1}
     engine = _make_engine(url, **options)
-    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=NORMAL"))
+    event.listen(engine, "connect", lambda connection, _: connection.executescript(SETTINGS))
     return engine
 
 
