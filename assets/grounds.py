@@ -21,7 +21,7 @@ from espalier.prune import Labels
 from espalier.quality import Protocol, train_and_test
 from espalier.quality.ground import Ground
 from espalier.quality.protocol import EVALUATION
-from resources.embedding.vectors import VectorStore
+from resources.embedding.vectors import VectorStore, taken_lock
 from resources.formats.base import subset_role
 from resources.warehouse import Table
 from resources.warehouse.session import session
@@ -126,12 +126,16 @@ def _vectors(work: Work, tables: Mapping[str, Table], needed: pa.Table) -> tuple
         needed = needed.filter(pc.not_equal(needed["uri"], ""))  # texts have no vector beside pictures
     simhash, dim = SimHash(), stats["dim"]
     parts = work.store.parts("comparison", work.dataset)
-    store = VectorStore(parts, stats["encoder_id"], dim, simhash.length(dim) // 8, [tables["embeddings"]])
-    todo = store.missing(needed)
-    if len(todo):
-        with work.bar("embedding duplicates", len(todo)) as advance:
-            embed(encoder, simhash, store, todo, work.threads, advance)
-    batches = list(store.merged(needed))
+    lock = taken_lock(parts, work.log.info)
+    store = VectorStore(parts, stats["encoder_id"], dim, simhash.length(dim) // 8, [tables["embeddings"]], lock)
+    try:
+        todo = store.missing(needed)
+        if len(todo):
+            with work.bar("embedding duplicates", len(todo)) as advance:
+                embed(encoder, simhash, store, todo, work.threads, advance)
+        batches = list(store.merged(needed))
+    finally:
+        store.discard()
     return (
         pa.chunked_array([b.column("sample_id") for b in batches], pa.string()).combine_chunks(),
         np.concatenate([array_block(b.column("vector")) for b in batches]),

@@ -83,4 +83,6 @@ def main(argv: list[str] | None = None) -> Any:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    finally:
+        gc.unfreeze()  # what Launcher.run froze
     sys.exit(code if isinstance(code, int) else 0)

@@ -80,7 +80,7 @@ class VectorStore:
 
         Of two stores of one dataset in one process only the first is ``locked``; it removes the parts of both.
         """
-        lock = _locked(store.parts("embeddings", dataset), tell) if locked else None
+        lock = taken_lock(store.parts("embeddings", dataset), tell) if locked else None
         tables = [t for name in store.datasets("embeddings") if (t := store.get("embeddings", name))]
         stat = "encoder_id" if source == "data" else "texts_id"
         same = [t for t in tables if t.meta.stats.get(stat) == encoder_id]
@@ -160,7 +160,7 @@ def vector_schema(dim: int, hash_bytes: int) -> pa.Schema:
     )
 
 
-def _locked(folder: Path, tell: Callable[[str], object]) -> IO[str]:
+def taken_lock(folder: Path, tell: Callable[[str], object]) -> IO[str]:
     """Take the lock of a folder of parts; it ends with the process, however that ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = folder.with_name(f".{folder.name}.lock").open("w")
