@@ -17,6 +17,7 @@ from resources.embedding.vectors import PART_ROWS, VectorStore
 from resources.encoders import EncodedBatch, load_encoder
 from resources.reading.blobs import read_bytes
 from resources.warehouse.session import session
+from resources.warehouse.spool import array_aside
 from resources.warehouse.table import array_block
 
 TEXT_ROWS = 1024
@@ -231,11 +232,15 @@ def _one_by_one_if_need_be(
 
 def _texts_of(store: VectorStore, rows: pa.Table, column: pa.ChunkedArray) -> Texts:
     """Read the vectors of texts back: ``rows`` has text and sha256; ``column`` is each sample's text."""
-    texts = rows["text"].combine_chunks().unique()
-    named = rows.append_column("sample_id", rows["text"]) if "sample_id" not in rows.column_names else rows
-    batches = list(store.merged(named))
-    found = pa.chunked_array([batch["sample_id"] for batch in batches], pa.string())
-    order = pc.index_in(texts, value_set=found.combine_chunks()).to_numpy()
-    vectors = np.concatenate([array_block(batch["vector"]) for batch in batches])[order]
-    hashes = np.concatenate([array_block(batch["hash"]) for batch in batches])[order]
-    return Texts.of_samples(column, texts, vectors, hashes)
+    distinct = rows.select(["text", "sha256"]).group_by("text").aggregate([("sha256", "min")])
+    named = pa.table({"sample_id": distinct["text"], "sha256": distinct["sha256_min"]})
+    vectors = array_aside((len(named), store.dim), np.float32, store.folder)
+    hashes = np.empty((len(named), store.hash_bytes), np.uint8)
+    texts, start = [], 0
+    for batch in store.merged(named):
+        stop = start + len(batch)
+        vectors[start:stop], hashes[start:stop] = array_block(batch["vector"]), array_block(batch["hash"])
+        texts.append(batch["sample_id"])
+        start = stop
+    found = pa.chunked_array(texts, pa.string()).combine_chunks()
+    return Texts.of_samples(column, found, vectors[:start], hashes[:start])

@@ -1,7 +1,9 @@
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from resources.warehouse.spool import spooled
+from resources.warehouse import spool
+from resources.warehouse.spool import array_aside, spooled
 
 SCHEMA = pa.schema([("x", pa.int64()), ("y", pa.list_(pa.uint16(), 3))])
 
@@ -46,3 +48,30 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
     reader = spooled(watched(), SCHEMA, tmp_path / "a.duckdb")
     assert sum(len(batch) for batch in reader) == 30_000
     assert peak < 100_000
+
+
+def test_a_large_array_lies_in_a_file_without_a_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(spool, "IN_MEMORY", 1000)
+    large, small = array_aside((300, 8), np.float32, tmp_path), array_aside((10, 8), np.uint8, tmp_path)
+    assert isinstance(large, np.memmap)
+    assert not isinstance(small, np.memmap)
+    large[7] = range(8)
+    small[3] = 5
+    assert large[6:9].tolist() == [[0] * 8, list(range(8)), [0] * 8]
+    assert small.sum() == 40
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_array_without_rows_needs_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(spool, "IN_MEMORY", 0)
+    assert array_aside((0, 8), np.float32, tmp_path).shape == (0, 8)
+
+
+def test_a_full_disk_is_an_error_before_anything_is_written(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(spool, "IN_MEMORY", 1000)
+    monkeypatch.setattr(spool.os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        array_aside((300, 8), np.float32, tmp_path)
