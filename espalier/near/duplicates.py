@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from espalier.errors import UsageError
 from espalier.near.border import BORDER_BELOW, BORDER_PAIRS, Border
-from espalier.near.features import gradient_features
+from espalier.near.features import DIMENSION, gradient_features
 from espalier.near.groups import Fates, Grouper, settle
 from espalier.near.neighbours import Block, SearchReport, pair_blocks
 from espalier.near.nodes import Nodes, make_nodes
@@ -142,9 +142,8 @@ def find_duplicates(
     immune = (guarded | wanted | old) & ~unwanted
     preference = _preference(guarded, immune, quality, n)
     nodes = make_nodes(codes, grids, preference, old, np.flatnonzero(~unwanted), unseen)
-    features = gradient_features(grids[nodes.leader])
     seeing = ~unseen[nodes.leader]
-    features[~seeing] = 0  # like nothing
+    features = _features(grids, nodes.leader, seeing)
     if isinstance(threshold, str):
         if threshold != "auto":
             raise UsageError(f"The threshold {threshold!r} is neither a number nor 'auto'.")
@@ -173,6 +172,16 @@ def find_duplicates(
         progress(n - int((~old[nodes.leader]).sum()) * bool(seeing.any()))
     fates = settle(grouper, features, flips=flips, drop_chained=drop_chained)
     return _spread(codes, nodes, fates, immune, unwanted, border, threshold, report)
+
+
+def _features(grids: np.ndarray, rows: np.ndarray, seeing: np.ndarray) -> np.ndarray:
+    """Return the features of rows, zeros (like nothing) for those that are not ``seeing``."""
+    if seeing.all():
+        return gradient_features(grids[rows])
+    features = np.zeros((len(rows), DIMENSION), np.float32)
+    if seeing.any():
+        features[seeing] = gradient_features(grids[rows[seeing]])
+    return features
 
 
 def _mask(mask: np.ndarray | None, n: int) -> np.ndarray:

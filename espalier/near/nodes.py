@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from espalier.near.equal import first_equal
 from espalier.pairs import components
 
 
@@ -60,11 +61,10 @@ def make_nodes(
     Nodes
     """
     n, p = len(codes), len(rows)
-    whole = np.ascontiguousarray(grids[rows]).view(np.dtype((np.void, grids.shape[1] * grids.itemsize))).ravel()
     by_code = _first_equal(codes[rows])
     seeing = np.flatnonzero(~blind[rows])
     by_grid = by_code.copy()
-    by_grid[seeing] = seeing[_first_equal(whole[seeing])]
+    by_grid[seeing] = seeing[first_equal(grids, rows[seeing])]
     place = np.arange(p)
     name = components(p, np.concatenate([place, place]), np.concatenate([by_code, by_grid]))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from espalier.near.duplicates import Duplicates
+from espalier.near.equal import first_equal
 
 ALIKE = 0.9  # photos read at reduced scale and in full: 0.976 or more; uniform noise 0.974, sparse dots 0.953
 
@@ -35,15 +36,18 @@ def equal_grid_rows(codes: np.ndarray, grids: np.ndarray, shapes: np.ndarray, kn
     n = len(codes)
     if not n:
         return np.empty(0, dtype=np.int64)
-    pictures = shapes.min(axis=1) > 0
-    whole = np.concatenate([np.ascontiguousarray(grids).view(np.uint8), _bytes_of(shapes)], axis=1)
-    group = np.unique(whole.view(np.dtype((np.void, whole.shape[1]))).ravel(), return_inverse=True)[1].ravel()
-    rows = np.sort(np.unique(np.asarray(codes), return_index=True)[1])  # equal bytes have equal grids
-    rows = rows[pictures[rows]]
-    several = np.bincount(group[rows], minlength=n) > 1
-    fresh = np.zeros(n, dtype=bool)
-    fresh[group[~known]] = True
-    return rows[several[group[rows]] & fresh[group[rows]]]
+    _, first, inverse = np.unique(np.asarray(codes), return_index=True, return_inverse=True)
+    first = first[inverse]  # equal bytes have equal grids, so one row stands for all of a code
+    rows = np.flatnonzero((first == np.arange(n)) & (shapes.min(axis=1) > 0))
+    _, size = np.unique(shapes[rows] @ np.array([1 << 31, 1]), return_inverse=True)
+    _, group = np.unique(first_equal(grids, rows) * (n + 1) + size, return_inverse=True)
+    place = np.full(n, -1)
+    place[rows] = np.arange(len(rows))
+    new = place[first[~known]]
+    fresh = np.zeros(len(rows), bool)
+    fresh[group[new[new >= 0]]] = True
+    several = np.bincount(group, minlength=len(rows)) > 1
+    return rows[several[group] & fresh[group]]
 
 
 def other_format_rows(found: Duplicates, grids: np.ndarray, shapes: np.ndarray) -> np.ndarray:
@@ -64,7 +68,3 @@ def other_format_rows(found: Duplicates, grids: np.ndarray, shapes: np.ndarray) 
     owners = found.duplicate_of[rows]
     alike = (shapes[rows] == shapes[owners]).all(axis=1) & (grids[rows] != grids[owners]).any(axis=1)
     return rows[alike]
-
-
-def _bytes_of(shapes: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(shapes, dtype=np.int64).view(np.uint8)
