@@ -15,6 +15,8 @@ import duckdb
 from resources.leftovers import beside
 
 MOST_IDLE = 4
+MEMORY = "40%"
+"""Of the machine's memory, for each instance: one that writes reads from another, and there is more than these two."""
 
 _idle: list[duckdb.DuckDBPyConnection] = []
 _lock = threading.Lock()
@@ -62,7 +64,7 @@ def created(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def _lent(near: Path | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection, list[str]]]:
     """Lend an instance, a connection to it, and the list of what is to be detached at the end."""
     with _lock:
-        instance = _idle.pop() if _idle else duckdb.connect()
+        instance = _idle.pop() if _idle else duckdb.connect(config={"memory_limit": MEMORY})
     aside = beside(near, near.stem) if near else None
     if aside:
         instance.execute(f"SET temp_directory = {quoted(aside)}")

@@ -136,7 +136,7 @@ def test_a_search_is_typed_launched_and_seen_in_the_page(page: Page, address: st
     expect(page.get_by_text("RUN_SUCCESS").first).to_be_visible(timeout=WAIT)
     expect(page.get_by_text("dots/03.png", exact=True).first).to_be_visible(timeout=WAIT)
     page.get_by_text("[Show Markdown]").first.click()
-    picture = page.locator("img[src^='data:image/jpeg']").first
+    picture = page.locator("img[src^='data:image/']").first
     expect(picture).to_be_visible(timeout=WAIT)
     drawn = Image.open(io.BytesIO(base64.b64decode(picture.get_attribute("src").partition(",")[2]))).convert("RGB")
     query = Image.open(home.parent / "pictures/dots/03.png").resize((112, 112), Image.Resampling.NEAREST)
