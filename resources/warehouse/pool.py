@@ -63,11 +63,8 @@ def created(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 @contextmanager
 def _lent(near: Path | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection, list[str]]]:
     """Lend an instance, a connection to it, and the list of what is to be detached at the end."""
-    with _lock:
-        instance = _idle.pop() if _idle else duckdb.connect(config={"memory_limit": MEMORY})
     aside = beside(near, near.stem) if near else None
-    if aside:
-        instance.execute(f"SET temp_directory = {quoted(aside)}")
+    instance = _instance(aside)
     names: list[str] = []
     connection = instance.cursor()
     try:
@@ -75,6 +72,27 @@ def _lent(near: Path | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, duckdb
     finally:
         connection.close()
         _take_back(instance, names, aside)
+
+
+def _instance(aside: Path | None) -> duckdb.DuckDBPyConnection:
+    """Return an idle instance or a new one, which puts rows aside in a folder; one that did so before cannot switch."""
+    with _lock:
+        instance = _idle.pop() if _idle else None
+    if instance is not None:
+        try:
+            _put_aside(instance, aside)
+        except duckdb.Error:
+            instance.close()
+        else:
+            return instance
+    instance = duckdb.connect(config={"memory_limit": MEMORY})
+    _put_aside(instance, aside)
+    return instance
+
+
+def _put_aside(instance: duckdb.DuckDBPyConnection, aside: Path | None) -> None:
+    if aside is not None:
+        instance.execute(f"SET temp_directory = {quoted(aside)}")
 
 
 def _take_back(instance: duckdb.DuckDBPyConnection, names: list[str], aside: Path | None) -> None:

@@ -1,5 +1,7 @@
 """Borrowed DuckDB instances: used again, never shared, and what does not fit in memory is put beside the file."""
 
+import shutil
+
 import duckdb
 import pytest
 
@@ -77,3 +79,18 @@ def test_what_does_not_fit_in_memory_is_put_beside_the_file_and_goes(tmp_path, m
     assert aside.name.startswith(".a.")
     assert not aside.exists()
     assert pool._idle == [], "an instance that put rows aside is not used again"
+
+
+def test_an_instance_that_put_rows_aside_and_dropped_them_is_no_trouble_to_the_next(tmp_path):
+    """DuckDB removes the folder with its last file, but will not take another folder after that."""
+    path = table(tmp_path / "a.duckdb")
+    with attached({"t": path}) as db:
+        db.execute("SET memory_limit = '100MB'")
+        db.execute("SET threads = 1")
+        db.execute(f"CREATE TEMP TABLE big AS {SPILLING.replace('count(*)', '*')}")
+        db.execute("DROP TABLE big")
+        for aside in [p for p in tmp_path.iterdir() if p.is_dir()]:
+            shutil.rmtree(aside)
+    with attached({"t": path}) as db:
+        assert db.execute("SELECT sum(i) FROM t.data").fetchone() == (3,)
+    assert table(tmp_path / "b.duckdb").exists()
