@@ -22,12 +22,11 @@ import pyarrow.parquet as pq
 
 from resources.warehouse import Table, Warehouse
 from resources.warehouse.pool import attached, quoted
-from resources.warehouse.table import array_column
+from resources.warehouse.spool import array_aside
+from resources.warehouse.table import array_block, array_column
 
 PART_ROWS = 8192
-MERGED = """
-SELECT n.sample_id, n.sha256, v.vector, v.hash FROM needed n JOIN vectors v USING (sha256) ORDER BY n.sample_id
-"""
+FOUND = "SELECT n.row, v.vector, v.hash FROM needed n JOIN vectors v USING (sha256)"
 
 
 @dataclass
@@ -107,9 +106,25 @@ class VectorStore:
         temporary.replace(path)
 
     def merged(self, needed: pa.Table) -> Iterator[pa.RecordBatch]:
-        """Stream (sample_id, sha256, vector, hash) for every needed row that has a vector, in order of sample_id."""
-        with self._connect(needed) as db:
-            yield from db.sql(MERGED).to_arrow_reader(PART_ROWS)
+        """Stream (sample_id, sha256, vector, hash) for every needed row that has a vector, in order of sample_id.
+
+        Each vector is put in its row's place, in a file where they are many: sorting them takes more memory.
+        """
+        needed, n = needed.select(["sample_id", "sha256"]).sort_by("sample_id"), len(needed)
+        vectors = array_aside((n, self.dim), np.float32, self.folder)
+        hashes = array_aside((n, self.hash_bytes), np.uint8, self.folder)
+        have = np.zeros(n, bool)
+        with self._connect(needed.append_column("row", pa.array(np.arange(n)))) as db:
+            for batch in db.sql(FOUND).to_arrow_reader(PART_ROWS):
+                rows = batch["row"].to_numpy()
+                vectors[rows], hashes[rows], have[rows] = array_block(batch["vector"]), array_block(batch["hash"]), True
+        names = [needed[name].combine_chunks() for name in ("sample_id", "sha256")]
+        found = np.flatnonzero(have)
+        for start in range(0, len(found), PART_ROWS):
+            rows = found[start : start + PART_ROWS]
+            named = [name.take(pa.array(rows)) for name in names]
+            blocks = [array_column(vectors[rows]), array_column(hashes[rows])]
+            yield pa.RecordBatch.from_arrays([*named, *blocks], schema=self.schema())
 
     def schema(self) -> pa.Schema:
         """Return the schema of ``merged``."""
