@@ -91,11 +91,7 @@ def _engine(url: str, options: dict[str, Any]) -> Engine:
 
 _make_engine = sql.create_engine
 _read_scripts = ScriptDirectory.from_config
-
-
-@cache
-def _scripts() -> dict[str, ScriptDirectory]:
-    return {}
+_scripts: dict[str, ScriptDirectory] = {}
 
 
 def _scripts_of(config: Any) -> ScriptDirectory:
@@ -103,9 +99,9 @@ def _scripts_of(config: Any) -> ScriptDirectory:
     place = config.get_main_option("script_location")
     if place != sql.ALEMBIC_SCRIPTS_LOCATION:
         return _read_scripts(config)
-    if place not in _scripts():
-        _scripts()[place] = _read_scripts(config)
-    return _scripts()[place]
+    if place not in _scripts:
+        _scripts[place] = _read_scripts(config)
+    return _scripts[place]
 
 
 @cache
