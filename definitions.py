@@ -19,6 +19,7 @@ from resources.configured import ComputeResource, HomeResource, ProgressResource
 from resources.event_log import quicken
 from sensors.automation import automation_sensor
 from sensors.landing import landing_sensor
+from sensors.references import reference_sensor
 from sensors.refresh import refresh
 
 ALL_ASSETS = [
@@ -43,7 +44,7 @@ def build_defs(**resources: Any) -> dg.Definitions:
     return dg.Definitions(
         assets=ALL_ASSETS,
         jobs=all_jobs,
-        sensors=[landing_sensor, automation_sensor],
+        sensors=[landing_sensor, reference_sensor, automation_sensor],
         schedules=[refresh],
         resources={
             "home": home,

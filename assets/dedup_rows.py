@@ -1,7 +1,7 @@
 """Who takes part in a search for duplicates: a dataset's own samples, what is known of them, and other datasets.
 
-New against kept: a sample that an earlier run with the same options kept is known, and is compared with new ones
-only; one that it dropped stays dropped as long as the sample that it copies is still there, unchanged.
+New against kept: a sample that an earlier run with the same options and references kept is known, and is compared with
+new ones only; one that it dropped stays dropped as long as the sample that it copies is still there, unchanged.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from assets.stage import Work
 from espalier.errors import EspalierError
-from resources.graph import STAGES
 from resources.scanning.scan import GRID_LENGTH
 from resources.warehouse import Table
 from resources.warehouse.session import session
@@ -51,6 +50,8 @@ class DedupRows:
         All but the carried ones.
     threshold : float or None
         The earlier run's, so that old and new samples are judged alike.
+    grown_from : str or None
+        Data version of the earlier run.
     """
 
     facts: pa.Table
@@ -63,6 +64,7 @@ class DedupRows:
     border: pa.Table | None
     taking_part: np.ndarray
     threshold: float | None
+    grown_from: str | None
 
 
 def dedup_rows(work: Work, raw_dataset: Table) -> DedupRows:
@@ -73,7 +75,7 @@ def dedup_rows(work: Work, raw_dataset: Table) -> DedupRows:
     grids = np.concatenate([own[1], *(o[1] for o in others)]) if others else own[1]
     n, n_own = len(facts), len(own[0])
     known = np.arange(n) >= n_own
-    earlier = _earlier(work)
+    earlier = work.previous
     carried, twins, border, threshold = None, None, None, None
     taking_part = np.ones(n, bool)
     if earlier is not None:
@@ -83,7 +85,8 @@ def dedup_rows(work: Work, raw_dataset: Table) -> DedupRows:
         taking_part[:n_own] = ~pc.is_in(own[0]["sample_id"], carried["sample_id"].combine_chunks()).to_numpy()
     blind = facts["blind"].to_numpy()
     facts = facts.drop_columns("blind")
-    return DedupRows(facts, grids, blind, n_own, known, carried, twins, border, taking_part, threshold)
+    version = earlier.meta.data_version if earlier else None
+    return DedupRows(facts, grids, blind, n_own, known, carried, twins, border, taking_part, threshold, version)
 
 
 def _read(raw: Table, where: str) -> tuple[pa.Table, np.ndarray]:
@@ -106,7 +109,7 @@ def _kept_of(work: Work, name: str) -> tuple[pa.Table, np.ndarray]:
     """Return facts and grids of what another dataset keeps."""
     if name == work.dataset:
         raise EspalierError(f"The card of {name!r} compares it with itself.", "Take it out of against.")
-    raw, dedup = work.store.need("raw_dataset", name), work.store.need("dedup_set", name)
+    raw, dedup = work.references[f"raw_dataset of {name}"], work.references[f"dedup_set of {name}"]
     with session(raw=raw, dedup=dedup) as db:
         found = db.sql(
             f"""SELECT '{name}' AS dataset, sample_id, subset, uri, raw.sha256, n_bytes,
@@ -115,16 +118,6 @@ def _kept_of(work: Work, name: str) -> tuple[pa.Table, np.ndarray]:
         ).to_arrow_table()
     grids = array_block(found["grid"].combine_chunks())  # of those that have one
     return found.drop_columns("grid"), _laid_out(found["blind"].to_numpy(), grids)
-
-
-def _earlier(work: Work) -> Table | None:
-    """Return the stored verdicts if they were made by this code with these options."""
-    stored = work.store.get("dedup_set", work.dataset)
-    stage = STAGES["dedup_set"]
-    if stored is None:
-        return None
-    same = stored.meta.code_version == stage.version and stored.meta.params == work.options.pick(stage.options)
-    return stored if same else None
 
 
 def _verdicts(raw: Table, earlier: Table) -> tuple[pa.Array, pa.Table, pa.Table, pa.Table]:

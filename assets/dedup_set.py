@@ -15,6 +15,7 @@ from assets.loading import marked, take_or_null
 from assets.stage import Check, Outcome, Work, stage_asset
 from espalier.near import Duplicates, find_duplicates
 from resources.formats.base import subset_role
+from resources.graph import HISTORY
 from resources.results.reports import sheet_files
 from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
@@ -95,6 +96,7 @@ def dedup_set(work: Work, raw_dataset: Table) -> Outcome:
         ),
         metadata={**_texts_skipped(rows, work.options.text_copies), **in_the_page(pictures)},
         folders=(sheet_files(work.home.reports / work.dataset, "dedup", dict.fromkeys(SHEETS) | pictures),),
+        inputs={HISTORY: rows.grown_from} if rows.grown_from else {},
     )
 
 

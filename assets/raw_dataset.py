@@ -33,7 +33,8 @@ def raw_dataset(work: Work) -> Outcome:
     began = time.monotonic()
     listing = work.landing.fingerprint(work.dataset)
     pixels = work.options.max_pixels
-    reading = work.read(Job.of(work.landing, work.store, work.dataset, listing.fingerprint, work.threads, pixels))
+    job = Job.of(work.landing, work.replaced, work.dataset, listing.fingerprint, work.threads, pixels)
+    reading = work.read(job)
     found = _Counts()
     with work.bar("reading files", listing.n_files) as advance:
         batches = map(found.take, reading.batches(advance))

@@ -15,6 +15,7 @@ from espalier.cluster import assign, fit_kmeans
 from espalier.pairs import Pairs
 from espalier.rng import generator
 from espalier.semdedup import SimilarPairs, TooManyPairs, rank_positions, resolve, resolve_directly, similar_pairs
+from resources.graph import HISTORY
 from resources.pictures import plots
 from resources.pictures.sheets import Cell, contact_sheet, in_markdown
 from resources.reading.blobs import read_bytes
@@ -110,6 +111,9 @@ def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Out
         ),
         metadata=_pictures(rows, sheet),
         folders=(sheet_files(work.home.reports / work.dataset, "semantic", {"pairs": sheet}),),
+        inputs={HISTORY: work.replaced.meta.data_version}
+        if work.replaced and (earlier or stored[0] is not None)
+        else {},
     )
 
 

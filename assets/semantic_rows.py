@@ -74,11 +74,8 @@ def earlier_run(work: Work, facts: pa.Table, encoder_id: str) -> Earlier | None:
     encoder_id : str
         Of their vectors.
     """
-    stored = work.store.get("semantic_dedup_set", work.dataset)
-    stage = STAGES["semantic_dedup_set"]
-    if stored is None or stored.meta.code_version != stage.version:
-        return None
-    if stored.meta.params != work.options.pick(stage.options) or stored.meta.stats["encoder_id"] != encoder_id:
+    stored = work.previous
+    if stored is None or stored.meta.stats["encoder_id"] != encoder_id:
         return None
     with session(stored=stored) as db:
         db.register("facts", facts)
@@ -107,7 +104,7 @@ def earlier_run(work: Work, facts: pa.Table, encoder_id: str) -> Earlier | None:
 
 def stored_search(work: Work, embeddings: Table) -> tuple[np.ndarray | None, SimilarPairs | None]:
     """Return centroids and pairs of an earlier run with other verdicts: of the same vectors and reaching low enough."""
-    stored = work.store.get("semantic_dedup_set", work.dataset)
+    stored = work.replaced
     if stored is None or stored.meta.code_version != STAGES["semantic_dedup_set"].version:
         return None, None
     meta, searched = stored.meta, ("semantic_k", "n_probe", "seed")

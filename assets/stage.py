@@ -38,7 +38,18 @@ GROUP = "pruning"  # one group: the page draws several collapsed, and a newcomer
 
 @dataclass(frozen=True)
 class Work:
-    """What a step is given beside its tables: names, options, and the outside world."""
+    """What a step is given beside its tables: names, options, and the outside world.
+
+    Attributes
+    ----------
+    references : mapping of str to Table
+        What it reads of other datasets, under the names that ``Stage.also_reads`` gives.
+    previous : Table or None
+        The partition that it replaces, where that was made by the same code with the same options and references;
+        who builds on it says so in ``Outcome.inputs``, under HISTORY. None for a stage that does not grow.
+    replaced : Table or None
+        The same, whatever it was made with.
+    """
 
     dataset: str
     recipe: str
@@ -49,6 +60,9 @@ class Work:
     log: Any
     bar: Callable[[str, int], Any]
     read: Callable[[Job], Reading]
+    references: Mapping[str, Table]
+    previous: Table | None
+    replaced: Table | None
 
     @property
     def store(self) -> Warehouse:
@@ -65,8 +79,8 @@ class Work:
 class Outcome:
     """What a step returns: rows to store, metadata to show, folders to publish with them.
 
-    ``inputs`` names the versions of what was read where that is not a table (the landed files); ``cleanup`` is
-    what may go once the rows are stored.
+    ``inputs`` names the versions of what was read beside tables that it was given: the landed files (``listing``),
+    and the replaced partition where it was built on (HISTORY). ``cleanup`` is what may go once the rows are stored.
     """
 
     draft: Draft
@@ -103,7 +117,7 @@ def stage_asset(
     """Make an asset of the step ``fn(work, **tables) -> Outcome``; its docstring is the description."""
     stage = STAGES[name]
     partitions = manifests if stage.per_recipe else datasets
-    config_class = _config_class(name, stage.options)
+    config_class = _config_class(stage)
 
     def decorate(step: Callable[..., Outcome]) -> dg.AssetsDefinition:
         @dg.asset(
@@ -130,7 +144,7 @@ def stage_asset(
             **tables: Table,
         ):
             try:
-                work = _work(context, stage.options, config, home, progress, compute, reading)
+                work = _work(context, stage, config, home, progress, compute, reading)
                 yield from _run(name, step, checks, work, tables)
             except EspalierError as error:
                 raise dg.Failure(
@@ -175,8 +189,9 @@ def _run(
     tables: Mapping[str, Table],
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Do the step and give its result; a refused one gives only its checks, so nothing counts as materialized."""
-    inputs = {n: t.meta.data_version for n, t in tables.items()}
-    states = {n: t.state() for n, t in tables.items()}
+    read = {**tables, **work.references}
+    inputs = {n: t.meta.data_version for n, t in read.items()}
+    states = {n: t.state() for n, t in read.items()}
     began = time.monotonic()
     outcome = step(work, **tables)
     took = time.monotonic() - began
@@ -192,7 +207,7 @@ def _run(
     try:
         staged = work.store.stage(outcome.draft, meta)
         pieces.insert(len(outcome.folders), staged)
-        _same_inputs(work.dataset, states, inputs, tables)
+        _same_inputs(work.dataset, states, inputs, read)
         results = [_checked(check, staged.table, tables, work) for check in checks]
         broken = [(c, r) for c, r in zip(checks, results, strict=True) if c.blocks(work) and not r.passed]
         if broken:
@@ -211,6 +226,7 @@ def _run(
             "dagster/row_count": stored.n_rows,
             "dagster/column_schema": _schema(outcome.draft),
             "stage_seconds": round(took, 3),
+            **{f"also read: {k}": v for k, v in stored.inputs.items() if k not in tables},
             **{f"option: {k}": str(v) for k, v in meta.params.items()},
             **{k: v for k, v in outcome.draft.stats.items() if isinstance(v, int | float | str)},
             **outcome.metadata,
@@ -246,7 +262,7 @@ def _words(broken: list[tuple[Check, dg.AssetCheckResult]]) -> str:
 
 def _work(
     context: dg.AssetExecutionContext,
-    fields: tuple[str, ...],
+    stage: Stage,
     config: Any,
     home: HomeResource,
     progress: ProgressResource,
@@ -257,33 +273,49 @@ def _work(
     opened = home.open()
     card = home.landing().card(dataset)
     options = Options.of_card(card)
-    given = {f: getattr(config, f) for f in fields if getattr(config, f) is not None}
+    given = {f: getattr(config, f) for f in stage.options if getattr(config, f) is not None}
     if given:
         options = Options.build({**dataclasses.asdict(options), **given}, where="run config")
+    options, store = in_full(options, opened.models), opened.store()
+    params = options.pick(stage.options)
+    references = {name: store.need(*partition) for name, partition in stage.also_reads(params).items()}
+    replaced = store.get(stage.name, dataset, recipe) if stage.grows and not config.afresh else None
     return Work(
         dataset,
         recipe,
         card,
-        in_full(options, opened.models),
+        options,
         opened,
         compute.n_threads(),
         context.log,
         lambda label, total: progress.bar(context.log, label, total),
         reading.open,
+        references,
+        replaced if replaced and _made_alike(replaced.meta, stage, params, references) else None,
+        replaced,
     )
 
 
-def _config_class(name: str, fields: tuple[str, ...]) -> type[dg.Config]:
+def _made_alike(meta: Meta, stage: Stage, params: Mapping[str, Any], references: Mapping[str, Table]) -> bool:
+    """Tell whether a partition was made by this code with these options, beside these partitions of other datasets."""
+    same = meta.code_version == stage.version and meta.params == params
+    return same and all(meta.inputs.get(n) == t.meta.data_version for n, t in references.items())
+
+
+def _config_class(stage: Stage) -> type[dg.Config]:
     """Make the run config of a stage: its options, all optional; what is not given comes from the card."""
     known = {f.name: f for f in dataclasses.fields(Options)}
     shown = {bool: bool, int: int, float: float}
     entries: dict[str, Any] = {}
-    for f in fields:
+    if stage.grows:
+        text = "build on nothing that was stored before, as in a fresh home (default: false)"
+        entries["afresh"] = (bool, pydantic.Field(default=False, description=text))
+    for f in stage.options:
         default = known[f].default
         kind = shown.get(type(default), str) if not isinstance(default, tuple) else list[str]
         text = f"{known[f].metadata['help']} (default: the dataset's card, else {default!r})"
         entries[f] = (kind | None, pydantic.Field(default=None, description=text))
-    title = "".join(word.title() for word in name.split("_"))
+    title = "".join(word.title() for word in stage.name.split("_"))
     return pydantic.create_model(f"{title}Config", __base__=dg.Config, **entries)
 
 

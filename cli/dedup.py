@@ -22,7 +22,7 @@ from cli.option_groups import GroupedCommand
 @click.option("--rank", type=click.Choice(["hard", "easy", "random"]), help="SemDeDup: which of a group stays.")
 @click.option("--target-share", type=float, help="Choose the eps that keeps about this share of the embedded samples.")
 @click.option("--against", multiple=True, metavar="OTHER", help="Drop copies of what this dataset keeps; repeatable.")
-@click.option("--afresh", is_flag=True, help="Compare all again, not only what is new.")
+@click.option("--afresh", is_flag=True, help="Read and compare all again, not only what is new.")
 @click.option("--ndr", is_flag=True, help="Run Datumaro's NDR instead; the chain's duplicates stay as they are.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="DIR",
               help="Write the contact sheets and dropped.csv into this folder.")  # fmt: skip
@@ -69,10 +69,7 @@ def command(
             for other in given["against"]:
                 launcher.home.store().need("dedup_set", zone.card(other).name)
             zone.set_against(name, given["against"])
-        if afresh:
-            for asset in ("dedup_set", "semantic_dedup_set"):
-                launcher.home.store().path(asset, name).unlink(missing_ok=True)
-        _run(launcher, name)
+        _run(launcher, name, afresh=afresh)
         if target_share is not None:
             zone.land(zone.card(name).uri, name, chain={"eps": _eps_for(launcher.home, name, target_share)})
             _run(launcher, name)
@@ -111,13 +108,13 @@ def _ndr(dataset: str, written: dict[str, Any], given: dict[str, Any], *, as_jso
 STAGES = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set")
 
 
-def _run(launcher: Any, name: str) -> None:
+def _run(launcher: Any, name: str, *, afresh: bool = False) -> None:
     from resources.staleness import Staleness
 
     staleness = Staleness(launcher.home, name)
-    stale = staleness.stages(STAGES)
-    if stale:
-        launcher.chain(staleness, stale)
+    stages = STAGES if afresh else staleness.stages(STAGES)
+    if stages:
+        launcher.chain(staleness, stages, afresh=afresh)
 
 
 def _eps_for(home: Any, name: str, share: float) -> float:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from espalier.errors import EspalierError, UsageError
+from resources.graph import STAGES
 from resources.home import Home
 
 if TYPE_CHECKING:
@@ -94,15 +95,19 @@ class Launcher:
         progress = BarProgress() if self.bars else ProgressResource()
         return build_defs(home=HomeResource(path=str(self.home.root)), progress=progress)
 
-    def chain(self, staleness: "Staleness", stages: Iterable[str]) -> str:
-        """Run stages of a dataset's chain; its files begin to be read while Dagster is imported."""
+    def chain(self, staleness: "Staleness", stages: Iterable[str], *, afresh: bool = False) -> str:
+        """Run stages of a dataset's chain; its files begin to be read while Dagster is imported.
+
+        With ``afresh`` none of them builds on what it made before.
+        """
         stages = list(stages)
         with ExitStack() as stack:
-            if "raw_dataset" in stages and "dagster" not in sys.modules:
+            if "raw_dataset" in stages and "dagster" not in sys.modules and not afresh:
                 from resources.scanning.ahead import begun
 
                 stack.enter_context(begun(staleness.reading(os.cpu_count() or 1)))
-            return self.run("chain", staleness.dataset, stages)
+            config = {name: {"config": {"afresh": True}} for name in stages if afresh and STAGES[name].grows}
+            return self.run("chain", staleness.dataset, stages, config=config)
 
     def run(self, job: str, dataset: str, stages: list[str], recipe: str = "", config: Any = None) -> str:
         """Run ``stages`` of a job for a dataset (and recipe) as one Dagster run; return the run's id.

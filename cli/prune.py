@@ -23,6 +23,7 @@ from espalier.errors import UsageError
 @click.option("--name", help="Name of the dataset when a PATH is given [from the path's last part].")
 @click.option("--format", "format_name", help="Format of the data when a PATH is given [found out].")
 @click.option("--to", "export_format", default="", help="Format of what -o writes, as of export [the dataset's own].")
+@click.option("--afresh", is_flag=True, help="Run all stages, and build on nothing that was stored before.")
 @export_options
 @option_pairs
 @json_option
@@ -36,6 +37,7 @@ def command(
     name: str | None,
     format_name: str | None,
     export_format: str,
+    afresh: bool,
     output: Path | None,
     link: bool,
     overwrite: bool,
@@ -62,7 +64,16 @@ def command(
     parsed = Recipe.parse(recipe) if recipe else Recipe.build(method, ratio, params)
     wanted = _wanted(output, export_format, link, overwrite, in_place)
     with Launcher(Home.find()) as launcher:
-        summary = prune(launcher, dataset, parsed, name=name, format_name=format_name, option=option, wanted=wanted)
+        summary = prune(
+            launcher,
+            dataset,
+            parsed,
+            name=name,
+            format_name=format_name,
+            option=option,
+            wanted=wanted,
+            afresh=afresh,
+        )
     if as_json:
         print_json(summary)
         return

@@ -17,13 +17,15 @@ def prune(
     format_name: str | None = None,
     option: tuple[str, ...] = (),
     wanted: Wanted | None = None,
+    afresh: bool = False,
 ) -> dict[str, Any]:
     """Land ``target`` if it is a path, run what is missing or stale, and return the manifest's summary.
 
-    With ``wanted`` the subset is written out, too, and the summary has ``export``.
+    With ``wanted`` the subset is written out, too, and the summary has ``export``. With ``afresh`` the whole chain is
+    run and builds on nothing that was stored before.
     """
     from cli.door import check_encoder, check_scores
-    from resources.graph import EXPORT, MANIFEST
+    from resources.graph import CHAIN, EXPORT, MANIFEST
     from resources.results.manifests import manifest_folder
     from resources.staleness import Staleness
 
@@ -33,11 +35,11 @@ def prune(
     ran: dict[str, list[str]] = {}
     staleness = Staleness(home, dataset)
     check_scores(recipe.scope.min_clip_score, staleness.options, home.models)
-    stale = staleness.stages()
+    stale = CHAIN if afresh else tuple(staleness.stages())
     if "embeddings" in stale:
         check_encoder(staleness.options, home.models)
     if stale:
-        ran[launcher.chain(staleness, stale)] = list(stale)
+        ran[launcher.chain(staleness, stale, afresh=afresh)] = list(stale)
     if Staleness(home, dataset).manifest(MANIFEST, str(recipe)):
         ran[launcher.run("manifests", dataset, [MANIFEST], recipe=str(recipe))] = [MANIFEST]
     meta = home.store().need(MANIFEST, dataset, str(recipe)).meta

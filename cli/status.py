@@ -47,10 +47,11 @@ def _one(home: Any, name: str) -> dict[str, Any]:
         staleness = Staleness(home, name)
     except EspalierError as error:
         return {**out, "error": str(error)}
-    stale = staleness.stages()
+    stale, grown = staleness.stages(), staleness.grown()
     for stage in CHAIN:
         table_ = store.get(stage, name)
-        out["stages"][stage] = {"rows": table_.meta.n_rows if table_ else None, "stale": stale.get(stage)}
+        rows = table_.meta.n_rows if table_ else None
+        out["stages"][stage] = {"rows": rows, "stale": stale.get(stage), "grown_from": grown.get(stage)}
     for recipe in store.recipes(name):
         stats = store.need(MANIFEST, name, recipe).meta.stats
         reason = "the chain is stale" if stale else staleness.manifest(MANIFEST, recipe)
@@ -64,8 +65,17 @@ def _show(one: dict[str, Any]) -> None:
     if "error" in one:
         click.secho(f"{one['dataset']}: {one['error']}", fg="yellow")
         return
-    rows = [[s, "" if v["rows"] is None else v["rows"], v["stale"] or "fresh"] for s, v in one["stages"].items()]
+    rows = [[s, "" if v["rows"] is None else v["rows"], _state(v)] for s, v in one["stages"].items()]
     rows += [
         [f"{m['recipe']}", f"{m['n_kept']:,} of {m['n_total']:,}", m["stale"] or "fresh"] for m in one["manifests"]
     ]
     table(one["dataset"], ["stage or recipe", "rows", "state"], rows, right=(1,))
+    if any(v["grown_from"] for v in one["stages"].values()):
+        click.echo(
+            "grown: only what was new was compared, so the order in which samples came counts; --afresh compares all."
+        )
+
+
+def _state(stage: dict[str, Any]) -> str:
+    """Say whether a stage is fresh, and whether its rows depend on what it replaced."""
+    return f"{stage['stale'] or 'fresh'}{', grown' if stage['grown_from'] else ''}"

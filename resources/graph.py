@@ -4,7 +4,12 @@ The assets are built from this table, and the command line reads it without impo
 stage's ``version`` whenever its code would give other rows for the same inputs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+HISTORY = "previous"
+"""Under this name an input is the data version of the partition that was replaced, where the rows depend on it."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,11 @@ class Stage:
         Made when somebody asks for it; nothing else sets it off.
     does : str
         What a progress bar says.
+    of_references : tuple of str
+        Assets that it reads of the datasets that the option ``against`` names.
+    grows : bool
+        It may build on the partition that it replaces, so that only what is new is computed; then the rows depend on
+        the order in which samples came, and HISTORY is among its inputs. The run config ``afresh`` switches it off.
     """
 
     name: str
@@ -34,18 +44,26 @@ class Stage:
     per_recipe: bool = False
     on_demand: bool = False
     does: str = ""
+    of_references: tuple[str, ...] = ()
+    grows: bool = False
+
+    def also_reads(self, params: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+        """Name the partitions (asset, dataset) of other datasets that it reads with these options."""
+        return {f"{a} of {other}": (a, other) for other in params.get("against", ()) for a in self.of_references}
 
 
 STAGES = {
     s.name: s
     for s in (
-        Stage("raw_dataset", "2", (), ("max_pixels",), does="reading files"),
+        Stage("raw_dataset", "2", (), ("max_pixels",), does="reading files", grows=True),
         Stage(
             "dedup_set",
             "4",
             ("raw_dataset",),
             ("near_threshold", "flips", "text_copies", "protect", "leaks", "against", "keep", "drop", "seed"),
             does="duplicates",
+            of_references=("raw_dataset", "dedup_set"),
+            grows=True,
         ),
         Stage(
             "embeddings",
@@ -60,6 +78,7 @@ STAGES = {
             ("raw_dataset", "embeddings"),
             ("eps", "rule", "rank", "semantic_k", "n_probe", "protect", "keep", "drop", "seed"),
             does="semantic duplicates",
+            grows=True,
         ),
         Stage(
             "clusters",

@@ -3,7 +3,7 @@
 from functools import cached_property
 
 from resources.freshness import current_inputs, stale_stages, why_stale
-from resources.graph import CHAIN, MANIFEST, STAGES
+from resources.graph import CHAIN, HISTORY, MANIFEST, STAGES
 from resources.home import Home
 from resources.landing.zone import LandingZone
 from resources.options import Options
@@ -22,7 +22,7 @@ class Staleness:
         self.home, self.store, self.dataset = home, home.store(), dataset
         self._zone = LandingZone(home.landing)
         self.options = _in_full(options or Options.of_card(self._zone.card(dataset)), home)
-        self._metas: dict[str, Meta | None] = {}
+        self._metas: dict[tuple[str, str], Meta | None] = {}
 
     @cached_property
     def listing(self) -> str:
@@ -31,7 +31,24 @@ class Staleness:
 
     def stages(self, up_to: tuple[str, ...] = CHAIN) -> dict[str, str]:
         """Return the chain's stages that must run, each with its reason, in the graph's order."""
-        return stale_stages(self._meta, lambda name: self.options.pick(STAGES[name].options), self.listing, up_to)
+        options = lambda name: self.options.pick(STAGES[name].options)  # noqa: E731
+        return stale_stages(self._own, options, self.listing, up_to, self._meta)
+
+    def moved_references(self, name: str) -> dict[str, str]:
+        """Return the present versions of other datasets' partitions that a stage reads, if they are not those it read.
+
+        Empty, too, where the stage was never made, or one of those partitions is not there.
+        """
+        meta = self._own(name)
+        reads = STAGES[name].also_reads(self.options.pick(STAGES[name].options))
+        now = {label: found.data_version for label, partition in reads.items() if (found := self._meta(*partition))}
+        same = meta is None or len(now) < len(reads) or now.items() <= meta.inputs.items()
+        return {} if same else now
+
+    def grown(self) -> dict[str, str]:
+        """Return the chain's stages whose rows depend on what they replaced, each with that data version."""
+        metas = {name: self._own(name) for name in CHAIN}
+        return {name: meta.inputs[HISTORY] for name, meta in metas.items() if meta and HISTORY in meta.inputs}
 
     def manifest(self, asset: str, recipe: str = "") -> str | None:
         """Say why a partition of ``asset`` below the chain must be made again, or None. Assumes a fresh chain."""
@@ -40,7 +57,7 @@ class Staleness:
 
         def lookup(name: str) -> Meta | None:
             if not STAGES[name].per_recipe:
-                return self._meta(name)
+                return self._own(name)
             found = self.store.get(name, self.dataset, recipe)
             return found.meta if found else None
 
@@ -51,13 +68,17 @@ class Staleness:
 
     def reading(self, threads: int) -> Job:
         """Return the job of reading the files as they are listed now."""
-        return Job.of(self._zone, self.store, self.dataset, self.listing, threads, self.options.max_pixels)
+        earlier = self.store.get("raw_dataset", self.dataset)
+        return Job.of(self._zone, earlier, self.dataset, self.listing, threads, self.options.max_pixels)
 
-    def _meta(self, name: str) -> Meta | None:
-        if name not in self._metas:
-            table = self.store.get(name, self.dataset)
-            self._metas[name] = table.meta if table else None
-        return self._metas[name]
+    def _own(self, name: str) -> Meta | None:
+        return self._meta(name, self.dataset)
+
+    def _meta(self, name: str, dataset: str) -> Meta | None:
+        if (name, dataset) not in self._metas:
+            table = self.store.get(name, dataset)
+            self._metas[name, dataset] = table.meta if table else None
+        return self._metas[name, dataset]
 
 
 def _in_full(options: Options, home: Home) -> Options:

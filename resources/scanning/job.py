@@ -18,7 +18,7 @@ from resources.scanning.earlier import Earlier, earlier_rows
 from resources.scanning.scan import BATCH, scan
 
 if TYPE_CHECKING:
-    from resources.warehouse import Warehouse
+    from resources.warehouse import Table
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,9 @@ class Job:
 
     @classmethod
     def of(
-        cls, landing: LandingZone, store: "Warehouse", dataset: str, listing: str, threads: int, max_pixels: int
+        cls, landing: LandingZone, earlier: "Table | None", dataset: str, listing: str, threads: int, max_pixels: int
     ) -> "Job":
-        """Make the job of a dataset; rows that another version of the code stored are not looked at."""
-        earlier = store.get("raw_dataset", dataset)
+        """Make the job of a dataset; rows of an earlier scan by another version of the code are not looked at."""
         known = earlier is not None and earlier.meta.code_version == STAGES["raw_dataset"].version
         return cls(landing.root, dataset, listing, str(earlier.path) if earlier and known else "", threads, max_pixels)
 

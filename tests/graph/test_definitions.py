@@ -83,7 +83,7 @@ def test_a_run_config_has_the_options_that_a_stage_depends_on_and_no_others(defs
     for name, stage in STAGES.items():
         node = defs.resolve_assets_def(name).op
         fields = node.config_schema.config_type.fields
-        assert fields.keys() == set(stage.options), name
+        assert fields.keys() == set(stage.options) | ({"afresh"} if stage.grows else set()), name
         assert all(not field.is_required for field in fields.values()), name
         assert all("default:" in field.description for field in fields.values()), name
 
@@ -91,7 +91,7 @@ def test_a_run_config_has_the_options_that_a_stage_depends_on_and_no_others(defs
 def test_the_jobs_sensors_and_schedules_start_as_the_readme_says(defs):
     repository = defs.get_repository_def()
     sensors = {sensor.name: sensor for sensor in repository.sensor_defs}
-    assert sensors.keys() == {"landing_sensor", "automation_sensor"}
+    assert sensors.keys() == {"landing_sensor", "reference_sensor", "automation_sensor"}
     assert all(s.default_status == dg.DefaultSensorStatus.RUNNING for s in sensors.values())
     (refresh,) = repository.schedule_defs
     assert refresh.name == "refresh"

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from resources.freshness import current_inputs, stale_stages, why_stale
-from resources.graph import CHAIN, MANIFEST, STAGES
+from resources.graph import CHAIN, HISTORY, MANIFEST, STAGES
 from resources.warehouse import Meta
 
-PARAMS = {name: {option: 0 for option in stage.options} for name, stage in STAGES.items()}
+PARAMS = {name: {option: () for option in stage.options} for name, stage in STAGES.items()}
 
 
 def record(name, **changed):
@@ -85,6 +85,29 @@ def test_all_changed_options_and_inputs_are_named():
     assert why_stale("clusters", meta, {"k": 3, "seed": 4}, meta.inputs) == "options changed: k, seed"
     inputs = dict.fromkeys(meta.inputs, "other")
     assert why_stale("clusters", meta, meta.params, inputs) == f"inputs changed: {', '.join(sorted(inputs))}"
+    old = dataclasses.replace(meta, code_version="0")
+    assert why_stale("clusters", old, {"k": 3, "seed": 2}, inputs) == (
+        f"code version 0 is now {STAGES['clusters'].version}; options changed: k; "
+        f"inputs changed: {', '.join(sorted(inputs))}"
+    )
+
+
+def test_what_is_read_of_other_datasets_is_compared_and_what_was_replaced_is_not():
+    stored = {("raw_dataset", "old"): record("raw_dataset"), ("dedup_set", "old"): record("dedup_set")}
+    params = PARAMS | {"dedup_set": PARAMS["dedup_set"] | {"against": ["old"]}}
+    reads = STAGES["dedup_set"].also_reads(params["dedup_set"])
+    assert set(reads.values()) == stored.keys()
+    versions = {name: stored[partition].data_version for name, partition in reads.items()}
+    own = record("dedup_set", params=params["dedup_set"])
+    own = dataclasses.replace(own, inputs={**own.inputs, **versions, HISTORY: "gone"})
+
+    def stale(elsewhere):
+        return stale_stages(store(dedup_set=own).get, params.__getitem__, "files", elsewhere=elsewhere)
+
+    assert stale(lambda *partition: stored[partition]) == {}
+    stored["dedup_set", "old"] = record("dedup_set", data_version="other")
+    assert stale(lambda *partition: stored[partition])["dedup_set"] == "inputs changed: dedup_set of old"
+    assert "raw_dataset of old" in stale(lambda *partition: None)["dedup_set"]
 
 
 def test_inputs_that_are_not_stored_are_left_out():
