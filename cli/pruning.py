@@ -23,6 +23,7 @@ def prune(
     With ``wanted`` the subset is written out, too, and the summary has ``export``.
     """
     from cli.door import check_encoder, check_scores
+    from espalier.prune.counts import kept_counts
     from resources.graph import EXPORT, MANIFEST
     from resources.results.manifests import manifest_folder
     from resources.staleness import Staleness
@@ -48,6 +49,7 @@ def prune(
     brought = home.store().need("embeddings", dataset).meta.stats.get("brought")
     return {
         **meta.stats,
+        **kept_counts(meta.stats),
         **({"brought": brought} if brought else {}),
         **written,
         "manifest": str(manifest_folder(home.manifests, dataset, str(recipe))),
