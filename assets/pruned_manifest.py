@@ -145,6 +145,7 @@ def _stats(
         "n_asked": recipe.amount.target(n_total) + whole,
         "method": recipe.method.name,
         "params": json.dumps({k: v for k, v in recipe.params().items()}, sort_keys=True),
+        **recipe.method.used(tables["cluster_complexity"].meta.params),
         "seed": recipe.scope.seed,
         "encoder": embeddings.stats["encoder"],
         "encoder_id": embeddings.stats["encoder_id"],
