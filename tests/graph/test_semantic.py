@@ -214,11 +214,22 @@ def test_the_eps_for_a_share_is_of_the_clusters_that_the_stage_used_and_its_next
     centroids, fine = before.matrix("centroid", table="centroids"), before.column("fine_cluster")
     found = eps_for_share_of(chain.home, "set", share)
     assert found.kept == kept_by_plain_loops(chain, found.eps)
-    options(chain, eps=round(found.eps, 6))
+    options(chain, eps=found.eps)
     after = chain.table(STAGE)
     assert stats(chain)["n_kept"] == found.kept
     assert (after.matrix("centroid", table="centroids") == centroids).all()
     assert (after.column("fine_cluster") == fine).all()
+
+
+def test_the_number_that_is_told_for_a_share_is_the_stages_own(kit, tmp_path, espalier):
+    """Two cosines that differ in the seventh digit, where the eps that is stored has six."""
+    vectors = np.zeros((4, 4), np.float32)
+    for row, cosine in ((0, 0.9000004), (2, 0.9000001)):
+        vectors[row, row] = 1
+        vectors[row + 1, row : row + 2] = cosine, np.sqrt(1 - cosine**2)
+    chain = with_vectors(kit, tmp_path, vectors, eps=0.05)
+    answer = espalier("dedup", "set", "--target-share", 0.75, "--json", home=chain.home.root)
+    assert f"keeps {answer.json()['n_kept']} samples" in answer.err
 
 
 def test_why_names_the_fine_clusters_that_the_stage_used(grown_by_half):
