@@ -96,6 +96,7 @@ def _clusters(clusters: Table, complexity: Table) -> Clusters:
         size=complexity.column("size"),
         complexity=complexity.column("complexity"),
         centroids=clusters.matrix("centroid", table="centroids"),
+        n_neighbors=complexity.meta.params["n_neighbors"],
     )
 
 

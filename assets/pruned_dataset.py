@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from assets.stage import Check, Outcome, Work, stage_asset
 from espalier.errors import EspalierError, UsageError
+from espalier.prune.counts import kept_words
 from resources.exports.base import Subset, Written
 from resources.exports.choose import choose_writer
 from resources.exports.place import default_target, file_facts, stage_export
@@ -68,7 +69,11 @@ def pruned_dataset(work: Work, raw_dataset: Table, pruned_manifest: Table) -> Ou
     stats = {"folder": str(target), "format": format_name, "n_files": facts[0], "n_bytes": facts[1]}
     return Outcome(
         Draft(table.cast(FILES), stats=stats | {"notes": list(written.notes)}),
-        metadata={"export": dg.MetadataValue.path(str(target)), **_notes(written)},
+        metadata={
+            "export": dg.MetadataValue.path(str(target)),
+            "written": kept_words(pruned_manifest.meta.stats),
+            **_notes(written),
+        },
         folders=(staged,),
     )
 

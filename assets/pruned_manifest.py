@@ -14,8 +14,9 @@ from assets.loading import features_for, marked, subsets_of
 from assets.stage import Outcome, Work, stage_asset
 from espalier.errors import UsageError
 from espalier.prune.base import Rule, Selection
+from espalier.prune.counts import kept_counts, kept_words
 from espalier.prune.reasons import reasons
-from espalier.prune.select import needs, select
+from espalier.prune.select import needs, pruned_subsets, select
 from espalier.recipe import Recipe
 from resources.graph import CHAIN, MANIFEST, STAGES
 from resources.pictures import plots
@@ -74,16 +75,19 @@ def pruned_manifest(work: Work, **tables: Table) -> Outcome:
         db.register("picked", picked)
         rows = db.sql(FATES).to_arrow_table()
     stats = _stats(work, recipe, tables, rows, selection)
+    pruned = pruned_subsets(recipe)
+    stats["whole_subsets"] = sorted(set(names) - set(pruned)) if pruned else []
     link = manifest_folder(work.home.manifests, work.dataset, work.recipe)
     folder = write_manifest(link, rows, stats)
     size = tables["cluster_complexity"].column("size")
     kept = np.bincount(picked["cluster"].to_numpy()[selection.kept], minlength=len(size))
-    title = f"{work.recipe}: kept {stats['n_kept']:,} of {stats['n_total']:,}"
+    told = kept_words(stats)
+    title = f"{work.recipe}: kept {told}"
     return Outcome(
         Draft(rows, stats=stats),
         metadata={
             "manifest": dg.MetadataValue.path(str(link)),
-            "kept": f"{stats['n_kept']} of {stats['n_total']}",
+            "kept": told,
             "kept by cluster": dg.MetadataValue.md(plots.markdown(plots.kept_dropped(size, kept, title), title)),
         },
         folders=(folder,),
@@ -126,23 +130,22 @@ def _stats(
     whole = int(_ruled(selection, Rule.WHOLE).sum())
     n_filtered = int(_ruled(selection, Rule.FILTERED).sum())
     n_total = len(selection.kept) - whole - n_filtered
+    kept = {"n_kept": counts.get("kept", 0), "n_total": n_total, "n_whole": whole, "n_filtered": n_filtered}
     return {
         "dataset": work.dataset,
-        "recipe": work.recipe,
+        **kept_counts({"recipe": work.recipe, **kept}),
         "n_raw": len(rows),
         "n_unreadable": counts.get("unreadable", 0),
+        "n_by_hand": counts.get("dropped by hand", 0),
         "n_not_embedded": counts.get("not embedded", 0),
         "n_exact": counts.get("exact duplicate", 0),
         "n_near": counts.get("near duplicate", 0),
         "n_semantic": counts.get("semantic duplicate", 0),
         "n_duplicates": sum(n for fate, n in counts.items() if fate.endswith("duplicate")),
-        "n_filtered": n_filtered,
-        "n_total": n_total,
-        "n_whole": whole,
         "n_asked": recipe.amount.target(n_total) + whole,
-        "n_kept": counts.get("kept", 0),
         "method": recipe.method.name,
         "params": json.dumps({k: v for k, v in recipe.params().items()}, sort_keys=True),
+        **recipe.method.used(tables["cluster_complexity"].meta.params),
         "seed": recipe.scope.seed,
         "encoder": embeddings.stats["encoder"],
         "encoder_id": embeddings.stats["encoder_id"],

@@ -103,18 +103,23 @@ def earlier_run(work: Work, facts: pa.Table, encoder_id: str) -> Earlier | None:
 
 
 def stored_search(work: Work, embeddings: Table) -> tuple[np.ndarray | None, SimilarPairs | None]:
-    """Return centroids and pairs of an earlier run with other verdicts: of the same vectors and reaching low enough."""
+    """Return what an earlier run with other verdicts made of the same vectors.
+
+    The centroids, and the pairs when they reach low enough; where they do not, the same clusters are searched again.
+    """
     stored = work.replaced
     if stored is None or stored.meta.code_version != STAGES["semantic_dedup_set"].version:
         return None, None
-    meta, searched = stored.meta, ("semantic_k", "n_probe", "seed")
-    same = all(meta.params.get(name) == value for name, value in work.options.pick(searched).items())
-    if not same or meta.inputs["embeddings"] != embeddings.meta.data_version:
+    meta, now = stored.meta, work.options.pick(("semantic_k", "n_probe", "seed"))
+    changed = {name for name, value in now.items() if meta.params.get(name) != value}
+    if changed - {"n_probe"} or meta.inputs["embeddings"] != embeddings.meta.data_version:
         return None, None
-    if meta.stats["floor"] > 1 - max(work.options.eps, LEAST_EPS) or not meta.stats["pairs stored"]:
-        return None, None
+    centroids = stored.matrix("centroid", table="centroids")
+    too_high = meta.stats["floor"] > 1 - max(work.options.eps, LEAST_EPS)
+    if changed or too_high or not meta.stats["pairs stored"]:
+        return centroids, None
     ids = stored.arrow(["sample_id"])["sample_id"].combine_chunks()
-    return stored.matrix("centroid", table="centroids"), _pairs_among(stored, ids, np.ones(len(ids), bool))
+    return centroids, _pairs_among(stored, ids, np.ones(len(ids), bool))
 
 
 def _pairs_among(stored: Table, ids: pa.Array, same: np.ndarray) -> SimilarPairs:

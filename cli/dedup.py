@@ -73,6 +73,7 @@ def command(
         if target_share is not None:
             zone.land(zone.card(name).uri, name, chain={"eps": _eps_for(launcher.home, name, target_share)})
             _run(launcher, name)
+            _echo_share(launcher.home, name)
         assert not Staleness(launcher.home, name).stages(STAGES)
         found = _summary(launcher.home, name) | _files(launcher.home, name, given["output"], given["save"])
     if as_json:
@@ -118,15 +119,20 @@ def _run(launcher: Any, name: str, *, afresh: bool = False) -> None:
 
 
 def _eps_for(home: Any, name: str, share: float) -> float:
-    """Find the eps that keeps about ``share`` of what is embedded, from similar pairs down to cosine 0.5."""
+    """Find the eps that keeps about ``share`` of what is embedded."""
     from espalier.errors import UsageError
     from resources.verdicts.semantic import eps_for_share_of
 
     if not 0 < share <= 1:
         raise UsageError(f"--target-share {share:g} is out of range.", "It is the share to keep: above 0, up to 1.")
-    found = eps_for_share_of(home, name, share)
-    click.echo(f"eps {found.eps:.4g} keeps {found.kept:,} samples, a share of {found.share:.3f}.", err=True)
-    return round(float(found.eps), 6)
+    return round(eps_for_share_of(home, name, share).eps, 6)
+
+
+def _echo_share(home: Any, name: str) -> None:
+    """Say what the chosen eps keeps, as the stage counted it."""
+    meta = home.store().need("semantic_dedup_set", name).meta
+    kept, share = meta.stats["n_kept"], meta.stats["n_kept"] / max(meta.n_rows, 1)
+    click.echo(f"eps {meta.params['eps']:.4g} keeps {kept:,} samples, a share of {share:.3f}.", err=True)
 
 
 def _summary(home: Any, name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ def command() -> None:
     from cli.compare import compare, show
     from cli.launch import Launcher
     from cli.pruning import prune
+    from espalier.prune.counts import kept_words
     from espalier.recipe import Recipe
     from resources.digits import N_EXACT, N_NEAR, write_digits
     from resources.home import Home
@@ -28,7 +29,7 @@ def command() -> None:
             f"\n{first['n_raw']:,} files, {first['n_exact']:,} exact copies, {first['n_near']:,} near duplicates, "
             f"{first['n_semantic']:,} semantic duplicates; {first['n_total']:,} reach pruning.\n"
         )
-        rows = [[s["recipe"], f"{s['n_kept']:,} of {s['n_total']:,}", s["manifest"]] for s in summaries]
+        rows = [[s["recipe"], kept_words(s), s["manifest"]] for s in summaries]
         table("", ["recipe", "kept", "manifest"], rows)
         click.echo("Is a subset any good? Each beside random of the same size:")
         show(compare(launcher, "digits", COMPARED))

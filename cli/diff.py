@@ -16,6 +16,7 @@ def command(dataset: str, recipe_a: str, recipe_b: str, as_json: bool) -> None:
     \b
     espalier diff photos density@0.3 random@0.3
     """  # noqa: D301
+    from espalier.prune.counts import kept_words
     from espalier.recipe import Recipe
     from resources.home import Home
     from resources.verdicts.ledger import diff
@@ -25,6 +26,8 @@ def command(dataset: str, recipe_a: str, recipe_b: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    for counts in (found["counts_a"], found["counts_b"]):
+        click.echo(f"{counts['recipe']}: kept {kept_words(counts)}")
     click.echo(f"Both keep {found['both']:,}; only {one}: {found['only_a']:,}; only {other}: {found['only_b']:,}.")
     columns = ["both", f"only {one}", f"only {other}"]
     for key in ("label", "cluster"):

@@ -57,7 +57,9 @@ def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def echo_export(summary: dict[str, Any]) -> None:
     """Say what was written, and where."""
-    click.secho(f"{summary['recipe']}: wrote {summary['n_kept']:,} of {summary['n_total']:,} samples", bold=True)
+    from espalier.prune.counts import kept_words
+
+    click.secho(f"{summary['recipe']}: wrote {kept_words(summary)}", bold=True)
     export = summary["export"]
     click.echo(f"{export['format']}: {export['n_files']:,} files, {export['n_bytes']:,} bytes: {export['folder']}")
     for note in export["notes"]:

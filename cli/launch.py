@@ -172,21 +172,25 @@ def _failure(result: Any) -> EspalierError:
 
 def echo_kept(summary: dict[str, Any]) -> None:
     """Say what a recipe kept and where its manifest is."""
+    from espalier.prune.counts import kept_words
+
     out = [f"{summary['n_raw']:,} samples"]
     for key, word in (
         ("n_unreadable", "unreadable"),
         ("n_exact", "exact copies"),
         ("n_near", "near duplicates"),
+        ("n_by_hand", "dropped by hand"),
         ("n_not_embedded", "not embedded"),
         ("n_semantic", "semantic duplicates"),
         ("n_filtered", "below min_clip_score"),
     ):
         if summary.get(key):
             out.append(f"{summary[key]:,} {word}")
-    click.echo(f"{summary['dataset']}: {', '.join(out)}; {summary['n_total']:,} reach pruning.")
+    whole = f", {summary['n_whole']:,} are kept whole" if summary["n_whole"] else ""
+    click.echo(f"{summary['dataset']}: {', '.join(out)}; {summary['n_total']:,} reach pruning{whole}.")
     if "brought" in summary:
         from resources.embedding.brought import report
 
         click.echo(f"your embeddings: {report(summary['brought'])}")
-    click.secho(f"{summary['recipe']}: kept {summary['n_kept']:,} of {summary['n_total']:,}", bold=True)
+    click.secho(f"{summary['recipe']}: kept {kept_words(summary)}", bold=True)
     click.echo(f"manifest: {summary['manifest']}")

@@ -25,6 +25,7 @@ def prune(
     run and builds on nothing that was stored before.
     """
     from cli.door import check_encoder, check_scores
+    from espalier.prune.counts import kept_counts
     from resources.graph import CHAIN, EXPORT, MANIFEST
     from resources.results.manifests import manifest_folder
     from resources.staleness import Staleness
@@ -50,6 +51,7 @@ def prune(
     brought = home.store().need("embeddings", dataset).meta.stats.get("brought")
     return {
         **meta.stats,
+        **kept_counts(meta.stats),
         **({"brought": brought} if brought else {}),
         **written,
         "manifest": str(manifest_folder(home.manifests, dataset, str(recipe))),

@@ -38,6 +38,7 @@ def command(dataset: str | None, as_json: bool) -> None:
 
 def _one(home: Any, name: str) -> dict[str, Any]:
     from espalier.errors import EspalierError
+    from espalier.prune.counts import kept_counts
     from resources.graph import CHAIN, MANIFEST
     from resources.staleness import Staleness
 
@@ -55,20 +56,18 @@ def _one(home: Any, name: str) -> dict[str, Any]:
     for recipe in store.recipes(name):
         stats = store.need(MANIFEST, name, recipe).meta.stats
         reason = "the chain is stale" if stale else staleness.manifest(MANIFEST, recipe)
-        out["manifests"].append(
-            {"recipe": recipe, "n_kept": stats["n_kept"], "n_total": stats["n_total"], "stale": reason}
-        )
+        out["manifests"].append({**kept_counts(stats), "stale": reason})
     return out
 
 
 def _show(one: dict[str, Any]) -> None:
+    from espalier.prune.counts import kept_words
+
     if "error" in one:
         click.secho(f"{one['dataset']}: {one['error']}", fg="yellow")
         return
     rows = [[s, "" if v["rows"] is None else v["rows"], _state(v)] for s, v in one["stages"].items()]
-    rows += [
-        [f"{m['recipe']}", f"{m['n_kept']:,} of {m['n_total']:,}", m["stale"] or "fresh"] for m in one["manifests"]
-    ]
+    rows += [[m["recipe"], kept_words(m), m["stale"] or "fresh"] for m in one["manifests"]]
     table(one["dataset"], ["stage or recipe", "rows", "state"], rows, right=(1,))
     if any(v["grown_from"] for v in one["stages"].values()):
         click.echo(

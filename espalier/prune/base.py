@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -36,6 +37,8 @@ class Clusters:
         d_intra * d_inter of each cluster (arXiv 2401.04578, section 3).
     centroids : ndarray of shape (n_clusters, dim), float32, or None
         Unit centroids.
+    n_neighbors : int
+        Neighbouring centroids that the d_inter in ``complexity`` averages over.
     """
 
     assignment: np.ndarray
@@ -43,6 +46,7 @@ class Clusters:
     size: np.ndarray
     complexity: np.ndarray | None = None
     centroids: np.ndarray | None = None
+    n_neighbors: int = 20
 
 
 @dataclass(frozen=True)
@@ -238,6 +242,10 @@ class Method(ABC):
     @abstractmethod
     def needs(self) -> frozenset[str]:
         """Fields of Features that this method, with these parameters, reads."""
+
+    def used(self, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """Return the values used of parameters that, where a recipe does not write them, are the dataset's options."""
+        return {}
 
     def draws(self, scope: Scope) -> bool:  # noqa: ARG002
         """Whether the result depends on the seed."""

@@ -8,8 +8,9 @@ the counts are exact, no cluster is emptied while the target allows, the default
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from espalier.prune.ranking import keep_first
 from espalier.prune.scope import Scope
 from espalier.quota import density_quota
 
-TEMPERATURE, N_NEIGHBORS = 0.1, 20
+TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Density(Method):
         Of the softmax over complexity; the smaller, the more goes to the complex clusters.
     cls_bal_ratio : float in [0, 1]
         Each cluster keeps at least this share of an even quota (all it has, if fewer). 0 is no floor, 1 even.
-    n_neighbors : int, at least 1
-        Neighbouring centroids that d_inter averages over.
+    n_neighbors : int, at least 1, optional
+        Neighbouring centroids that d_inter averages over; without it, as many as the clusters were measured with.
     by : {"complexity", "size", "uniform"}
         What the quotas follow: d_intra * d_inter, the cluster's size, or nothing (even quotas).
     """
@@ -48,17 +49,18 @@ class Density(Method):
     keep: Literal["hard", "easy", "random"] = "hard"
     temperature: float = TEMPERATURE
     cls_bal_ratio: float = 0.5
-    n_neighbors: int = N_NEIGHBORS
+    n_neighbors: int | None = None
     by: Literal["complexity", "size", "uniform"] = "complexity"
 
     def __post_init__(self) -> None:
         check_range("temperature", self.temperature, 1e-6, 1e6)
         check_range("cls_bal_ratio", self.cls_bal_ratio, 0, 1)
-        check_range("n_neighbors", self.n_neighbors, 1, 1_000_000)
+        if self.n_neighbors is not None:
+            check_range("n_neighbors", self.n_neighbors, 1, 1_000_000)
         if self.by != "complexity":
             for name, value, default in (
                 ("temperature", self.temperature, TEMPERATURE),
-                ("n_neighbors", self.n_neighbors, N_NEIGHBORS),
+                ("n_neighbors", self.n_neighbors, None),
             ):
                 if value != default:
                     raise UsageError(f"{name}={value} has no effect with by={self.by}.", f"Leave {name} out, or by.")
@@ -68,7 +70,13 @@ class Density(Method):
         """The clusters, and what their complexity is made of."""
         if self.by != "complexity":
             return frozenset({"clusters"})
-        return frozenset({"clusters", "complexity" if self.n_neighbors == N_NEIGHBORS else "centroids"})
+        return frozenset({"clusters", "complexity" if self.n_neighbors is None else "centroids"})
+
+    def used(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Name the neighbours: the recipe's own, else the dataset's."""
+        if self.by != "complexity":
+            return {}
+        return {"n_neighbors": options["n_neighbors"] if self.n_neighbors is None else self.n_neighbors}
 
     def draws(self, scope: Scope) -> bool:
         """Only ``keep=random`` draws, and the clusters of another space."""
@@ -111,12 +119,12 @@ class Density(Method):
         return self._complexity(clusters), self.temperature
 
     def _complexity(self, clusters: Clusters) -> np.ndarray:
-        if self.n_neighbors == N_NEIGHBORS:
-            assert clusters.complexity is not None
+        if clusters.complexity is not None and self.n_neighbors in (None, clusters.n_neighbors):
             return clusters.complexity
         from espalier.complexity import cluster_complexity  # loads faiss
 
         assert clusters.centroids is not None
+        assert self.n_neighbors is not None
         return cluster_complexity(
             clusters.centroids, clusters.assignment, clusters.distance, self.n_neighbors
         ).complexity

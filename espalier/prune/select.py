@@ -189,14 +189,15 @@ def _in_hash_space(recipe: Recipe, features: Features) -> Features:
     from espalier.cluster import fit_kmeans  # loads faiss
     from espalier.complexity import cluster_complexity
 
-    k = max(1, int(np.count_nonzero(features.clusters.size)))
+    k, n_neighbors = max(1, int(np.count_nonzero(features.clusters.size))), features.clusters.n_neighbors
     found = fit_kmeans(vectors, k, rng=generator(recipe.scope.seed, recipe.method.name, "hash clusters"))
     clusters = Clusters(
         found.assignment,
         found.distance,
         np.bincount(found.assignment, minlength=found.k),
-        cluster_complexity(found.centroids, found.assignment, found.distance).complexity,
+        cluster_complexity(found.centroids, found.assignment, found.distance, n_neighbors).complexity,
         found.centroids,
+        n_neighbors,
     )
     return dataclasses.replace(features, clusters=clusters)
 

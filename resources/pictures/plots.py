@@ -2,11 +2,13 @@
 
 import base64
 import io
+import textwrap
 from typing import Any
 
 import numpy as np
 
 GREEN, BROWN, GREY = "#3d7a4a", "#b0713a", "#c9c9c4"
+TITLE_LETTERS = 68  # that a figure's width holds
 
 
 def markdown(png: bytes, text: str) -> str:
@@ -49,7 +51,7 @@ def kept_dropped(size: np.ndarray, kept: np.ndarray, title: str) -> bytes:
     width = 1.0 if len(size) > 60 else 0.8
     axes.bar(place, kept[order], width=width, color=GREEN, label="kept")
     axes.bar(place, (size - kept)[order], width=width, bottom=kept[order], color=GREY, label="dropped")
-    axes.set(xlabel="cluster, largest first", ylabel="samples", title=title)
+    axes.set(xlabel="cluster, largest first", ylabel="samples", title=textwrap.fill(title, TITLE_LETTERS))
     axes.legend(frameon=False)
     return _png(figure)
 

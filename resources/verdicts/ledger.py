@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from espalier.errors import UsageError
+from espalier.prune.counts import kept_counts
 from resources.home import Home
 from resources.landing.zone import LandingZone
 from resources.verdicts import words as ledger_words
@@ -78,7 +79,8 @@ def why(home: Home, dataset: str, sample_id: str) -> Fate:
 def diff(home: Home, dataset: str, one: str, other: str) -> dict[str, Any]:
     """Compare two manifests of a dataset: what only one keeps, by cluster and by label."""
     store = home.store()
-    with session(a=store.need("pruned_manifest", dataset, one), b=store.need("pruned_manifest", dataset, other)) as db:
+    a, b = (store.need("pruned_manifest", dataset, recipe) for recipe in (one, other))
+    with session(a=a, b=b) as db:
         db.execute(
             """CREATE TEMP TABLE d AS SELECT a.sample_id, coalesce(a.cluster, b.cluster) AS cluster, a.labels,
                a.kept AS in_a, b.kept AS in_b FROM a JOIN b USING (sample_id) WHERE a.kept OR b.kept"""
@@ -100,6 +102,8 @@ def diff(home: Home, dataset: str, one: str, other: str) -> dict[str, Any]:
         "dataset": dataset,
         "recipe_a": one,
         "recipe_b": other,
+        "counts_a": kept_counts(a.meta.stats),
+        "counts_b": kept_counts(b.meta.stats),
         "both": both,
         "only_a": only_a,
         "only_b": only_b,

@@ -100,7 +100,7 @@ def semantic(case: Case) -> str:
     via = f" through {through}, which was dropped too (rule paper)" if through else ""
     return (
         f"dropped: semantic duplicate of {row['duplicate_of']}{via}: the cosine of their embeddings, "
-        f"{row['similarity']:.3f}, is above the limit {limit:g}"
+        f"{row['similarity']:.3f}, is above the limit {limit:g}; {_fine_clusters(case, row)}"
     )
 
 
@@ -116,6 +116,14 @@ def cluster(case: Case) -> str:
         ).fetchall()[0]
     place = f"{farther:,} of its {size:,} samples are farther out" if size > 1 else "its only sample"
     return f"in cluster {row['cluster']}, at distance {row['distance']:.3f} from the centre; {place}"
+
+
+def _fine_clusters(case: Case, row: dict[str, Any]) -> str:
+    """Say where SemDeDup met the pair that decided; neighbouring clusters are searched too (option n_probe)."""
+    other = row_of(case.table, row["via"])
+    assert other is not None
+    here, there = sorted((row["fine_cluster"], other["fine_cluster"]))
+    return f"both lie in fine cluster {here}" if here == there else f"they lie in fine clusters {here} and {there}"
 
 
 def _equal(case: Case, row: dict[str, Any], of: str) -> str:

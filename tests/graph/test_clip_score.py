@@ -25,7 +25,7 @@ def captioned(tmp_path_factory, kit):
             grey = np.asarray(kit.texture(100 * c + i).convert("L"), np.float32)[..., None] / 255
             Image.fromarray((grey * colour).astype(np.uint8)).save(root / path)
             caption = None if path == SILENT else WRONG.get(path, f"a photo of {name}")
-            lines.append(json.dumps({"path": path, "caption": caption}))
+            lines.append(json.dumps({"path": path, "caption": caption, "split": "train" if i < 4 else "extra"}))
     (root / "metadata.jsonl").write_text("\n".join(lines) + "\n")
     return root
 
@@ -55,7 +55,19 @@ def test_pictures_whose_caption_does_not_fit_go_before_the_target_is_counted(hom
     assert (summary["n_filtered"], summary["n_total"], summary["n_kept"]) == (3, 15, 8)
     said = espalier("prune", "set", "--recipe", "random@0.5:min_clip_score=0.5", home=home).out
     assert "3 below min_clip_score; 15 reach pruning" in said
+    assert "kept 8 of 15 (3 more are below min_clip_score)" in said
+    assert summary["n_raw"] == summary["n_filtered"] + summary["n_total"]
     assert espalier("prune", "set", "--recipe", "random@0.5", "--json", home=home).json()["n_total"] == 18
+
+
+def test_what_is_filtered_and_what_is_kept_whole_add_up(home, espalier):
+    recipe = "random@0.5:min_clip_score=0.5:subsets=train"
+    summary = espalier("prune", "set", "--recipe", recipe, "--json", home=home).json()
+    names = ("n_kept", "n_kept_of_total", "n_total", "n_whole", "n_filtered", "n_raw")
+    assert tuple(summary[name] for name in names) == (11, 5, 10, 6, 2, 18)  # a wrong caption is not in train
+    said = espalier("prune", "set", "--recipe", recipe, home=home).out
+    words = "5 of 10 of train, and all 6 of the other subsets (2 more are below min_clip_score)"
+    assert f"{recipe}: kept {words}\n" in said
 
 
 @pytest.mark.parametrize("method", ["random", "density"])

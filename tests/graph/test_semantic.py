@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from espalier.cluster import assign, fit_kmeans
+from espalier.rng import generator
 from resources.verdicts.ledger import why
+from resources.verdicts.semantic import eps_for_share_of
 
 FIRST = ("raw_dataset", "dedup_set", "embeddings")
 STAGE = "semantic_dedup_set"
@@ -124,6 +127,14 @@ def test_the_same_again_stores_the_same(growing):
     assert stats(growing)["comparisons"] == 0
 
 
+def test_a_greater_eps_searches_the_same_clusters_and_stores_what_a_fresh_home_would(growing):
+    options(growing, eps=0.6)
+    found, version = growing.rows(STAGE), growing.table(STAGE).meta.data_version
+    growing.table(STAGE).path.unlink()
+    assert growing.succeeded(growing.run(STAGE))
+    assert (growing.rows(STAGE), growing.table(STAGE).meta.data_version) == (found, version)
+
+
 @pytest.mark.parametrize("given", [{"eps": 0.2}, {"rule": "paper"}, {"rank": "easy"}])
 def test_a_smaller_eps_another_rule_or_rank_needs_no_search(growing, kit, given):
     options(growing, **given)
@@ -157,6 +168,86 @@ def test_the_eps_for_a_share_keeps_that_share_with_protected_samples_among_it(ki
     listed = espalier("sql", "select sample_id from semantic_dedup_set where not kept", "--json", home=home).json()
     assert listed
     assert not [row for row in listed if row["sample_id"].startswith("test/")]
+
+
+@pytest.fixture
+def grown_by_half(kit, tmp_path):
+    """Thirty textures and then fourteen others, in six fine clusters that the first thirty made."""
+    data = tmp_path / "data"
+    data.mkdir()
+    chain = kit.Chain(tmp_path / "home", data)
+    chain.zone.land(data, "set", chain={"eps": 0.4, "semantic_k": 6, "n_probe": 1})
+    for numbers in (range(30), range(60, 74)):
+        for n in numbers:
+            kit.texture(n).save(data / f"{n:02}.png")
+        assert chain.succeeded(chain.run(*WITH_ALL))
+    assert (stats(chain)["n_new"], stats(chain)["n_known"]) == (14, 30)
+    return chain
+
+
+def kept_by_plain_loops(chain, eps):
+    """How many SemDeDup keeps (rule keep_one) inside the fine clusters, and in the order, that are stored."""
+    vectors, rows = chain.table("embeddings").matrix("vector").astype(float), list(chain.rows(STAGE).values())
+    kept = []
+    for n in sorted(range(len(rows)), key=lambda n: rows[n]["rank"]):
+        near = (m for m in kept if rows[m]["fine_cluster"] == rows[n]["fine_cluster"])
+        if not any(vectors[m] @ vectors[n] > 1 - eps for m in near):
+            kept.append(n)
+    return len(kept)
+
+
+def test_a_k_means_over_all_of_a_dataset_that_grew_gives_other_clusters_than_the_stage_used(grown_by_half):
+    """So nothing that explains what the stage did may cluster anew."""
+    stored = grown_by_half.table(STAGE)
+    vectors = grown_by_half.table("embeddings").matrix("vector")
+    anew = fit_kmeans(vectors, 6, rng=generator(0, "semantic clusters")).assignment
+    together = [cluster[:, None] == cluster for cluster in (stored.column("fine_cluster"), anew)]
+    assert (together[0] != together[1]).any()
+    assert (assign(vectors, stored.matrix("centroid", table="centroids"))[0] == stored.column("fine_cluster")).all()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.95])
+def test_the_eps_for_a_share_is_of_the_clusters_that_the_stage_used_and_its_next_run_keeps_that_many(
+    grown_by_half, share
+):
+    chain, before = grown_by_half, grown_by_half.table(STAGE)
+    centroids, fine = before.matrix("centroid", table="centroids"), before.column("fine_cluster")
+    found = eps_for_share_of(chain.home, "set", share)
+    assert found.kept == kept_by_plain_loops(chain, found.eps)
+    options(chain, eps=found.eps)
+    after = chain.table(STAGE)
+    assert stats(chain)["n_kept"] == found.kept
+    assert (after.matrix("centroid", table="centroids") == centroids).all()
+    assert (after.column("fine_cluster") == fine).all()
+
+
+def test_the_number_that_is_told_for_a_share_is_the_stages_own(kit, tmp_path, espalier):
+    """Two cosines that differ in the seventh digit, where the eps that is stored has six."""
+    vectors = np.zeros((4, 4), np.float32)
+    for row, cosine in ((0, 0.9000004), (2, 0.9000001)):
+        vectors[row, row] = 1
+        vectors[row + 1, row : row + 2] = cosine, np.sqrt(1 - cosine**2)
+    chain = with_vectors(kit, tmp_path, vectors, eps=0.05)
+    answer = espalier("dedup", "set", "--target-share", 0.75, "--json", home=chain.home.root)
+    assert f"keeps {answer.json()['n_kept']} samples" in answer.err
+
+
+def test_why_names_the_fine_clusters_that_the_stage_used(grown_by_half):
+    rows = grown_by_half.rows(STAGE)
+    gone = [name for name, row in rows.items() if not row["kept"]]
+    assert gone
+    for name in gone:
+        said = dict(why(grown_by_half.home, "set", name).steps)[STAGE]
+        assert said.endswith(f"; both lie in fine cluster {rows[name]['fine_cluster']}")
+
+
+def test_why_names_both_fine_clusters_of_a_pair_across_their_border(growing):
+    options(growing, eps=0.6)
+    rows = growing.rows(STAGE)
+    fine = {name: row["fine_cluster"] for name, row in rows.items()}
+    gone = next(name for name, row in rows.items() if not row["kept"] and fine[name] != fine[row["via"]])
+    low, high = sorted((fine[gone], fine[rows[gone]["via"]]))
+    assert dict(why(growing.home, "set", gone).steps)[STAGE].endswith(f"; they lie in fine clusters {low} and {high}")
 
 
 def test_the_sheet_shows_pairs_on_both_sides_of_the_limit(growing, monkeypatch):

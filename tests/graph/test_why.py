@@ -142,7 +142,7 @@ def test_a_semantic_duplicate_and_the_sample_that_it_stands_for(grown):
     said = told(grown, gone)
     assert said["semantic_dedup_set"] == (
         f"dropped: semantic duplicate of {row['duplicate_of']}: the cosine of their embeddings, "
-        f"{row['similarity']:.3f}, is above the limit 0.65"
+        f"{row['similarity']:.3f}, is above the limit 0.65; both lie in fine cluster 0"
     )
     assert "clusters" not in said
     assert f"dropped in its favour: {gone}" in told(grown, row["duplicate_of"])["semantic_dedup_set"]

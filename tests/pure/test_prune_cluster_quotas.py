@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from espalier.complexity import cluster_complexity
 from espalier.errors import EspalierError, UsageError
 from espalier.prune import (
     ClusterRandom,
@@ -153,6 +155,21 @@ def test_other_neighbours_are_measured_anew(features_of: Make) -> None:
     assert Density(n_neighbors=1).needs == {"clusters", "centroids"}
     assert Density().needs == {"clusters", "complexity"}
     assert Density(by="size").needs == {"clusters"}
+
+
+def test_a_recipe_without_neighbours_takes_the_complexity_as_the_dataset_measured_it(features_of: Make) -> None:
+    features = features_of(400, clusters=12)
+    known = features.clusters
+    assert known is not None
+    quotas = {}
+    for n in (2, 9):
+        measured = cluster_complexity(known.centroids, known.assignment, known.distance, n).complexity
+        clusters = dataclasses.replace(known, complexity=measured, n_neighbors=n)
+        of = dataclasses.replace(features, clusters=clusters)
+        quotas[n] = [Density(n_neighbors=m)(of, target=100, rng=rng()).quota.tolist() for m in (None, 2, 9)]
+    _, written_2, written_9 = quotas[2]
+    assert written_2 != written_9
+    assert quotas == {2: [written_2, written_2, written_9], 9: [written_9, written_2, written_9]}
 
 
 def test_fewer_clusters_than_neighbours_still_have_a_complexity(features_of: Make) -> None:

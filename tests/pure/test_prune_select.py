@@ -132,6 +132,18 @@ def test_the_space_of_hashes_is_clustered_anew(features_of: Make) -> None:
         select(recipe, dataclasses.replace(features, hashes=None))
 
 
+def test_the_clusters_of_hashes_are_measured_with_the_datasets_neighbours(features_of: Make) -> None:
+    features = features_of(400, clusters=12, dim=16)
+    quotas = {}
+    for n in (2, 9):
+        of = dataclasses.replace(features, clusters=dataclasses.replace(features.clusters, n_neighbors=n))
+        for text in ("", ":n_neighbors=2", ":n_neighbors=9"):
+            quotas[n, text] = select(Recipe.parse(f"density@0.3:space=hash{text}"), of).quota.tolist()
+    assert quotas[2, ""] == quotas[2, ":n_neighbors=2"] == quotas[9, ":n_neighbors=2"]
+    assert quotas[9, ""] == quotas[9, ":n_neighbors=9"] == quotas[2, ":n_neighbors=9"]
+    assert quotas[2, ""] != quotas[9, ""]
+
+
 def test_needs_names_what_the_loader_must_bring() -> None:
     assert needs(Recipe.parse("random@0.5")) == frozenset()
     assert needs(Recipe.parse("random@0.5:subsets=train:min_per_class=2")) == {"subsets", "labels"}

@@ -45,7 +45,7 @@ def values(name: str, kind: object) -> st.SearchStrategy[str]:
         return st.sampled_from(["8x8", "1x1", "4x9"])
     if name == "hash_dim":
         return st.integers(1, 7).map(str)
-    if kind is int:
+    if kind is int or name == "n_neighbors":
         return st.integers(1, 10**6).map(str)
     if kind is float or name == "min_clip_score":
         low, high = ranges.get(name, ("0.01", "0.99"))
@@ -101,6 +101,19 @@ def test_every_method_takes_a_least_clip_score(method: str) -> None:
 def test_a_clip_score_that_is_no_cosine_is_refused(score: str) -> None:
     with pytest.raises(UsageError, match="min_clip_score"):
         Recipe.parse(f"random@0.5:min_clip_score={score}")
+
+
+def test_a_parameter_that_a_dataset_has_an_option_for_stays_written_whatever_its_value() -> None:
+    assert str(Recipe.parse("density@0.3")) == "density@0.3"
+    for value in (5, 20):
+        written = Recipe.parse(f"density@0.3:n_neighbors={value}")
+        assert str(written) == f"density@0.3:n_neighbors={value}"
+        assert written != Recipe.parse("density@0.3")
+
+
+def test_neighbours_without_complexity_are_refused_also_when_they_are_the_usual_number() -> None:
+    with pytest.raises(UsageError, match="n_neighbors=20 has no effect with by=size"):
+        Recipe.parse("density@0.3:by=size:n_neighbors=20")
 
 
 def test_every_parameter_of_every_method_can_be_described() -> None:
