@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from espalier.complexity import cluster_complexity
 from espalier.errors import UsageError
 from espalier.prune.base import Clusters, Features, Method, Selection
 from espalier.prune.checks import check_range
@@ -114,8 +115,6 @@ class Density(Method):
         if self.n_neighbors == N_NEIGHBORS:
             assert clusters.complexity is not None
             return clusters.complexity
-        from espalier.complexity import cluster_complexity  # loads faiss
-
         assert clusters.centroids is not None
         return cluster_complexity(
             clusters.centroids, clusters.assignment, clusters.distance, self.n_neighbors
