@@ -13,6 +13,7 @@ import pytest
 
 import definitions
 from definitions import build_defs
+from resources.configured import HomeResource, ProgressResource
 from resources.graph import CHAIN, MANIFEST, STAGES
 from resources.home import Home
 
@@ -165,9 +166,12 @@ def test_the_workspace_file_loads_from_any_folder(tmp_path):
     assert out.returncode == 0, out.stderr[-2000:]
 
 
-def test_a_resource_given_takes_the_place_of_its_namesake(tmp_path):
-    from resources.configured import HomeResource
+def test_a_misspelt_resource_is_refused_by_its_name():
+    with pytest.raises(TypeError, match="'progres'"):
+        build_defs(progres=ProgressResource())
 
+
+def test_a_resource_given_takes_the_place_of_its_namesake(tmp_path):
     defs = build_defs(home=HomeResource(path=str(tmp_path / "elsewhere")))
     resources = defs.resources
     assert resources["home"].path == str(tmp_path / "elsewhere")
