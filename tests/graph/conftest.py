@@ -18,7 +18,7 @@ from PIL import Image
 from assets.partitions import DATASET, RECIPE, manifest_key
 from definitions import build_defs
 from resources.configured import ComputeResource, HomeResource, ReadingResource
-from resources.graph import CHAIN, EXPORT, MANIFEST, QUALITY
+from resources.graph import CHAIN, COMPARISON, EXPORT, MANIFEST, QUALITY
 from resources.home import Home
 from resources.landing.zone import LandingZone
 
@@ -60,7 +60,11 @@ def write_textures(root: Path) -> Path:
     return root
 
 
-JOBS = {QUALITY: "qualities", EXPORT: "exports"}  # the others are of the chain, or of a recipe's manifest
+JOBS = {
+    QUALITY: "qualities",
+    EXPORT: "exports",
+    COMPARISON: "comparisons",
+}  # the others are of the chain, or of a recipe's manifest
 
 
 class Chain:
