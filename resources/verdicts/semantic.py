@@ -1,10 +1,9 @@
 """Semantic duplicates of a stored dataset, for questions that no stage asks: which eps keeps a wanted share."""
 
-from typing import Any
-
 import numpy as np
 
 from espalier.rng import generator
+from espalier.semdedup.share import Share
 from resources.formats.base import subset_role
 from resources.home import Home
 from resources.landing.zone import LandingZone
@@ -16,14 +15,10 @@ FLOORS = (0.8, 0.5, 0.2)
 """Cosines down to which pairs are searched, one after the other, until the share is reached."""
 
 
-def eps_for_share_of(home: Home, dataset: str, share: float) -> Any:
+def eps_for_share_of(home: Home, dataset: str, share: float) -> Share:
     """Find the eps that keeps the share nearest to ``share`` of a dataset's embedded samples.
 
     Searches the same fine clusters that the stage uses, down to a cosine of 0.2 when need be.
-
-    Returns
-    -------
-    espalier.semdedup.share.Share
     """
     from espalier.cluster import fit_kmeans
     from espalier.semdedup import eps_for_share, rank_positions, resolve, similar_pairs

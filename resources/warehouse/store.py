@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 import pyarrow as pa
@@ -17,6 +18,16 @@ from resources.warehouse.pool import created
 from resources.warehouse.table import Table
 
 WIDE_ARRAY = 32
+
+
+class Piece(Protocol):
+    """Something that a step wrote beside its place: a table, a folder, files, or parts that are no longer needed."""
+
+    def commit(self) -> None:
+        """Put it in its place."""
+
+    def discard(self) -> None:
+        """Throw it away; what stood in its place stays."""
 
 
 @dataclass(frozen=True)
