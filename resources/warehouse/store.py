@@ -75,7 +75,10 @@ class Warehouse:
         """Return the partition, or say how to make it."""
         table = self.get(asset, dataset, recipe)
         if table is None:
-            raise EspalierError(f"{asset} of {dataset!r} has not been made yet.", f"Run: espalier prune {dataset}")
+            by, how = (f" by {recipe}", f" --recipe {recipe}") if recipe else ("", "")
+            raise EspalierError(
+                f"{asset} of {dataset!r}{by} has not been made yet.", f"Run: espalier prune {dataset}{how}"
+            )
         return table
 
     def datasets(self, asset: str = "raw_dataset") -> list[str]:
