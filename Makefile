@@ -1,4 +1,4 @@
-# Each target makes .venv and installs into it first when that is needed.
+# Each target but clean makes .venv and installs into it first when that is needed.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -1,7 +1,5 @@
 """The code location that Dagster loads: assets, jobs, sensors, resources. Nothing is opened or read at import."""
 
-from typing import Any
-
 import dagster as dg
 
 from assets.cluster_complexity import cluster_complexity
@@ -38,9 +36,16 @@ ALL_ASSETS = [
 quicken()  # here, because every process that runs a step loads this file
 
 
-def build_defs(**resources: Any) -> dg.Definitions:
-    """Return the definitions; ``resources`` take the place of those of the same name (tests, the command line)."""
-    home = resources.pop("home", HomeResource())
+def build_defs(
+    *,
+    home: HomeResource | None = None,
+    warehouse: WarehouseIOManager | None = None,
+    progress: ProgressResource | None = None,
+    compute: ComputeResource | None = None,
+    reading: ReadingResource | None = None,
+) -> dg.Definitions:
+    """Return the definitions; a resource given takes the place of the default one (tests, the command line)."""
+    home = home or HomeResource()
     return dg.Definitions(
         assets=ALL_ASSETS,
         jobs=all_jobs,
@@ -48,11 +53,10 @@ def build_defs(**resources: Any) -> dg.Definitions:
         schedules=[refresh],
         resources={
             "home": home,
-            "warehouse": WarehouseIOManager(home=home),
-            "progress": ProgressResource(),
-            "compute": ComputeResource(),
-            "reading": ReadingResource(),
-            **resources,
+            "warehouse": warehouse or WarehouseIOManager(home=home),
+            "progress": progress or ProgressResource(),
+            "compute": compute or ComputeResource(),
+            "reading": reading or ReadingResource(),
         },
         executor=dg.in_process_executor,
     )

@@ -1,1 +1,1 @@
-"""The asset graph: one stage a file. An asset reads tables, calls the pure floor once, and reports."""
+"""The asset graph: an asset a file, and beside them what they are made of: the frame, checks, partitions, loading."""

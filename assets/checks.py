@@ -1,4 +1,4 @@
-"""Checks that assets share: invariants that block, matters of taste that warn. Each looks at the staged rows."""
+"""The checks of the assets: invariants that block, matters of taste that warn. Each looks at what is staged."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -106,6 +106,21 @@ def _whole(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
     return len(staged) == raw, {"rows": len(staged), "samples in raw_dataset": raw}
 
 
+def _no_leaks(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+    leaks = _value(staged, "SELECT count(*) FROM in_staged.leaks")
+    return leaks == 0, {"samples that stand in two subsets or datasets": leaks, "see": "table leaks, and its pictures"}
+
+
+def _not_worse(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+    stats = staged.meta.stats
+    return stats.get("difference", 0.0) >= -stats.get("margin", 0.0), {"verdict": stats["verdict"]}
+
+
+def _all_written(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
+    asked = upstream["pruned_manifest"].meta.stats["n_kept"]
+    return len(staged) == asked, {"written": len(staged), "kept by the manifest": asked}
+
+
 ids_unique = Check("ids_unique", "No sample id stands twice.", _ids_unique)
 ids_known = Check("ids_known", "Every sample id is one of raw_dataset, and none stands twice.", _ids_known)
 some_readable = Check("some_readable", "At least one sample can be read.", _some_readable)
@@ -123,3 +138,13 @@ members_add_up = Check(
 )
 count_exact = Check("count_exact", "Exactly as many samples are kept as the recipe asks for.", _count_exact)
 whole = Check("every_sample_has_a_fate", "The manifest has a row for every sample of raw_dataset.", _whole)
+no_leaks = Check(
+    "no_leaks",
+    "No picture stands in two subsets, or in a dataset compared against. The option leaks=block makes it blocking.",
+    _no_leaks,
+    blocking=lambda work: work.options.leaks == "block",
+)
+not_worse = Check(
+    "not_worse_than_random", "The subset is no worse than random subsets of its size.", _not_worse, blocking=False
+)
+all_written = Check("all_written", "Every sample that the manifest keeps is in the export.", _all_written)

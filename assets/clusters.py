@@ -14,7 +14,7 @@ from resources.warehouse import Draft, Table
 from resources.warehouse.table import array_column
 
 
-@stage_asset("clusters", kinds={"faiss", "duckdb"}, checks=(ids_known, clusters_not_empty))
+@stage_asset("clusters", kinds={"numpy", "duckdb"}, checks=(ids_known, clusters_not_empty))
 def clusters(work: Work, raw_dataset: Table, embeddings: Table, semantic_dedup_set: Table) -> Outcome:
     """The cluster of every sample that reaches pruning, and its cosine distance to the centroid.
 

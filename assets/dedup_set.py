@@ -1,18 +1,17 @@
 """``dedup_set``: exact and near duplicates, found before anything costly runs, and leaks between subsets."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.checks import duplicates_point_to_kept, ids_known
+from assets.checks import duplicates_point_to_kept, ids_known, no_leaks
 from assets.dedup_pixels import confirmed, content_codes, exact_by
 from assets.dedup_rows import DedupRows, dedup_rows
 from assets.dedup_sheets import border_pairs, in_the_page, sheets
 from assets.loading import marked, take_or_null
-from assets.stage import Check, Outcome, Work, stage_asset
+from assets.stage import Outcome, Work, stage_asset
 from espalier.near import Duplicates, find_duplicates
 from resources.formats.base import subset_role
 from resources.graph import HISTORY
@@ -21,19 +20,6 @@ from resources.warehouse import Draft, Table
 from resources.warehouse.session import session
 
 SHEETS = ("groups", "leaks", "threshold")
-
-
-def _no_leaks(staged: Table, _: Mapping[str, Table], __: Work) -> tuple[bool, Mapping[str, Any]]:
-    found = staged.meta.stats["n_leaks"]
-    return found == 0, {"samples that stand in two subsets or datasets": found, "see": "table leaks, and its pictures"}
-
-
-no_leaks = Check(
-    "no_leaks",
-    "No picture stands in two subsets, or in a dataset compared against. The option leaks=block makes it blocking.",
-    _no_leaks,
-    blocking=lambda work: work.options.leaks == "block",
-)
 
 
 @stage_asset(

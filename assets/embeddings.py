@@ -1,7 +1,5 @@
 """``embeddings``: one unit vector and its hash for every sample that survived dedup_set."""
 
-from typing import Any
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,6 +9,7 @@ from assets.encoded_vectors import SampleTexts, encoded_vectors, encoder_of, sam
 from assets.stage import Outcome, Work, stage_asset
 from espalier.hashing import SimHash
 from resources.embedding.texts import text_columns
+from resources.encoders import Encoder
 from resources.encoders.prompts import check_templates, templates_for
 from resources.options import Options
 from resources.warehouse import Draft, Table
@@ -72,7 +71,7 @@ def embeddings(work: Work, raw_dataset: Table, dedup_set: Table) -> Outcome:
     )
 
 
-def templates_of(options: Options, encoder: Any, format_name: str) -> tuple[str, ...]:
+def templates_of(options: Options, encoder: Encoder, format_name: str) -> tuple[str, ...]:
     """Return the templates of labels: the user's, else those of the format; none for a text side of its own space."""
     if not encoder.joint:
         return ("{}",)

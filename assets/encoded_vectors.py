@@ -14,7 +14,8 @@ from espalier.errors import EspalierError
 from espalier.hashing import SimHash
 from resources.embedding.texts import Texts, encode_texts, texts_id
 from resources.embedding.vectors import PART_ROWS, VectorStore
-from resources.encoders import EncodedBatch, load_encoder
+from resources.encoders import EncodedBatch, Encoder, load_encoder
+from resources.progress import Advance
 from resources.reading.blobs import read_bytes
 from resources.warehouse.session import session
 from resources.warehouse.spool import array_aside
@@ -23,7 +24,7 @@ from resources.warehouse.table import array_block
 TEXT_ROWS = 1024
 
 
-def encoder_of(work: Work) -> Any:
+def encoder_of(work: Work) -> Encoder:
     """Load the encoder that a dataset's options name."""
     options = work.options
     return load_encoder(
@@ -35,7 +36,7 @@ def encoder_of(work: Work) -> Any:
     )
 
 
-def encoded_vectors(work: Work, encoder: Any, needed: pa.Table, simhash: SimHash) -> Vectors:
+def encoded_vectors(work: Work, encoder: Encoder, needed: pa.Table, simhash: SimHash) -> Vectors:
     """Encode what no part and no stored table holds.
 
     In a dataset of texts only, the vectors are those of the texts. Where there are pictures too, a text without one
@@ -112,7 +113,7 @@ class SampleTexts:
 
 
 def sample_texts(
-    work: Work, encoder: Any, needed: pa.Table, simhash: SimHash, templates: tuple[str, ...], *, locked: bool
+    work: Work, encoder: Encoder, needed: pa.Table, simhash: SimHash, templates: tuple[str, ...], *, locked: bool
 ) -> SampleTexts:
     """Encode the distinct texts that no part and no stored table holds.
 
@@ -165,7 +166,9 @@ def sample_texts(
     return SampleTexts(texts, counts, (store,) if locked else ())
 
 
-def embed(encoder: Any, simhash: SimHash, store: VectorStore, todo: pa.Table, threads: int, advance: Any) -> dict:
+def embed(
+    encoder: Encoder, simhash: SimHash, store: VectorStore, todo: pa.Table, threads: int, advance: Advance
+) -> dict:
     """Embed the rows of ``todo`` part by part; return the reason of each content that could not be."""
     return _write_parts(_encoded(encoder, todo, threads, advance), simhash, store, todo)
 
@@ -194,7 +197,7 @@ def _write_parts(batches: Iterator[EncodedBatch], simhash: SimHash, store: Vecto
     return errors
 
 
-def _encoded(encoder: Any, todo: pa.Table, threads: int, advance: Any) -> Iterator[EncodedBatch]:
+def _encoded(encoder: Encoder, todo: pa.Table, threads: int, advance: Advance) -> Iterator[EncodedBatch]:
     """Encode pictures by the image side, and rows without one by the text side."""
     is_text = pc.equal(todo["uri"], "").to_numpy()
     pictures = np.flatnonzero(~is_text)
@@ -205,7 +208,7 @@ def _encoded(encoder: Any, todo: pa.Table, threads: int, advance: Any) -> Iterat
 
 
 def _encoded_texts(
-    encoder: Any, todo: pa.Table, rows: np.ndarray, templates: tuple[str, ...], advance: Any
+    encoder: Encoder, todo: pa.Table, rows: np.ndarray, templates: tuple[str, ...], advance: Advance
 ) -> Iterator[EncodedBatch]:
     for start in range(0, len(rows), TEXT_ROWS):
         block = rows[start : start + TEXT_ROWS]
@@ -215,7 +218,7 @@ def _encoded_texts(
 
 
 def _one_by_one_if_need_be(
-    encoder: Any, rows: np.ndarray, texts: list[str], words: list[str | None], templates: tuple[str, ...]
+    encoder: Encoder, rows: np.ndarray, texts: list[str], words: list[str | None], templates: tuple[str, ...]
 ) -> Iterator[EncodedBatch]:
     """Encode texts together, and in halves where one of them has no vector, so that it alone is an error."""
     try:

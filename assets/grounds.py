@@ -149,5 +149,5 @@ def _same_vectors(work: Work, now: str, stats: Mapping[str, Any]) -> None:
         )
 
 
-def _take(labels: Labels | None, mask: np.ndarray) -> Any:
+def _take(labels: Labels | None, mask: np.ndarray) -> Labels | None:
     return None if labels is None else labels.take(np.flatnonzero(mask))

@@ -1,6 +1,5 @@
 """``pruned_dataset``: the subset of a recipe written out as a dataset of its own."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.stage import Check, Outcome, Work, stage_asset
+from assets.checks import all_written
+from assets.stage import Outcome, Work, stage_asset
 from espalier.errors import EspalierError, UsageError
 from espalier.prune.counts import kept_words
 from resources.exports.base import Subset, Written
@@ -26,14 +26,6 @@ SELECT r.sample_id, r.subset, r.uri, r.labels, r.caption, r.uid FROM raw_dataset
 JOIN pruned_manifest m USING (sample_id) WHERE m.kept ORDER BY sample_id
 """
 FILES = pa.schema([("sample_id", pa.string()), ("file", pa.string())])
-
-
-def _all_written(staged: Table, upstream: Mapping[str, Table], _: Work) -> tuple[bool, Mapping[str, Any]]:
-    asked = upstream["pruned_manifest"].meta.stats["n_kept"]
-    return len(staged) == asked, {"written": len(staged), "kept by the manifest": asked}
-
-
-all_written = Check("all_written", "Every sample that the manifest keeps is in the export.", _all_written)
 
 
 @stage_asset(EXPORT, kinds={"python", "files"}, checks=(all_written,))

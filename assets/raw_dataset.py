@@ -1,8 +1,8 @@
 """``raw_dataset``: what landed, one row a sample, each file read once."""
 
 import time
-from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -86,7 +86,5 @@ class _Counts:
         return batch
 
 
-def _error_table(errors: list[tuple[str, str]]) -> Any:
-    import dagster as dg
-
+def _error_table(errors: list[tuple[str, str]]) -> dg.TableMetadataValue:
     return dg.MetadataValue.table([dg.TableRecord({"sample_id": i, "error": e}) for i, e in errors])

@@ -45,7 +45,7 @@ class Fine:
 
 @stage_asset(
     "semantic_dedup_set",
-    kinds={"faiss", "duckdb"},
+    kinds={"numpy", "duckdb"},
     checks=(ids_known, duplicates_point_to_kept),
 )
 def semantic_dedup_set(work: Work, raw_dataset: Table, embeddings: Table) -> Outcome:

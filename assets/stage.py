@@ -7,9 +7,11 @@ check fails is thrown away: what stood in its place stays.
 
 import dataclasses
 import inspect
+import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,16 +23,14 @@ from assets.partitions import datasets, manifests, split_key
 from espalier.errors import EspalierError
 from resources.configured import ComputeResource, HomeResource, ProgressResource, ReadingResource
 from resources.encoders.names import in_full
-from resources.exports.place import StagedExport
 from resources.graph import STAGES, Stage
 from resources.home import Home
 from resources.landing.cards import Card
 from resources.landing.zone import LandingZone
 from resources.options import Options
-from resources.results.manifests import StagedFolder
-from resources.results.reports import StagedFiles
+from resources.progress import Advance
 from resources.scanning.job import Job, Reading
-from resources.warehouse import Draft, Meta, Table, Warehouse
+from resources.warehouse import Draft, Meta, Piece, Table, Warehouse
 
 OWNERS = ["team:espalier"]
 GROUP = "pruning"  # one group: the page draws several collapsed, and a newcomer would see no asset at first
@@ -57,8 +57,8 @@ class Work:
     options: Options
     home: Home
     threads: int
-    log: Any
-    bar: Callable[[str, int], Any]
+    log: logging.Logger
+    bar: Callable[[str, int], AbstractContextManager[Advance]]
     read: Callable[[Job], Reading]
     references: Mapping[str, Table]
     previous: Table | None
@@ -85,9 +85,9 @@ class Outcome:
 
     draft: Draft
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    folders: tuple[StagedFolder | StagedFiles | StagedExport, ...] = ()
+    folders: tuple[Piece, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
-    cleanup: tuple[Any, ...] = ()
+    cleanup: tuple[Piece, ...] = ()
 
 
 CheckFunction = Callable[[Table, Mapping[str, Table], Work], tuple[bool, Mapping[str, Any]]]
@@ -203,7 +203,7 @@ def _run(
         params=work.options.pick(STAGES[name].options),
         inputs={**inputs, **outcome.inputs},
     )
-    pieces: list[Any] = [*outcome.folders, *outcome.cleanup]
+    pieces: list[Piece] = [*outcome.folders, *outcome.cleanup]
     try:
         staged = work.store.stage(outcome.draft, meta)
         pieces.insert(len(outcome.folders), staged)
@@ -263,7 +263,7 @@ def _words(broken: list[tuple[Check, dg.AssetCheckResult]]) -> str:
 def _work(
     context: dg.AssetExecutionContext,
     stage: Stage,
-    config: Any,
+    config: dg.Config,
     home: HomeResource,
     progress: ProgressResource,
     compute: ComputeResource,
@@ -279,7 +279,7 @@ def _work(
     options, store = in_full(options, opened.models), opened.store()
     params = options.pick(stage.options)
     references = {name: store.need(*partition) for name, partition in stage.also_reads(params).items()}
-    replaced = store.get(stage.name, dataset, recipe) if stage.grows and not config.afresh else None
+    replaced = store.get(stage.name, dataset, recipe) if stage.grows and not config.model_dump()["afresh"] else None
     return Work(
         dataset,
         recipe,

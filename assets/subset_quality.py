@@ -1,28 +1,16 @@
 """``subset_quality``: whether what a recipe keeps is any better than random of its size."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import dagster as dg
 import numpy as np
 
+from assets.checks import not_worse
 from assets.grounds import Training, training
-from assets.stage import Check, Outcome, Work, stage_asset
+from assets.stage import Outcome, Work, stage_asset
 from espalier.quality import judge
 from espalier.quality.beside import random_of_size
 from espalier.recipe import Recipe
 from resources.results.comparison import markdown_table, quality_rows
 from resources.warehouse import Draft, Table
-
-
-def _not_worse(staged: Table, _: Mapping[str, Table], __: Work) -> tuple[bool, Mapping[str, Any]]:
-    stats = staged.meta.stats
-    return stats.get("difference", 0.0) >= -stats.get("margin", 0.0), {"verdict": stats["verdict"]}
-
-
-not_worse = Check(
-    "not_worse_than_random", "The subset is no worse than random subsets of its size.", _not_worse, blocking=False
-)
 
 
 @stage_asset("subset_quality", kinds={"numpy", "duckdb"}, checks=(not_worse,))

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from resources.embedding.texts import Texts
+from resources.warehouse import Piece
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Vectors:
     stats: Mapping[str, Any]
     metadata: Mapping[str, Any]
     texts: Texts | None = None
-    cleanup: tuple[Any, ...] = ()
+    cleanup: tuple[Piece, ...] = ()
 
 
 def errors_table(needed: pa.Table, failed: np.ndarray, reasons: list[str]) -> pa.Table:

@@ -1,7 +1,7 @@
 """What the subcommands share: options and output."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -41,12 +41,12 @@ def option_pairs(command: _Command) -> _Command:
     return encoder(pairs(command))
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print a value as JSON; text stays as it is."""
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
-def table(title: str, columns: list[str], rows: list[list[Any]], right: tuple[int, ...] = ()) -> None:
+def table(title: str, columns: list[str], rows: Sequence[Sequence[object]], right: tuple[int, ...] = ()) -> None:
     """Print a table; columns in ``right`` are aligned to the right."""
     from rich import box
     from rich.console import Console

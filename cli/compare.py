@@ -2,11 +2,15 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.common import json_option, option_pairs, print_json
+
+if TYPE_CHECKING:
+    from cli.launch import Launcher
+    from resources.options import Options
 
 RULE = {
     True: "points of probe accuracy; beats = by more than 1.5 and two standard errors",
@@ -73,7 +77,7 @@ def command(
 
 
 def compare(
-    launcher: Any,
+    launcher: "Launcher",
     target: str,
     asked: dict[str, Any],
     *,
@@ -120,7 +124,7 @@ def compare(
     }
 
 
-def _planned(options: Any) -> None:
+def _planned(options: "Options") -> None:
     """Refuse an unknown method, ratio or recipe before anything runs."""
     from espalier.quality.beside import plan
 

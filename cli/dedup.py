@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli import ndr
 from cli.common import json_option, option_pairs, print_json, table
 from cli.option_groups import GroupedCommand
+
+if TYPE_CHECKING:
+    from cli.launch import Launcher
+    from resources.home import Home
 
 
 @click.command("dedup", cls=GroupedCommand)
@@ -82,7 +86,7 @@ def command(
         _show(found)
 
 
-def _files(home: Any, name: str, output: Path | None, save: Path | None) -> dict[str, Any]:
+def _files(home: "Home", name: str, output: Path | None, save: Path | None) -> dict[str, Any]:
     """Write what was asked for; tell where the contact sheets are."""
     from resources.verdicts.dropped import COLUMNS, dropped_by_chain, listing, save_duplicates, sheet_paths, write_text
 
@@ -109,7 +113,7 @@ def _ndr(dataset: str, written: dict[str, Any], given: dict[str, Any], *, as_jso
 STAGES = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set")
 
 
-def _run(launcher: Any, name: str, *, afresh: bool = False) -> None:
+def _run(launcher: "Launcher", name: str, *, afresh: bool = False) -> None:
     from resources.staleness import Staleness
 
     staleness = Staleness(launcher.home, name)
@@ -118,7 +122,7 @@ def _run(launcher: Any, name: str, *, afresh: bool = False) -> None:
         launcher.chain(staleness, stages, afresh=afresh)
 
 
-def _eps_for(home: Any, name: str, share: float) -> float:
+def _eps_for(home: "Home", name: str, share: float) -> float:
     """Find the eps that keeps about ``share`` of what is embedded."""
     from espalier.errors import UsageError
     from resources.verdicts.semantic import eps_for_share_of
@@ -128,14 +132,14 @@ def _eps_for(home: Any, name: str, share: float) -> float:
     return round(eps_for_share_of(home, name, share).eps, 6)
 
 
-def _echo_share(home: Any, name: str) -> None:
+def _echo_share(home: "Home", name: str) -> None:
     """Say what the chosen eps keeps, as the stage counted it."""
     meta = home.store().need("semantic_dedup_set", name).meta
     kept, share = meta.stats["n_kept"], meta.stats["n_kept"] / max(meta.n_rows, 1)
     click.echo(f"eps {meta.params['eps']:.4g} keeps {kept:,} samples, a share of {share:.3f}.", err=True)
 
 
-def _summary(home: Any, name: str) -> dict[str, Any]:
+def _summary(home: "Home", name: str) -> dict[str, Any]:
     store = home.store()
     raw, dedup = store.need("raw_dataset", name).meta.stats, store.need("dedup_set", name)
     semantic = store.need("semantic_dedup_set", name).meta

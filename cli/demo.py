@@ -9,7 +9,11 @@ COMPARED = {"compare_methods": [m for m in METHODS if m != "random"], "compare_r
 
 @click.command("demo")
 def command() -> None:
-    """Prune scikit-learn's handwritten digits, with planted duplicates, by four recipes; compare them with random."""
+    """Prune scikit-learn's handwritten digits, with planted duplicates, by four recipes; compare them with random.
+
+    \b
+    espalier demo
+    """  # noqa: D301
     from cli.common import table
     from cli.compare import compare, show
     from cli.launch import Launcher

@@ -144,7 +144,7 @@ def _fit(card: Card) -> dict[str, Any]:
     return {"dim": own.dim, **fit.describe()}
 
 
-def _absolute(encoder: Any, models: Path) -> Any:
+def _absolute(encoder: object, models: Path) -> object:
     """Return an encoder's spec with a local model's path absolute: runs start in other folders. Names stay."""
     if isinstance(encoder, Mapping):
         return {**encoder, "model": _absolute(encoder["model"], models)} if "model" in encoder else encoder

@@ -1,14 +1,18 @@
 """What ``prune`` and ``export`` share about writing a subset out: its options, its checks, its run, its last words."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from espalier.errors import UsageError
+
+if TYPE_CHECKING:
+    from cli.launch import Launcher
+    from resources.home import Home
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def echo_export(summary: dict[str, Any]) -> None:
         click.echo(f"note: {note}")
 
 
-def check_export(home: Any, dataset: str, wanted: Wanted) -> dict[str, Any]:
+def check_export(home: "Home", dataset: str, wanted: Wanted) -> dict[str, Any]:
     """Refuse what cannot be written, before anything runs; return the stage's options.
 
     Raises
@@ -100,7 +104,9 @@ def check_export(home: Any, dataset: str, wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def run_export(launcher: Any, dataset: str, recipe: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def run_export(
+    launcher: "Launcher", dataset: str, recipe: str, options: Mapping[str, Any]
+) -> tuple[str, Mapping[str, Any]]:
     """Write a fresh manifest's subset; return the run's id and what was written."""
     from resources.graph import EXPORT
 

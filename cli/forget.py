@@ -1,12 +1,16 @@
 """``espalier forget``: remove what Espalier keeps of a dataset, never the user's files."""
 
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.common import json_option, print_json
 from espalier.errors import UsageError
+
+if TYPE_CHECKING:
+    from resources.home import Home
+    from resources.landing.zone import LandingZone
 
 
 @click.command("forget")
@@ -58,7 +62,7 @@ def command(dataset: str, recipe: str | None, delete_data: bool, yes: bool, as_j
         click.echo(f"Forgot {what}: {gone} tables removed; your files are where they were.")
 
 
-def _is_landed(home: Any, zone: Any, dataset: str) -> bool:
+def _is_landed(home: "Home", zone: "LandingZone", dataset: str) -> bool:
     """Tell whether a dataset has a place in the landing zone; one that has only tables can be forgotten too."""
     if dataset in zone.names() or dataset in zone.problems():
         return True
@@ -67,7 +71,7 @@ def _is_landed(home: Any, zone: Any, dataset: str) -> bool:
     return False
 
 
-def _stored_recipe(home: Any, dataset: str, text: str) -> str:
+def _stored_recipe(home: "Home", dataset: str, text: str) -> str:
     """Return a recipe as it is stored; it reaches a path, so only one that is there is taken."""
     from espalier.recipe import Recipe
 
@@ -81,7 +85,7 @@ def _stored_recipe(home: Any, dataset: str, text: str) -> str:
     return canonical
 
 
-def _forget_in_dagster(home: Any, dataset: str) -> None:
+def _forget_in_dagster(home: "Home", dataset: str) -> None:
     """Take the partition out of Dagster. The events of its runs stay: SQLite storage cannot wipe a partition."""
     from assets.partitions import DATASET
     from cli.launch import open_instance

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +109,9 @@ class Launcher:
             config = {name: {"config": {"afresh": True}} for name in stages if afresh and STAGES[name].grows}
             return self.run("chain", staleness.dataset, stages, config=config)
 
-    def run(self, job: str, dataset: str, stages: list[str], recipe: str = "", config: Any = None) -> str:
+    def run(
+        self, job: str, dataset: str, stages: list[str], recipe: str = "", config: Mapping[str, Any] | None = None
+    ) -> str:
         """Run ``stages`` of a job for a dataset (and recipe) as one Dagster run; return the run's id.
 
         Raises
@@ -146,7 +148,7 @@ class Launcher:
             self.instance.dispose()
 
 
-def _failure(result: Any) -> EspalierError:
+def _failure(result: "dg.ExecuteInProcessResult") -> EspalierError:
     """Return the error of the step that failed: its own words, or the first cause of what went wrong."""
     for event in result.all_events:
         if not event.is_step_failure:

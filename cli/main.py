@@ -4,7 +4,7 @@ import gc
 import importlib
 import os
 import sys
-from typing import Any
+from typing import NoReturn
 
 import click
 
@@ -65,7 +65,7 @@ def group(home: str | None) -> None:
         os.environ["ESPALIER_HOME"] = os.path.abspath(home)  # noqa: PTH100
 
 
-def main(argv: list[str] | None = None) -> Any:
+def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line; a user's mistake is one line and an exit code, never a traceback."""
     gc.set_threshold(400_000, 20, 20)  # imports make objects that stay: going through them costs a tenth of the start
     try:

@@ -26,7 +26,11 @@ def command() -> None:
 @command.command("list")
 @json_option
 def list_command(as_json: bool) -> None:
-    """Show the builtin encoder, the names that you added, those ready to be fetched, and what else lies in caches."""
+    """Show the builtin encoder, the names that you added, those ready to be fetched, and what else lies in caches.
+
+    \b
+    espalier models list
+    """  # noqa: D301
     from dataclasses import asdict
 
     from resources.encoders.shelf import survey

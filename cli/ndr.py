@@ -4,13 +4,18 @@ import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.common import print_json, table
 from cli.option_groups import GroupedOption, given_options
 from espalier.errors import UsageError
+
+if TYPE_CHECKING:
+    from cli.launch import Launcher
+    from espalier.ndr import Ndr
+    from resources.verdicts.stored_ndr import StoredNdr
 
 GROUP = "Datumaro's NDR, with --ndr"
 SHOWN = 20
@@ -72,7 +77,7 @@ def take_parameters(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]
     return {name: values[name] for name in written}
 
 
-def parameters_of(written: dict[str, Any]) -> Any:
+def parameters_of(written: dict[str, Any]) -> "Ndr":
     """Return the plugin's parameters, checked."""
     from espalier.ndr import Ndr
 
@@ -85,7 +90,7 @@ def parameters_of(written: dict[str, Any]) -> Any:
     return Ndr(**written)
 
 
-def run(launcher: Any, name: str, parameters: Any) -> Any:
+def run(launcher: "Launcher", name: str, parameters: "Ndr") -> "StoredNdr":
     """Read what is not read yet, and run NDR; nothing of the dataset's own duplicates is touched."""
     from resources.staleness import Staleness
 
@@ -93,16 +98,16 @@ def run(launcher: Any, name: str, parameters: Any) -> Any:
     stale = staleness.stages(("raw_dataset",))
     if stale:
         launcher.chain(staleness, stale)
-    from cli.progress import BarProgress
+    from cli.progress import shown_bar
     from resources.configured import ComputeResource
     from resources.verdicts.stored_ndr import members, run_ndr
 
     found = members(launcher.home.store().need("raw_dataset", name), parameters)
-    with BarProgress().bar(None, "NDR", len(found.facts)) as advance:
+    with shown_bar("NDR", len(found.facts)) as advance:
         return run_ndr(name, found, parameters, threads=ComputeResource().n_threads(), progress=advance)
 
 
-def report(answer: Any, output: Path | None, *, as_json: bool) -> None:
+def report(answer: "StoredNdr", output: Path | None, *, as_json: bool) -> None:
     """Write the list, and print the answer."""
     from resources.verdicts.dropped import listing, write_text
     from resources.verdicts.stored_ndr import COLUMNS

@@ -1,22 +1,24 @@
 """Progress bars in the terminal, in the place of the log lines."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
 from resources.configured import ProgressResource
+from resources.progress import Advance
 
 
 class BarProgress(ProgressResource):
     """A bar a stage, on stderr; plain lines where that is no terminal."""
 
-    def bar(self, log: Any, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:  # noqa: ARG002
+    def bar(self, log: logging.Logger, label: str, total: int) -> AbstractContextManager[Advance]:  # noqa: ARG002
         """Show a bar for a stage of ``total`` items."""
-        return _bar(label, total)
+        return shown_bar(label, total)
 
 
 @contextmanager
-def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def shown_bar(label: str, total: int) -> Iterator[Advance]:
+    """Give ``advance(n)``, which moves a bar of ``total`` items."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 

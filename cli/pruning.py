@@ -2,16 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cli.exporting import Wanted, check_export, run_export
 from espalier.errors import UsageError
 
+if TYPE_CHECKING:
+    from cli.launch import Launcher
+    from espalier.recipe import Recipe
+    from resources.home import Home
+
 
 def prune(
-    launcher: Any,
+    launcher: "Launcher",
     target: str,
-    recipe: Any,
+    recipe: "Recipe",
     *,
     name: str | None = None,
     format_name: str | None = None,
@@ -61,7 +66,7 @@ def prune(
 
 
 def dataset_of(
-    home: Any,
+    home: "Home",
     target: str,
     name: str | None,
     format_name: str | None,

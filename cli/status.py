@@ -1,10 +1,13 @@
 """``espalier status``: what is there, and what is stale."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.common import json_option, print_json, table
+
+if TYPE_CHECKING:
+    from resources.home import Home
 
 
 @click.command("status")
@@ -36,7 +39,7 @@ def command(dataset: str | None, as_json: bool) -> None:
         click.secho(f"{name}: {error}", fg="yellow")
 
 
-def _one(home: Any, name: str) -> dict[str, Any]:
+def _one(home: "Home", name: str) -> dict[str, Any]:
     from espalier.errors import EspalierError
     from espalier.prune.counts import kept_counts
     from resources.graph import CHAIN, MANIFEST

@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from espalier.errors import EspalierError
+
+if TYPE_CHECKING:
+    import marisa_trie
 
 
 class Manifest:
@@ -32,7 +35,7 @@ class Manifest:
     True
     """
 
-    def __init__(self, folder: Path, keys: Any) -> None:
+    def __init__(self, folder: Path, keys: marisa_trie.Trie) -> None:
         self.folder, self._keys = folder, keys
 
     @classmethod

@@ -4,21 +4,21 @@ What a Home, a Warehouse or a LandingZone does stands in modules that know nothi
 computes stands in ``assets``.
 """
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
 from resources.home import Home
 from resources.landing.zone import LandingZone
-from resources.progress import log_progress
+from resources.progress import Advance, log_progress
 from resources.scanning.ahead import taken
 from resources.scanning.apart import read_apart
 from resources.scanning.job import Job, Reading, read_here
-from resources.warehouse import Staged, Table
+from resources.warehouse import Piece, Staged, Table
 
 
 class HomeResource(dg.ConfigurableResource):
@@ -38,7 +38,7 @@ class HomeResource(dg.ConfigurableResource):
 class ProgressResource(dg.ConfigurableResource):
     """How a stage tells how far it is: lines in the run's log."""
 
-    def bar(self, log: Any, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    def bar(self, log: logging.Logger, label: str, total: int) -> AbstractContextManager[Advance]:
         """Give ``advance(n)`` for a stage of ``total`` items."""
         return log_progress(log, label, total)
 
@@ -70,7 +70,7 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
 
     home: dg.ResourceDependency[HomeResource]
 
-    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: Iterable[Piece]) -> None:
         """Commit the staged pieces in order, the table last: it is what says that a partition is there."""
         for piece in obj:
             if isinstance(piece, Staged):

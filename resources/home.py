@@ -7,8 +7,6 @@ from pathlib import Path
 from espalier.errors import EspalierError
 from resources.warehouse import Warehouse
 
-FOLDERS = ("landing", "warehouse", "manifests", "reports", "models", "dagster")
-
 
 @dataclass(frozen=True)
 class Home:
@@ -28,23 +26,48 @@ class Home:
         chosen = path or os.environ.get("ESPALIER_HOME") or ".espalier"
         return cls(Path(chosen).expanduser().absolute())
 
-    def __getattr__(self, name: str) -> Path:
-        """Give ``home.landing``, ``home.manifests`` and the other folders of FOLDERS."""
-        if name in FOLDERS:
-            return self.root / name
-        raise AttributeError(name)
+    @property
+    def landing(self) -> Path:
+        """The landing zone: folders and cards."""
+        return self.root / "landing"
+
+    @property
+    def warehouse(self) -> Path:
+        """The stored tables."""
+        return self.root / "warehouse"
+
+    @property
+    def manifests(self) -> Path:
+        """A folder a dataset and recipe, with what is kept."""
+        return self.root / "manifests"
+
+    @property
+    def reports(self) -> Path:
+        """Contact sheets and comparisons, a folder a dataset."""
+        return self.root / "reports"
+
+    @property
+    def models(self) -> Path:
+        """Encoders: downloads, names that were added, compiled graphs."""
+        return self.root / "models"
+
+    @property
+    def dagster(self) -> Path:
+        """The Dagster instance."""
+        return self.root / "dagster"
 
     def ensure(self) -> "Home":
         """Make the folders that are missing; a folder that cannot be written is a clear error."""
+        folders = (self.landing, self.warehouse, self.manifests, self.reports, self.models, self.dagster)
         try:
-            for name in FOLDERS:
-                (self.root / name).mkdir(parents=True, exist_ok=True)
+            for folder in folders:
+                folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EspalierError(
                 f"Cannot write to {self.root}: {error.strerror}.",
                 "Set ESPALIER_HOME to a folder that you may write to.",
             ) from error
-        closed = [folder for name in FOLDERS if not os.access(folder := self.root / name, os.W_OK | os.X_OK)]
+        closed = [folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)]
         if closed:
             raise EspalierError(
                 f"Cannot write to {closed[0]}: permission denied.",
@@ -54,4 +77,4 @@ class Home:
 
     def store(self) -> Warehouse:
         """Return the warehouse of this home."""
-        return Warehouse(self.root / "warehouse")
+        return Warehouse(self.warehouse)

@@ -4,14 +4,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 Advance = Callable[[int], None]
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def log_progress(log: logging.Logger | Any, label: str, total: int) -> Iterator[Advance]:
+def log_progress(log: logging.Logger, label: str, total: int) -> Iterator[Advance]:
     """Give ``advance(n)``; every ten seconds a line tells the count, the rate and the time left."""
     began = last = time.monotonic()
     done = 0

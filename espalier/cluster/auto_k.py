@@ -1,4 +1,4 @@
-"""How many clusters when nobody says: the rule behind ``k=auto``."""
+"""How many clusters when nobody says: the rule behind the option ``k`` at 0."""
 
 from __future__ import annotations
 

@@ -8,13 +8,16 @@ rows themselves, with two standard errors to spare. Where hashes form no groups 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from espalier.errors import EspalierError
 from espalier.explore.joined import Joined
 from espalier.rng import generator
+
+if TYPE_CHECKING:
+    import faiss
 
 _POINTS = 64  # training rows a list
 
@@ -60,7 +63,7 @@ class ApproximateHamming:
         What :meth:`build` measured.
     """
 
-    def __init__(self, data: Joined, index: Any, report: IndexReport) -> None:
+    def __init__(self, data: Joined, index: faiss.IndexBinaryIVF, report: IndexReport) -> None:
         self._data, self._index, self.report = data, index, report
 
     @classmethod
@@ -116,6 +119,8 @@ class ApproximateHamming:
             index = faiss.deserialize_index_binary(packed)
         except RuntimeError as error:
             raise EspalierError("The stored index cannot be read.", "Build it again.") from error
+        if not isinstance(index, faiss.IndexBinaryIVF):
+            raise EspalierError("The stored index has no groups to look into.", "Build it again.")
         if index.ntotal != len(data) or index.d != 8 * data.metrics[0].data.shape[1]:
             raise EspalierError("The stored index is of other data.", "Build it again.")
         return cls(data, index, report)
@@ -186,7 +191,7 @@ class _Sample:
         self.limit = np.sort(others, axis=1)[:, max(self.k, 1) - 1]
 
 
-def _train(rows: np.ndarray, n_lists: int, seed: int) -> Any:
+def _train(rows: np.ndarray, n_lists: int, seed: int) -> faiss.IndexBinaryIVF:
     import faiss
 
     bits = 8 * rows.shape[1]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -222,7 +221,7 @@ def _spread(
     target = np.where(inside, face, owner)
     gone = copies & ~immune[rows]
 
-    def column(values: np.ndarray, fill: Any, dtype: DTypeLike) -> np.ndarray:
+    def column(values: np.ndarray, fill: str | float, dtype: DTypeLike) -> np.ndarray:
         out: np.ndarray = np.full(n, fill, dtype=dtype)
         out[rows] = values
         return out

@@ -5,8 +5,8 @@ divided by its own magnitude over the three channels + 0.05, so that the directi
 its strength; then unit norm. A short colour code stands beside them. It weighs little (about 1 in 60) beside the
 gradients of a photo and decides for images that have none: two blank images are alike when their colours are.
 
-Not here: reading pixels, searching, deciding. Design page, section 4 ("near"); differs: differences are normalised
-one by one over RGB instead of by cell, which widened the margin between copies and strangers from 0.18 to 0.24.
+Differences are normalised one by one over RGB and not by cell, which widened the margin between copies and strangers
+from 0.18 to 0.24. Not here: reading pixels, searching, deciding.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from espalier.cluster import fit_kmeans
 from espalier.prune.base import Features, Method, Selection
 from espalier.prune.ranking import keep_first
 from espalier.quota import largest_remainder
@@ -64,8 +65,6 @@ def fit_cells(vectors: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np
     distance : ndarray of shape (n,), float32
         Cosine distance to the own cell's centre.
     """
-    from espalier.cluster import fit_kmeans  # loads faiss
-
     if k <= FLAT:
         flat = fit_kmeans(vectors, k, rng=rng)
         return flat.assignment, flat.distance

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from espalier.complexity import cluster_complexity
 from espalier.errors import UsageError
 from espalier.prune.base import Clusters, Features, Method, Selection
 from espalier.prune.checks import check_range
@@ -121,8 +122,6 @@ class Density(Method):
     def _complexity(self, clusters: Clusters) -> np.ndarray:
         if clusters.complexity is not None and self.n_neighbors in (None, clusters.n_neighbors):
             return clusters.complexity
-        from espalier.complexity import cluster_complexity  # loads faiss
-
         assert clusters.centroids is not None
         assert self.n_neighbors is not None
         return cluster_complexity(

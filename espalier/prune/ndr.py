@@ -14,6 +14,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from espalier.errors import UsageError
+from espalier.ndr import Ndr as Plugin
+from espalier.ndr import ndr_grid_features
 from espalier.prune.base import Features, Method, Selection
 from espalier.prune.checks import check_range
 from espalier.prune.ranking import keep_first
@@ -109,9 +111,6 @@ class Ndr(Method):
 
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
         """Run the plugin with ``num_cut`` = target; distinct samples are one group, near duplicates another."""
-        from espalier.ndr import Ndr as Plugin  # loads faiss
-        from espalier.ndr import ndr_grid_features
-
         self.check(features, target)
         assert features.grids is not None
         plugin = Plugin(

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from espalier.cluster import fit_kmeans
 from espalier.errors import UsageError
 from espalier.hashing import as_vectors
 from espalier.prune.base import Features, Labels, Method, Selection
@@ -61,8 +62,6 @@ class QueryClust(Method):
 
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
         """Find the representatives, cluster from there, share the target by size, keep the first of each."""
-        from espalier.cluster import fit_kmeans  # loads faiss
-
         self.check(features, target)
         assert features.labels is not None
         if self.hash == "txt":

@@ -11,6 +11,8 @@ import dataclasses
 
 import numpy as np
 
+from espalier.cluster import fit_kmeans
+from espalier.complexity import cluster_complexity
 from espalier.errors import EspalierError, UsageError
 from espalier.hashing import as_vectors
 from espalier.prune.base import Clusters, Features, Rule, Selection
@@ -186,9 +188,6 @@ def _in_hash_space(recipe: Recipe, features: Features) -> Features:
         raise EspalierError(
             f"{recipe.method.name} needs clusters, which this dataset lacks.", "Materialize clusters first."
         )
-    from espalier.cluster import fit_kmeans  # loads faiss
-    from espalier.complexity import cluster_complexity
-
     k, n_neighbors = max(1, int(np.count_nonzero(features.clusters.size))), features.clusters.n_neighbors
     found = fit_kmeans(vectors, k, rng=generator(recipe.scope.seed, recipe.method.name, "hash clusters"))
     clusters = Clusters(

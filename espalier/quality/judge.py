@@ -1,6 +1,6 @@
 """What is known of a subset's quality in one record, and the verdict beside random subsets of its size.
 
-Nothing is measured here (``measure.py`` does that); the rule is a pure function of the records.
+Nothing is measured here (``ground.py`` does that); the rule is a pure function of the records.
 """
 
 from __future__ import annotations

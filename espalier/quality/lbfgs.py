@@ -1,7 +1,7 @@
 """A small minimiser: limited-memory BFGS with a preconditioner and a backtracking line search.
 
 Nocedal and Wright, Numerical Optimization (2nd ed.), algorithm 7.4 with H0 given by the caller, steps by
-the Armijo rule (3.1, 3.5). Deterministic; knows nothing of probes or data. scipy is no dependency here.
+the Armijo rule (3.1, 3.5). Deterministic; knows nothing of probes or data.
 """
 
 from __future__ import annotations

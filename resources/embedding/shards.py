@@ -31,7 +31,7 @@ BLOCK_ROWS = 8192
 ID_COLUMNS = ("sample_id", "id", "key", "__key__", "uid", "image_path", "path", "file_name", "filename", "image_id")
 VECTOR_COLUMNS = ("embedding", "vector", "img_emb", "image_embedding", "clip_embedding", "embeddings", "features")
 NPZ_ARRAYS = ("l14_img", "b32_img", "vectors", "embeddings", "embedding")
-_REMEDY = "See the guide for the layouts that are known."
+_REMEDY = "The layouts that are known stand in docs/embeddings.md."
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resources.encoders.base import Encoder
 from resources.encoders.prompts import encode_labels
 from resources.warehouse.table import array_block, array_column
 
@@ -97,7 +97,7 @@ class Texts:
             yield pa.RecordBatch.from_arrays([*batch.columns, *found], names=names)
 
 
-def encode_texts(encoder: Any, texts: list[str], words: list[str | None], templates: tuple[str, ...]) -> np.ndarray:
+def encode_texts(encoder: Encoder, texts: list[str], words: list[str | None], templates: tuple[str, ...]) -> np.ndarray:
     """Encode texts to (n, dim) float32 unit rows; with several templates, a text of labels has their mean vector.
 
     Parameters
@@ -117,7 +117,7 @@ def encode_texts(encoder: Any, texts: list[str], words: list[str | None], templa
     return vectors
 
 
-def texts_id(encoder: Any, templates: tuple[str, ...]) -> str:
+def texts_id(encoder: Encoder, templates: tuple[str, ...]) -> str:
     """Return the id of texts' vectors: the text side's, and with several templates theirs too."""
     if len(templates) == 1:
         return str(encoder.text_id)

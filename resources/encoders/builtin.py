@@ -7,9 +7,10 @@ and a seeded orthonormal projection to 512. Good for near duplicates and rough l
 """
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from espalier.rng import generator
 from resources.encoders.geometry import Geometry
@@ -61,13 +62,13 @@ def _projection(dim: int) -> np.ndarray:
     return (np.rint(q * 2**16) / 2**16).astype(np.float32)
 
 
-def _cells(image: Any) -> Any:
+def _cells(image: "openvino.Node") -> "openvino.Node":
     """Histograms of oriented gradients: (n, 9, 8, 8), shared between neighbouring cells and orientations."""
     from openvino import opset13 as op
 
     padded = op.pad(image, _ints(0, 0, 1, 1), _ints(0, 0, 1, 1), "edge")
 
-    def shifted(down: int, across: int) -> Any:
+    def shifted(down: int, across: int) -> "openvino.Node":
         stop = _ints(down + SIDE, across + SIDE)
         return op.slice(padded, _ints(down, across), stop, _ints(1, 1), _ints(2, 3))
 
@@ -91,17 +92,17 @@ def _cells(image: Any) -> Any:
     return op.group_convolution(votes, _float(kernel), [_CELL, _CELL], half, half, [1, 1])
 
 
-def _blocks(cells: Any) -> Any:
+def _blocks(cells: "openvino.Node") -> "openvino.Node":
     """Blocks of 2 x 2 cells: (n, 36, 7, 7), normalised, clipped, normalised again, minus their mean."""
     from openvino import opset13 as op
 
     size = _CELLS - 1
 
-    def corner(down: int, across: int) -> Any:
+    def corner(down: int, across: int) -> "openvino.Node":
         stop = _ints(down + size, across + size)
         return op.slice(cells, _ints(down, across), stop, _ints(1, 1), _ints(2, 3))
 
-    def normalised(block: Any, floor: float) -> Any:
+    def normalised(block: "openvino.Node", floor: float) -> "openvino.Node":
         energy = op.reduce_sum(op.multiply(block, block), _ints(1), keep_dims=True)
         return op.divide(block, op.sqrt(op.add(energy, _float(floor))))
 
@@ -110,13 +111,13 @@ def _blocks(cells: Any) -> Any:
     return op.subtract(blocks, op.reduce_mean(blocks, _ints(1), keep_dims=True))
 
 
-def _colours(image: Any) -> tuple[Any, Any]:
+def _colours(image: "openvino.Node") -> tuple["openvino.Node", "openvino.Node"]:
     """Means on opponent axes and deviations a channel: (n, 3, 4, 4) each, centred on typical values."""
     from openvino import opset13 as op
 
     side = [SIDE // _COLOUR_GRID] * 2
 
-    def pooled(values: Any) -> Any:
+    def pooled(values: "openvino.Node") -> "openvino.Node":
         return op.avg_pool(values, side, [0, 0], [0, 0], side, True)
 
     mean = pooled(image)
@@ -127,19 +128,19 @@ def _colours(image: Any) -> tuple[Any, Any]:
     return centred, op.multiply(deviation, _float(_DEVIATION_WEIGHT))
 
 
-def _flat(values: Any) -> Any:
+def _flat(values: "openvino.Node") -> "openvino.Node":
     from openvino import opset13 as op
 
     return op.reshape(values, _ints(BATCH, -1), False)
 
 
-def _ints(*values: int) -> Any:
+def _ints(*values: int) -> "openvino.Node":
     from openvino import opset13 as op
 
     return op.constant(np.array(values, dtype=np.int64))
 
 
-def _float(values: Any) -> Any:
+def _float(values: ArrayLike) -> "openvino.Node":
     from openvino import opset13 as op
 
     return op.constant(np.asarray(values, dtype=np.float32))

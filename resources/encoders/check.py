@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from espalier.rng import generator
 from resources.encoders.graph_encoder import GraphEncoder
 
 _PICTURES = 16
@@ -67,7 +68,7 @@ def _texts_per_second(encoder: GraphEncoder, seconds: float) -> float:
 
 def _jpegs() -> dict[str, bytes]:
     """Make pictures that cost as much to decode as photographs do: coarse structure with some grain."""
-    rng = np.random.Generator(np.random.PCG64(0))
+    rng = generator(0, "pictures of an encoder's check")
     store = {}
     for number in range(_PICTURES):
         coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize(_SIZE)

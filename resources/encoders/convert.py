@@ -13,15 +13,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from espalier.errors import EspalierError, UsageError
+from espalier.rng import generator
 from resources.encoders.fetch import snapshot
 from resources.encoders.folder import read_settings
 from resources.encoders.tokens import TOKENIZER_FILE, Tokens, read_tokens
 from resources.encoders.towers import image_tower, text_tower
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
 
 NEEDED = ("torch", "transformers", "safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -133,7 +137,7 @@ def _fill(part: Path, source: Path) -> float:
     """Write settings, tokenizer and towers; return the least cosine to PyTorch's vectors."""
     side = _write_settings(part, source)
     model, missing = _model(source)
-    pixels = np.random.Generator(np.random.PCG64(0)).normal(0, 1, (3, 3, *side)).astype(np.float32)
+    pixels = generator(0, "pixels of a conversion").normal(0, 1, (3, 3, *side)).astype(np.float32)
     towers = [image_tower(model, pixels, pooled=not missing)]
     if hasattr(model, "get_text_features"):
         tokens = _write_tokenizer(part, source, model.config)
@@ -159,7 +163,7 @@ def _write_settings(part: Path, source: Path) -> tuple[int, int]:
     return size[0], size[-1]
 
 
-def _model(source: Path) -> tuple[Any, list[str]]:
+def _model(source: Path) -> tuple["PreTrainedModel", list[str]]:
     """Return the model in single precision and the weights that the checkpoint lacks."""
     from transformers import AutoModel
 
@@ -181,7 +185,7 @@ def _model(source: Path) -> tuple[Any, list[str]]:
     return model.float().eval(), missing
 
 
-def _write_tokenizer(part: Path, source: Path, config: Any) -> Tokens:
+def _write_tokenizer(part: Path, source: Path, config: "PretrainedConfig") -> Tokens:
     """Write the tokenizer with its length, which the text tower bounds."""
     if (source / TOKENIZER_FILE).is_file():
         shutil.copyfile(source / TOKENIZER_FILE, part / TOKENIZER_FILE)

@@ -138,7 +138,7 @@ def image_graph(model: "openvino.Model", options: Options, name: str) -> ImageGr
     return ImageGraph(ready, geometry, int(ready.output(0).get_shape()[1]), batch, facts)
 
 
-def _image_input(model: "openvino.Model", name: str) -> Any:
+def _image_input(model: "openvino.Model", name: str) -> "openvino.Output":
     """Return the input of four dimensions."""
     ranks = [port.get_partial_shape().rank for port in model.inputs]
     found = [port for port, rank in zip(model.inputs, ranks, strict=True) if rank.is_static and rank.get_length() == 4]
@@ -148,11 +148,11 @@ def _image_input(model: "openvino.Model", name: str) -> Any:
     return found[0]
 
 
-def _label(port: Any) -> str:
+def _label(port: "openvino.Output") -> str:
     return str(sorted(port.get_names())[0]) if port.get_names() else str(port.get_node().get_friendly_name())
 
 
-def _layout(source: Any, name: str) -> str:
+def _layout(source: "openvino.Output", name: str) -> str:
     """Read NCHW or NHWC off the place of the three channels."""
     shape = source.get_partial_shape()
     at = [axis for axis in (1, 3) if shape[axis].is_static and shape[axis].get_length() == 3]
@@ -161,7 +161,7 @@ def _layout(source: Any, name: str) -> str:
     return "NCHW" if at[0] == 1 else "NHWC"
 
 
-def _size(source: Any, layout: str, crop: tuple[int, ...] | None, name: str) -> tuple[int, int]:
+def _size(source: "openvino.Output", layout: str, crop: tuple[int, ...] | None, name: str) -> tuple[int, int]:
     """Return the height and width of the input: fixed by the model, or the crop, or 224."""
     shape, axes = source.get_partial_shape(), (2, 3) if layout == "NCHW" else (1, 2)
     wanted = crop * 2 if crop and len(crop) == 1 else crop
@@ -174,7 +174,9 @@ def _size(source: Any, layout: str, crop: tuple[int, ...] | None, name: str) -> 
     return sides[0], sides[1]
 
 
-def embedding_output(model: "openvino.Model", known: tuple[str, ...], wanted: str | None, name: str) -> Any:
+def embedding_output(
+    model: "openvino.Model", known: tuple[str, ...], wanted: str | None, name: str
+) -> "openvino.Output":
     """Return the output that is the embedding: the one that is wanted, one with a known name, or the only one.
 
     Raises
@@ -193,7 +195,7 @@ def embedding_output(model: "openvino.Model", known: tuple[str, ...], wanted: st
     raise UsageError(f"{name} {what}.", f"Set output to one of: {listed}.")
 
 
-def _cut(source: Any, output: Any, name: str) -> tuple["openvino.Model", str]:
+def _cut(source: "openvino.Output", output: "openvino.Output", name: str) -> tuple["openvino.Model", str]:
     """Return the part of the graph between the image and the embedding, and the embedding's name."""
     import openvino
 

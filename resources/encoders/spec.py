@@ -8,7 +8,7 @@ A spec is ``builtin``, a path, ``hf:<repo>[@revision]`` or an ``https:`` address
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote, unquote
 
 from espalier.errors import UsageError
@@ -194,7 +194,7 @@ def _parts(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _refuse() -> Any:
+def _refuse() -> NoReturn:
     raise ValueError
 
 

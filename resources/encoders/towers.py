@@ -6,12 +6,17 @@ Here lives what makes one vector an image or a text. Not here: files but the gra
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from espalier.errors import EspalierError
 from resources.encoders.tokens import Tokens
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+    from transformers.utils import ModelOutput
 
 _NO_MASK = ("siglip", "siglip2")
 _LEAST_COSINE = 0.9999
@@ -35,8 +40,8 @@ class Tower:
     """
 
     file: str
-    model: Any
-    forward: Callable[..., Any]
+    model: "torch.nn.Module"
+    forward: Callable[..., "torch.Tensor"]
     inputs: dict[str, np.ndarray]
     output: str
 
@@ -78,7 +83,7 @@ class Tower:
         return least
 
 
-def image_tower(model: Any, pixels: np.ndarray, *, pooled: bool) -> Tower:
+def image_tower(model: "PreTrainedModel", pixels: np.ndarray, *, pooled: bool) -> Tower:
     """Return what makes a vector of an image: CLIP's way, the pooled output, or the first token.
 
     Parameters
@@ -101,7 +106,7 @@ def image_tower(model: Any, pixels: np.ndarray, *, pooled: bool) -> Tower:
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise EspalierError(f"A {type(model).__name__} takes no images.", "Give an image model, or one such as CLIP.")
 
-    def forward(**found: Any) -> Any:
+    def forward(**found: "torch.Tensor") -> "torch.Tensor":
         out = model(**found)
         whole = getattr(out, "pooler_output", None) if pooled else None
         return out.last_hidden_state[:, 0] if whole is None else whole.flatten(1)
@@ -109,7 +114,7 @@ def image_tower(model: Any, pixels: np.ndarray, *, pooled: bool) -> Tower:
     return Tower("openvino_model", model, forward, given, "image_embeds")
 
 
-def text_tower(model: Any, tokens: Tokens) -> Tower:
+def text_tower(model: "PreTrainedModel", tokens: Tokens) -> Tower:
     """Return what makes a vector of a text.
 
     Parameters
@@ -127,12 +132,12 @@ def text_tower(model: Any, tokens: Tokens) -> Tower:
     )
 
 
-def _vector(out: Any) -> Any:
+def _vector(out: "torch.Tensor | ModelOutput") -> "torch.Tensor":
     """Return the vectors, which older releases give as they are and newer ones inside an output."""
     return getattr(out, "pooler_output", out)
 
 
-def _module(forward: Callable[..., Any], names: list[str], model: Any) -> Any:
+def _module(forward: Callable[..., "torch.Tensor"], names: list[str], model: "torch.nn.Module") -> "torch.nn.Module":
     """Wrap a function of a model's so that it can be traced, inputs in the order of ``names``."""
     import torch
 
@@ -141,7 +146,7 @@ def _module(forward: Callable[..., Any], names: list[str], model: Any) -> Any:
             super().__init__()
             self.model = model
 
-        def forward(self, *given: Any) -> Any:
+        def forward(self, *given: "torch.Tensor") -> "torch.Tensor":
             return forward(**dict(zip(names, given, strict=True)))
 
     return Wrapped().eval()

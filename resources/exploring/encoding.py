@@ -6,7 +6,7 @@ nothing compares with. Where vectors are kept and ranked is told in ``spaces.py`
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from resources.exploring.rows import Rows
 from resources.home import Home
 from resources.reading.blobs import read_bytes
 from resources.warehouse import Table
+
+if TYPE_CHECKING:
+    from resources.encoders.graph_encoder import GraphEncoder
 
 
 class Encoding:
@@ -37,7 +40,7 @@ class Encoding:
         self.name = str(meta.stats["encoder"])
 
     @cached_property
-    def encoder(self) -> Any:
+    def encoder(self) -> "GraphEncoder":
         """The encoder itself.
 
         Raises
@@ -127,7 +130,11 @@ def check_same_encoder(embeddings: Mapping[str, Table]) -> None:
         )
 
 
-def _tokens_beyond(encoder: Any, text: str) -> int:
+def _tokens_beyond(encoder: "GraphEncoder", text: str) -> int:
     """Return the most tokens that an encoder takes, if a text has more; else 0."""
-    tokens = getattr(encoder.text, "tokens", None)
-    return int(tokens.length) if tokens is not None and tokens.tokenizer.encode(text).overflowing else 0
+    from resources.encoders.text import TextTower
+
+    if not isinstance(encoder.text, TextTower):
+        return 0
+    tokens = encoder.text.tokens
+    return tokens.length if tokens.tokenizer.encode(text).overflowing else 0

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,9 @@ from resources.formats.tables import ParquetTables
 from resources.formats.webdataset import WebDataset
 from resources.landing.cards import Card
 from resources.reading.blobs import read_bytes, read_head
+
+if TYPE_CHECKING:
+    from datumaro import Annotation
 
 _AT_ONCE = 32
 _ANY_SIZE = 1 << 62  # headers are read here, no pixels
@@ -245,7 +248,7 @@ def _annotations(reader: Reader, subset: Subset) -> tuple[dict[str, Objects], Lo
     return found, shapes, losses
 
 
-def _boxes(annotations: Any, names: list[str], shapes: Losses, losses: Losses) -> Objects:
+def _boxes(annotations: "list[Annotation]", names: list[str], shapes: Losses, losses: Losses) -> Objects:
     """Return the boxes of an item's annotations; a shape gives its own unless its group has one."""
     from datumaro.components.annotation import AnnotationType
 
@@ -266,7 +269,7 @@ def _boxes(annotations: Any, names: list[str], shapes: Losses, losses: Losses) -
     return boxes
 
 
-def _box_of(annotation: Any) -> list[float]:
+def _box_of(annotation: "Annotation") -> list[float]:
     """Return x, y, width and height; [] for what has no extent."""
     is_empty = not np.any(annotation.image) if hasattr(annotation, "image") else not hasattr(annotation, "get_bbox")
     box = None if is_empty else annotation.get_bbox()

@@ -6,12 +6,15 @@ so a CVAT dataset is not sent through it; any other becomes CVAT by ``resources.
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from espalier.errors import EspalierError
 from resources.exports.base import Progress, Subset, Written, inside, put_file
 from resources.formats.datumaro_reader import DatumaroReader
 from resources.reading.listing import walk
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 _Frames = set[tuple[str, int]]
 
@@ -54,6 +57,6 @@ def _filter(source: Path, target: Path, frames: _Frames) -> None:
     tree.write(target, encoding="utf-8", xml_declaration=True)
 
 
-def _kept(owner: Any, frame: str | None, stem: str, frames: _Frames) -> bool:
+def _kept(owner: "Element", frame: str | None, stem: str, frames: _Frames) -> bool:
     """Tell whether a frame is kept; its subset is written on it, or else is the file's name."""
     return (owner.get("subset") or stem, int(frame or 0)) in frames

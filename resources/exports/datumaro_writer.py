@@ -16,7 +16,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from espalier.errors import EspalierError
 from resources.exports.base import Progress, Subset, Writer, Written
@@ -25,6 +27,10 @@ from resources.formats.base import Objects, sorted_labels
 from resources.formats.datumaro_reader import DatumaroReader, environment
 from resources.formats.detect import open_reader
 from resources.reading.blobs import read_bytes
+
+if TYPE_CHECKING:
+    from datumaro import Dataset, DatasetItem
+    from datumaro.components.media import ImageFromFile
 
 _NO_BOXES: Objects = {"bbox": [], "category": []}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
@@ -66,7 +72,7 @@ def datumaro_writer(format_name: str) -> Writer:
     return write
 
 
-def _notes(dataset: Any, folder: Path, format_name: str, n_encoded: int) -> tuple[str, ...]:
+def _notes(dataset: "Dataset", folder: Path, format_name: str, n_encoded: int) -> tuple[str, ...]:
     """Read the export again and say what of the annotations it does not hold."""
     from datumaro import Dataset
 
@@ -88,12 +94,12 @@ def _notes(dataset: Any, folder: Path, format_name: str, n_encoded: int) -> tupl
     return (*notes, *Losses(before - after).notes(format_name), *instead)
 
 
-def _kinds(dataset: Any) -> Counter[str]:
+def _kinds(dataset: "Dataset") -> Counter[str]:
     """Count annotations by kind."""
     return Counter(f"{annotation.type.name} annotations" for item in dataset for annotation in item.annotations)
 
 
-def _subset(subset: Subset, progress: Progress, encoded: list[str]) -> Any:
+def _subset(subset: Subset, progress: Progress, encoded: list[str]) -> "Dataset":
     """Return the kept items as a ``datumaro.Dataset``; names of pictures that are encoded anew go to ``encoded``."""
     environment()
     from datumaro import Dataset
@@ -116,7 +122,7 @@ def _subset(subset: Subset, progress: Progress, encoded: list[str]) -> Any:
 
 def _items(
     subset: Subset, names: list[str], boxes: dict[str, Objects], progress: Progress, encoded: list[str]
-) -> Iterator[Any]:
+) -> Iterator["DatasetItem"]:
     """Make items of samples that another reader gave; a class that a box says is not said once more."""
     from datumaro import Bbox, Caption, DatasetItem, Label
 
@@ -149,7 +155,7 @@ def _item_id(sample_id: str, subset: str) -> str:
     return stem.removeprefix(f"{subset}/") if subset else stem
 
 
-def _untouched(item: Any, progress: Progress, encoded: list[str]) -> Any:
+def _untouched(item: "DatasetItem", progress: Progress, encoded: list[str]) -> "DatasetItem":
     """Return an item whose picture, if it is a file, is written with the bytes that it has."""
     from datumaro.components.media import ImageFromFile
 
@@ -161,14 +167,16 @@ def _untouched(item: Any, progress: Progress, encoded: list[str]) -> Any:
 
 
 @cache
-def _picture() -> Callable[..., Any]:
+def _picture() -> Callable[..., "ImageFromFile"]:
     """Return the class of pictures that keep their bytes; made on demand, as datumaro is imported then."""
     from datumaro.components.media import ImageFromFile
 
     class Picture(ImageFromFile):
         """A picture behind a uri of ``resources.reading.blobs``."""
 
-        def __init__(self, uri: str, progress: Progress, encoded: list[str], size: Any = None) -> None:
+        def __init__(
+            self, uri: str, progress: Progress, encoded: list[str], size: tuple[int, int] | None = None
+        ) -> None:
             super().__init__(path=uri if uri.startswith("/") else "picture" + _extension(uri), size=size)
             self._uri, self._progress, self._encoded = uri, progress, encoded
 
@@ -177,7 +185,7 @@ def _picture() -> Callable[..., Any]:
             return True
 
         @property
-        def data(self) -> Any:
+        def data(self) -> np.ndarray:
             from datumaro.util.image import decode_image
 
             return decode_image(read_bytes(self._uri), dtype=self._dtype)

@@ -112,7 +112,7 @@ def _rest(field: pa.Field, *, plain: bool) -> _Column:
     return pa.field(name, field.type), lambda item: item.rest.get(name)
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(as_json(value), ensure_ascii=False)
 
 

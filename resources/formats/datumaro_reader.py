@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,10 @@ from resources.formats.image_folder import is_image
 from resources.landing.cards import Card
 from resources.reading.blobs import MAX_BYTES
 from resources.reading.listing import LEAVES, local_path, walk
+
+if TYPE_CHECKING:
+    from datumaro import Annotation, Dataset, DatasetItem, Environment
+    from datumaro.components.media import MediaElement
 
 PICKLED = frozenset({"cifar", "brats_numpy"})
 MAX_INLINE = 64 << 10
@@ -64,7 +68,7 @@ class DatumaroReader:
                 f"{card.uri}: Datumaro reads the format {format_name} from local folders only.", "Copy it to a disk."
             )
         self.format, self.uri, self._options = format_name, card.uri, card.options
-        self._loaded: Any = None
+        self._loaded: Dataset | None = None
         self._shared = False
         self._faults = _Faults()
 
@@ -79,13 +83,13 @@ class DatumaroReader:
         found = self.dataset().categories().get(AnnotationType.label)
         return [item.name for item in found] if found is not None else []
 
-    def dataset(self) -> Any:
+    def dataset(self) -> "Dataset":
         """Import the dataset once and return the ``datumaro.Dataset``, with all its annotations."""
         if self._loaded is None:
             self._loaded, self._faults = _imported(self.uri, self.format, self._options)
         return self._loaded
 
-    def items(self) -> Iterator[tuple[str, Any]]:
+    def items(self) -> Iterator[tuple[str, "DatasetItem"]]:
         """Yield each ``datumaro.DatasetItem`` after its sample id, by subset and id."""
         items = sorted(self.dataset(), key=lambda item: (item.subset.encode(), item.id.encode()))
         self._shared = len(Counter(item.id for item in items)) < len(items)
@@ -128,7 +132,7 @@ class _Faults:
 
 
 @cache
-def environment() -> Any:
+def environment() -> "Environment":
     """Return Datumaro's environment.
 
     Raises
@@ -170,7 +174,7 @@ def detect(uri: str) -> list[str]:
         raise EspalierError(f"Datumaro cannot tell its format ({error}).", "Name it with --format.") from error
 
 
-def _imported(uri: str, format_name: str, options: dict[str, Any]) -> tuple[Any, _Faults]:
+def _imported(uri: str, format_name: str, options: dict[str, Any]) -> tuple["Dataset", _Faults]:
     """Import a dataset whole; return it with what is wrong with single items."""
     environment()
     from datumaro import Dataset
@@ -234,17 +238,17 @@ def _reason(error: BaseException) -> str:
     return f"{type(cause).__name__}: {cause}".split("\n", 1)[0][:300]
 
 
-def _labels(annotations: Any, names: list[str]) -> tuple[str, ...]:
+def _labels(annotations: "list[Annotation]", names: list[str]) -> tuple[str, ...]:
     found = {annotation.label for annotation in annotations if getattr(annotation, "label", None) is not None}
     return tuple(names[label] if 0 <= label < len(names) else str(label) for label in sorted(found))
 
 
-def _caption(annotations: Any) -> str | None:
+def _caption(annotations: "list[Annotation]") -> str | None:
     found = [(annotation.id, annotation.caption) for annotation in annotations if hasattr(annotation, "caption")]
     return "\n".join(caption for _, caption in sorted(found)) or None
 
 
-def _picture(media: Any, real: str) -> tuple[str, str | None]:
+def _picture(media: "MediaElement | None", real: str) -> tuple[str, str | None]:
     """Return the uri of an item's picture and why it must not be read."""
     from datumaro.components.media import Image, ImageFromBytes, ImageFromNumpy, VideoFrame
 

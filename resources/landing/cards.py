@@ -201,19 +201,19 @@ def _uri(file: Path, uri: str | None, folder: Path | None) -> str:
     return os.path.normpath(local)
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and value.strip() != ""
 
 
-def _is_names(value: Any) -> bool:
+def _is_names(value: object) -> bool:
     return value is None or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
-def _is_options(value: Any) -> bool:
+def _is_options(value: object) -> bool:
     return value is None or (isinstance(value, dict) and all(isinstance(key, str) for key in value))
 
 
-_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+_FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "uri": (_is_text, "a path or a URL, for example uri: /data/photos"),
     "format": (
         lambda value: value is None or _is_text(value),

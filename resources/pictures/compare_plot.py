@@ -2,9 +2,12 @@
 
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resources.results.comparison import RAW_RANDOM
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RANDOM = "random"
 INK, SOFT = "#2b2b28", "#8a8a84"
@@ -64,7 +67,7 @@ def _lines(recipes: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return {name: lines[name] for name in [*first, *sorted(lines.keys() - set(first))]}
 
 
-def _panel(axes: Any, lines: Mapping[str, list[dict[str, Any]]], measure: str, scale: float) -> None:
+def _panel(axes: "Axes", lines: Mapping[str, list[dict[str, Any]]], measure: str, scale: float) -> None:
     other = 0
     for name, recipes in lines.items():
         points = [r for r in recipes if measure in r]
@@ -101,7 +104,7 @@ def _panel(axes: Any, lines: Mapping[str, list[dict[str, Any]]], measure: str, s
         axes.plot([x[i] for i in good], [y[i] for i in good], linestyle="", marker=marker, markersize=6, color=colour)
 
 
-def _ticks(axes: Any, recipes: list[dict[str, Any]]) -> None:
+def _ticks(axes: "Axes", recipes: list[dict[str, Any]]) -> None:
     shares = sorted({r["share"] for r in recipes})
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xticks(shares, [f"{100 * s:.3g}%" for s in shares])

@@ -3,9 +3,13 @@
 import base64
 import io
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 GREEN, BROWN, GREY = "#3d7a4a", "#b0713a", "#c9c9c4"
 TITLE_LETTERS = 68  # that a figure's width holds
@@ -73,7 +77,7 @@ def histogram(values: np.ndarray, xlabel: str, title: str, mark: float | None = 
     return _png(figure)
 
 
-def _figure() -> tuple[Any, Any]:
+def _figure() -> tuple["Figure", "Axes"]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.6), dpi=110, layout="constrained")
@@ -82,7 +86,7 @@ def _figure() -> tuple[Any, Any]:
     return figure, axes
 
 
-def _png(figure: Any) -> bytes:
+def _png(figure: "Figure") -> bytes:
     out = io.BytesIO()
     figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()

@@ -4,12 +4,15 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from resources.pictures.images import UnreadableImage, decode_rgb
 from resources.reading.blobs import BlobError
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFont
 
 TILE = 112
 LINE = 14
@@ -89,7 +92,7 @@ def in_markdown(sheet: bytes, text: str) -> str:
     return f"![{text}](data:image/{kind};base64,{base64.b64encode(data).decode()})"
 
 
-def _tile(cell: Cell, read: Callable[[str], bytes]) -> Any:
+def _tile(cell: Cell, read: Callable[[str], bytes]) -> "Image.Image":
     from PIL import Image
 
     tile = Image.new("RGB", (TILE, TILE), (226, 225, 219))
@@ -104,7 +107,7 @@ def _tile(cell: Cell, read: Callable[[str], bytes]) -> Any:
     return tile
 
 
-def _of_words(words: str) -> Any:
+def _of_words(words: str) -> "Image.Image":
     """Write words into a tile, broken between words (a long one anywhere), as many lines as fit."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -127,7 +130,7 @@ def _of_words(words: str) -> Any:
     return tile
 
 
-def _fit(text: str, font: Any) -> str:
+def _fit(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> str:
     """Cut a text on the left, so that the telling end of a path stays."""
     if font.getlength(text) <= TILE:
         return text

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
@@ -36,6 +36,9 @@ import pyarrow as pa
 from espalier.errors import EspalierError
 from resources.reading.cells import NoCell, read_cell
 from resources.reading.listing import filesystem, is_url
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 MAX_BYTES = 256 << 20
 _CHUNK = 4 << 20
@@ -263,11 +266,11 @@ def _read_remote(uri: str, offset: int, size: int | None, limit: int, digest: bo
 
 
 @lru_cache(maxsize=64)
-def _system(scheme: str) -> Any:
+def _system(scheme: str) -> "AbstractFileSystem":
     return filesystem(scheme + "://")[0]
 
 
-def _remote(uri: str) -> tuple[Any, str]:
+def _remote(uri: str) -> tuple["AbstractFileSystem", str]:
     system = _system(uri.split("://", 1)[0])
     return system, system._strip_protocol(uri)
 

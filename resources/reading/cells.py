@@ -12,7 +12,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -55,7 +55,7 @@ def read_cell(kind: str, path: str, row: int, column: str) -> bytes:
     return _bytes_of(values.at(row))
 
 
-def _bytes_of(value: Any) -> bytes:
+def _bytes_of(value: object) -> bytes:
     if isinstance(value, dict):
         value = value.get("bytes")
     if value is None:
@@ -75,7 +75,7 @@ class _ParquetColumn:
     """One column of one Parquet file, decoded forward on demand."""
 
     def __init__(self, path: str, column: str) -> None:
-        source: Any = path
+        source: str | IO[bytes] = path
         if is_url(path):
             system, inside = filesystem(path)
             source = system.open(inside, "rb")
@@ -129,7 +129,7 @@ def _block_rows(rows: int, n_bytes: int) -> int:
     return max(1, rows * _BLOCK_BYTES // n_bytes)
 
 
-def _largest_mean(group: Any, column: str) -> float:
+def _largest_mean(group: pq.RowGroupMetaData, column: str) -> float:
     """Return the mean bytes of a cell of a row group, unpacked, of that leaf of the column where it is greatest."""
     leaves = (group.column(i) for i in range(group.num_columns))
     name = column.split(".", 1)[0]

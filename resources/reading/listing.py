@@ -14,10 +14,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from espalier.errors import EspalierError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 SUCCESS = "_SUCCESS"
 LEAVES = "the link leaves the folder of the dataset"
@@ -73,13 +76,14 @@ def local_path(uri: str) -> Path | None:
     return None if is_url(uri) else Path(uri)
 
 
-def filesystem(uri: str) -> tuple[Any, str]:
+def filesystem(uri: str) -> tuple["AbstractFileSystem", str]:
     """Open the file system of a URL.
 
     Returns
     -------
-    tuple[fsspec.AbstractFileSystem, str]
-        The file system and the path inside it.
+    system : fsspec.AbstractFileSystem
+    path : str
+        Inside it.
 
     Raises
     ------
@@ -277,14 +281,14 @@ def _walk_remote(uri: str, stat: bool) -> Iterator[Entry]:
         raise unreadable(uri, error) from error
 
 
-def _is_remote_file(system: Any, root: str) -> bool:
+def _is_remote_file(system: "AbstractFileSystem", root: str) -> bool:
     """Tell a file from a folder; to HTTP all is a file, and a page of links stands for a folder."""
     if not system.isfile(root):
         return False
     return not _is_web(system) or system.info(root).get("mimetype") != "text/html"
 
 
-def _is_web(system: Any) -> bool:
+def _is_web(system: "AbstractFileSystem") -> bool:
     return "http" in ((system.protocol,) if isinstance(system.protocol, str) else system.protocol)
 
 
@@ -297,14 +301,14 @@ def _own(folder: str, linked: dict[str, Any]) -> dict[str, Any]:
     return linked
 
 
-def _fresh(uri: str) -> tuple[Any, str]:
+def _fresh(uri: str) -> tuple["AbstractFileSystem", str]:
     """Open the file system of a URL and let it forget the listings that it remembers from earlier."""
     system, root = filesystem(uri)
     system.invalidate_cache()
     return system, root.rstrip("/")
 
 
-def _remote_entry(system: Any, relative: str, info: dict[str, Any], stat: bool) -> Entry:
+def _remote_entry(system: "AbstractFileSystem", relative: str, info: dict[str, Any], stat: bool) -> Entry:
     if stat and info.get("size") is None:
         info = {**info, **system.info(info["name"])}  # a page of links names no sizes
     stamp = "|".join(f"{key}={info[key]}" for key in _STAMPS if info.get(key) is not None)

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 import pyarrow as pa
@@ -17,6 +18,16 @@ from resources.warehouse.pool import created
 from resources.warehouse.table import Table
 
 WIDE_ARRAY = 32
+
+
+class Piece(Protocol):
+    """Something that a step wrote beside its place: a table, a folder, files, or parts that are no longer needed."""
+
+    def commit(self) -> None:
+        """Put it in its place."""
+
+    def discard(self) -> None:
+        """Throw it away; what stood in its place stays."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,10 @@ class Warehouse:
         """Return the partition, or say how to make it."""
         table = self.get(asset, dataset, recipe)
         if table is None:
-            raise EspalierError(f"{asset} of {dataset!r} has not been made yet.", f"Run: espalier prune {dataset}")
+            by, how = (f" by {recipe}", f" --recipe {recipe}") if recipe else ("", "")
+            raise EspalierError(
+                f"{asset} of {dataset!r}{by} has not been made yet.", f"Run: espalier prune {dataset}{how}"
+            )
         return table
 
     def datasets(self, asset: str = "raw_dataset") -> list[str]:

@@ -1,4 +1,4 @@
-"""Regenerate with: python tests/golden/test_prune_golden.py
+"""Regenerate with: make golden
 
 The samples that every method keeps of one made-up dataset, as they were when somebody last looked at them.
 A change here is a change of everybody's manifests: it belongs into the changelog.
@@ -7,6 +7,7 @@ A change here is a change of everybody's manifests: it belongs into the changelo
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,21 @@ def file_of(text: str) -> Path:
     return FOLDER / f"{text.partition('@')[0]}.json"
 
 
+def write(method: str) -> None:
+    outcomes = {text: outcome(text) for text in RECIPES if text.partition("@")[0] == method}
+    lines = [f"{json.dumps(text)}: {json.dumps(result)}" for text, result in outcomes.items()]
+    (FOLDER / f"{method}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def golden_files() -> None:
+    """Write the files anew when ``make golden`` asks for it."""
+    if os.environ.get("ESPALIER_GOLDEN") == "write":
+        FOLDER.mkdir(exist_ok=True)
+        for method in METHODS:
+            write(method)
+
+
 def test_every_method_has_a_golden_file() -> None:
     assert {path.stem for path in FOLDER.glob("*.json")} == set(METHODS)
 
@@ -100,11 +116,3 @@ def test_every_method_has_a_golden_file() -> None:
 @pytest.mark.parametrize("text", RECIPES)
 def test_the_same_samples_are_kept_as_ever(text: str) -> None:
     assert outcome(text) == json.loads(file_of(text).read_text())[text]
-
-
-if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
-    for name in METHODS:
-        found = {text: outcome(text) for text in RECIPES if text.partition("@")[0] == name}
-        lines = [f"{json.dumps(text)}: {json.dumps(result)}" for text, result in found.items()]
-        (FOLDER / f"{name}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")

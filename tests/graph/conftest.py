@@ -18,7 +18,7 @@ from PIL import Image
 from assets.partitions import DATASET, RECIPE, manifest_key
 from definitions import build_defs
 from resources.configured import ComputeResource, HomeResource, ReadingResource
-from resources.graph import CHAIN, MANIFEST
+from resources.graph import CHAIN, COMPARISON, EXPORT, MANIFEST, QUALITY
 from resources.home import Home
 from resources.landing.zone import LandingZone
 
@@ -60,6 +60,13 @@ def write_textures(root: Path) -> Path:
     return root
 
 
+JOBS = {
+    QUALITY: "qualities",
+    EXPORT: "exports",
+    COMPARISON: "comparisons",
+}  # the others are of the chain, or of a recipe's manifest
+
+
 class Chain:
     """A home with one landed dataset, and the graph's jobs on an instance of its own."""
 
@@ -78,7 +85,8 @@ class Chain:
         self.instance.add_dynamic_partitions(DATASET, [dataset])
         if recipe:
             self.instance.add_dynamic_partitions(RECIPE, [recipe])
-        return self.defs.resolve_job_def("manifests" if recipe else "chain").execute_in_process(
+        job = next((JOBS[stage] for stage in stages if stage in JOBS), "manifests" if recipe else "chain")
+        return self.defs.resolve_job_def(job).execute_in_process(
             instance=self.instance,
             partition_key=manifest_key(dataset, recipe) if recipe else dataset,
             asset_selection=[dg.AssetKey(s) for s in stages or ((MANIFEST,) if recipe else CHAIN)],

@@ -1,8 +1,11 @@
 """The graph as Dagster loads it: it validates, every asset says what it is, and its shape is a table to read."""
 
+import json
+import os
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +13,7 @@ import pytest
 
 import definitions
 from definitions import build_defs
+from resources.configured import HomeResource, ProgressResource
 from resources.graph import CHAIN, MANIFEST, STAGES
 from resources.home import Home
 
@@ -68,6 +72,26 @@ def test_every_asset_says_what_it_is(defs, specs, name):
     assert spec.code_version == STAGES[name].version
     if name in (*CHAIN, MANIFEST):
         assert defs.resolve_asset_graph().get_check_keys_for_assets({spec.key}), "an asset without an invariant"
+
+
+def test_every_library_among_the_kinds_is_loaded_by_a_run_from_files_to_a_manifest(specs, textures, tmp_path):
+    libraries = {kind for spec in specs.values() for kind in spec.kinds if find_spec(kind)}
+    assert {"numpy", "duckdb", "openvino"} <= libraries
+    code = f"""
+        import atexit, json, sys
+        from cli.main import main
+        atexit.register(lambda: print(json.dumps(sorted(set(sys.modules) & {libraries!r}))))
+        main(["prune", {str(textures)!r}, "-m", "density", "-r", "0.5"])
+    """
+    out = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path,
+        env=os.environ | {"ESPALIER_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(json.loads(out.stdout.splitlines()[-1])) == libraries
 
 
 def test_every_check_says_what_it_holds_and_those_of_taste_do_not_block(defs):
@@ -142,9 +166,12 @@ def test_the_workspace_file_loads_from_any_folder(tmp_path):
     assert out.returncode == 0, out.stderr[-2000:]
 
 
-def test_a_resource_given_takes_the_place_of_its_namesake(tmp_path):
-    from resources.configured import HomeResource
+def test_a_misspelt_resource_is_refused_by_its_name():
+    with pytest.raises(TypeError, match="'progres'"):
+        build_defs(progres=ProgressResource())
 
+
+def test_a_resource_given_takes_the_place_of_its_namesake(tmp_path):
     defs = build_defs(home=HomeResource(path=str(tmp_path / "elsewhere")))
     resources = defs.resources
     assert resources["home"].path == str(tmp_path / "elsewhere")

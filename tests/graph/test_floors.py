@@ -1,5 +1,6 @@
 """The fence: an import that goes up, or an orchestrator in the pure floor, is refused by ``make check``'s tools."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -129,6 +130,12 @@ def test_dagsters_folders_keep_out_the_future_import_that_breaks_its_configs():
         if "from __future__ import annotations" in path.read_text()
     ]
     assert found == []
+
+
+def test_every_generator_of_random_numbers_is_made_in_one_place():
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    makers = [path for path in files if re.search(r"np\.random\.(?!Generator\b(?!\())", path.read_text())]
+    assert makers == [ROOT / "espalier/rng.py"]
 
 
 def test_make_check_runs_both_tools():

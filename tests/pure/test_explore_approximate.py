@@ -1,10 +1,14 @@
 """The approximate index: what it reports is what it does."""
 
+import faiss
 import numpy as np
 import pytest
 
 from espalier.errors import EspalierError, UsageError
 from espalier.explore import Explorer, Part
+from espalier.explore.approximate import ApproximateHamming
+from espalier.explore.joined import Joined
+from espalier.explore.part import Hamming
 from espalier.rng import generator
 
 
@@ -92,6 +96,22 @@ def test_a_target_out_of_range_and_missing_hashes_are_refused():
         Explorer(vectors=np.eye(3, dtype=np.float32)).build_index()
     with pytest.raises(EspalierError, match="no hashes"):
         Explorer(grouped(10)[:0]).build_index()
+
+
+def test_a_stored_index_that_is_of_another_kind_or_of_other_data_is_refused():
+    rows, data = grouped(50), Joined([Hamming(grouped(50))])
+    built = ApproximateHamming.build(data, target=0.9, k=5, n_sample=10, n_lists=4, seed=0)
+    flat = faiss.IndexBinaryFlat(8 * rows.shape[1])
+    flat.add(rows)
+    for packed, words in (
+        (built.dump()[:100], "cannot be read"),
+        (faiss.serialize_index_binary(flat), "no groups"),
+    ):
+        with pytest.raises(EspalierError, match=words):
+            ApproximateHamming.load(data, packed, built.report)
+    with pytest.raises(EspalierError, match="other data"):
+        ApproximateHamming.load(Joined([Hamming(grouped(40))]), built.dump(), built.report)
+    assert ApproximateHamming.load(data, built.dump(), built.report).report == built.report
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

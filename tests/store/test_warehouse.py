@@ -245,7 +245,9 @@ def test_forget_removes_one_dataset_and_no_other(store):
 
 def test_what_was_never_made_says_how_to_make_it(store):
     assert store.get("clusters", "set") is None
-    with pytest.raises(EspalierError, match=r"clusters of 'set' has not been made yet.*espalier prune set"):
+    with pytest.raises(EspalierError, match=r"'set' by random@0.5 has not been .*prune set --recipe random@0.5$"):
+        store.need("pruned_manifest", "set", "random@0.5")
+    with pytest.raises(EspalierError, match=r"clusters of 'set' has not been made yet.*espalier prune set$"):
         store.need("clusters", "set")
 
 
