@@ -114,10 +114,9 @@ STAGES = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set")
 def _run(launcher: Any, name: str) -> None:
     from resources.staleness import Staleness
 
-    staleness = Staleness(launcher.home, name)
-    stale = staleness.stages(STAGES)
+    stale = Staleness(launcher.home, name).stages(STAGES)
     if stale:
-        launcher.chain(staleness, stale)
+        launcher.run("chain", name, stale)
 
 
 def _eps_for(home: Any, name: str, share: float) -> float:

@@ -3,13 +3,10 @@
 import fcntl
 import functools
 import gc
-import logging
 import os
 import shutil
-import sys
 import sysconfig
 from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +17,6 @@ from resources.home import Home
 
 if TYPE_CHECKING:
     import dagster as dg
-
-    from resources.staleness import Staleness
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -52,10 +47,6 @@ def open_instance(home: Home) -> "dg.DagsterInstance":
     """Open the home's instance, one process at a time: two that make its databases at once spoil each other's."""
     import dagster as dg
 
-    from resources.event_log import quicken
-
-    quicken()
-    logging.getLogger("alembic").setLevel(logging.ERROR)
     with (home.dagster / ".opening.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return dg.DagsterInstance.from_config(str(home.dagster))
@@ -94,17 +85,7 @@ class Launcher:
         progress = BarProgress() if self.bars else ProgressResource()
         return build_defs(home=HomeResource(path=str(self.home.root)), progress=progress)
 
-    def chain(self, staleness: "Staleness", stages: Iterable[str]) -> str:
-        """Run stages of a dataset's chain; its files begin to be read while Dagster is imported."""
-        stages = list(stages)
-        with ExitStack() as stack:
-            if "raw_dataset" in stages and "dagster" not in sys.modules:
-                from resources.scanning.ahead import begun
-
-                stack.enter_context(begun(staleness.reading(os.cpu_count() or 1)))
-            return self.run("chain", staleness.dataset, stages)
-
-    def run(self, job: str, dataset: str, stages: list[str], recipe: str = "", config: Any = None) -> str:
+    def run(self, job: str, dataset: str, stages: Iterable[str], recipe: str = "", config: Any = None) -> str:
         """Run ``stages`` of a job for a dataset (and recipe) as one Dagster run; return the run's id.
 
         Raises

@@ -89,10 +89,9 @@ def run(launcher: Any, name: str, parameters: Any) -> Any:
     """Read what is not read yet, and run NDR; nothing of the dataset's own duplicates is touched."""
     from resources.staleness import Staleness
 
-    staleness = Staleness(launcher.home, name)
-    stale = staleness.stages(("raw_dataset",))
+    stale = Staleness(launcher.home, name).stages(("raw_dataset",))
     if stale:
-        launcher.chain(staleness, stale)
+        launcher.run("chain", name, stale)
     from cli.progress import BarProgress
     from resources.configured import ComputeResource
     from resources.verdicts.stored_ndr import members, run_ndr

@@ -37,7 +37,7 @@ def prune(
     if "embeddings" in stale:
         check_encoder(staleness.options, home.models)
     if stale:
-        ran[launcher.chain(staleness, stale)] = list(stale)
+        ran[launcher.run("chain", dataset, stale)] = list(stale)
     if Staleness(home, dataset).manifest(MANIFEST, str(recipe)):
         ran[launcher.run("manifests", dataset, [MANIFEST], recipe=str(recipe))] = [MANIFEST]
     meta = home.store().need(MANIFEST, dataset, str(recipe)).meta

@@ -15,7 +15,6 @@ from pydantic import Field
 from resources.home import Home
 from resources.landing.zone import LandingZone
 from resources.progress import log_progress
-from resources.scanning.ahead import taken
 from resources.scanning.apart import read_apart
 from resources.scanning.job import Job, Reading, read_here
 from resources.warehouse import Staged, Table
@@ -61,8 +60,8 @@ class ReadingResource(dg.ConfigurableResource):
     )
 
     def open(self, job: Job) -> Reading:
-        """Return the rows of a dataset, to be gone through once; those that the command line began to read go on."""
-        return taken(job) or Reading(read_apart(job) if self.apart else read_here(job))
+        """Return the rows of a dataset, to be gone through once."""
+        return Reading(read_apart(job) if self.apart else read_here(job))
 
 
 class WarehouseIOManager(dg.ConfigurableIOManager):

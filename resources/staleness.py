@@ -8,7 +8,6 @@ from resources.home import Home
 from resources.landing.zone import LandingZone
 from resources.options import Options
 from resources.results.manifests import manifest_folder
-from resources.scanning.job import Job
 from resources.warehouse import Meta
 
 
@@ -48,10 +47,6 @@ class Staleness:
             return "its folder is gone"
         inputs = current_inputs(asset, lookup, listing="")  # below the chain no stage reads the landed files
         return why_stale(asset, table.meta if table else None, self.options.pick(stage.options), inputs)
-
-    def reading(self, threads: int) -> Job:
-        """Return the job of reading the files as they are listed now."""
-        return Job.of(self._zone, self.store, self.dataset, self.listing, threads, self.options.max_pixels)
 
     def _meta(self, name: str) -> Meta | None:
         if name not in self._metas:
