@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import sysconfig
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,10 +70,11 @@ class Launcher:
     @functools.cached_property
     def instance(self) -> "dg.DagsterInstance":
         """The home's instance, opened when the first run needs it; runs that were killed are ended."""
+        from resources.run_leases import LeaseWatch
         from sensors.dead_runs import end_dead_runs
 
         instance = open_instance(self.home)
-        end_dead_runs(instance)
+        end_dead_runs(instance, self.home, LeaseWatch())
         return instance
 
     @functools.cached_property
@@ -100,16 +102,20 @@ class Launcher:
             self.instance.add_dynamic_partitions(RECIPE, [recipe])
         import dagster as dg
 
-        found, instance = self.defs.resolve_job_def(job), self.instance
+        from resources.run_leases import leased
+
+        wanted, instance, run_id = self.defs.resolve_job_def(job), self.instance, str(uuid.uuid4())
         if not gc.get_freeze_count():
             gc.freeze()  # what the imports made stays: no collection need go through it
-        result = found.execute_in_process(
-            instance=instance,
-            partition_key=manifest_key(dataset, recipe) if recipe else dataset,
-            asset_selection=[dg.AssetKey(name) for name in stages],
-            run_config={**QUIET, **({"ops": config} if config else {})},
-            raise_on_error=False,
-        )
+        with leased(self.home, run_id):  # before the run is there, so that it is never without
+            result = wanted.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                partition_key=manifest_key(dataset, recipe) if recipe else dataset,
+                asset_selection=[dg.AssetKey(name) for name in stages],
+                run_config={**QUIET, **({"ops": config} if config else {})},
+                raise_on_error=False,
+            )
         if not result.success:
             raise _failure(result)
         return result.run_id

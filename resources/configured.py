@@ -5,8 +5,8 @@ computes stands in ``assets``.
 """
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import dagster as dg
@@ -15,6 +15,7 @@ from pydantic import Field
 from resources.home import Home
 from resources.landing.zone import LandingZone
 from resources.progress import log_progress
+from resources.run_leases import leased
 from resources.scanning.apart import read_apart
 from resources.scanning.job import Job, Reading, read_here
 from resources.warehouse import Staged, Table
@@ -32,6 +33,15 @@ class HomeResource(dg.ConfigurableResource):
     def landing(self) -> LandingZone:
         """Return its landing zone."""
         return LandingZone(self.open().landing)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["HomeResource"]:
+        """Hold the lease of a run as long as it goes on; a sensor has none."""
+        if context.run is None:
+            yield self
+            return
+        with leased(self.open(), context.run.run_id):
+            yield self
 
 
 class ProgressResource(dg.ConfigurableResource):
