@@ -2,7 +2,6 @@
 
 import fcntl
 import functools
-import gc
 import os
 import shutil
 import sysconfig
@@ -105,8 +104,6 @@ class Launcher:
         from resources.run_leases import leased
 
         wanted, instance, run_id = self.defs.resolve_job_def(job), self.instance, str(uuid.uuid4())
-        if not gc.get_freeze_count():
-            gc.freeze()  # what the imports made stays: no collection need go through it
         with leased(self.home, run_id):  # before the run is there, so that it is never without
             result = wanted.execute_in_process(
                 instance=instance,
