@@ -14,7 +14,6 @@ from assets.raw_dataset import raw_dataset
 from assets.semantic_dedup_set import semantic_dedup_set
 from assets.subset_quality import subset_quality
 from resources.configured import ComputeResource, HomeResource, ProgressResource, ReadingResource, WarehouseIOManager
-from resources.event_log import quicken
 from sensors.automation import automation_sensor
 from sensors.landing import landing_sensor
 from sensors.references import reference_sensor
@@ -32,8 +31,6 @@ ALL_ASSETS = [
     comparison,
     pruned_dataset,
 ]
-
-quicken()  # here, because every process that runs a step loads this file
 
 
 def build_defs(

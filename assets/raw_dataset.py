@@ -1,7 +1,5 @@
 """``raw_dataset``: what landed, one row a sample, each file read once."""
 
-import time
-
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,7 +28,6 @@ def raw_dataset(work: Work) -> Outcome:
     the area grid that near duplicates are found by. Files that did not change since the last time are not read.
     They are read in a process of its own: one that crashes its decoder is recorded, as every unreadable one is.
     """
-    began = time.monotonic()
     listing = work.landing.fingerprint(work.dataset)
     pixels = work.options.max_pixels
     job = Job.of(work.landing, work.replaced, work.dataset, listing.fingerprint, work.threads, pixels)
@@ -61,10 +58,7 @@ def raw_dataset(work: Work) -> Outcome:
                 "format": about.format,
             },
         ),
-        metadata={
-            "head_start_seconds": round(max(0.0, min(began, about.ended) - about.began), 3),
-            **({f"unreadable (first {SHOWN})": _error_table(found.errors)} if found.errors else {}),
-        },
+        metadata={f"unreadable (first {SHOWN})": _error_table(found.errors)} if found.errors else {},
         inputs={"listing": listing.fingerprint},
     )
 

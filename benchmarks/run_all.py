@@ -22,6 +22,8 @@ RUNS = (
     ("bench_tar_index.py",),
     ("bench_own_embeddings.py",),
     ("bench_trie.py",),
+    ("bench_exit.py",),
+    ("bench_replace.py",),
     ("bench_exports.py", "--n", "5000"),
     ("bench_scale.py", "--rows", "200000"),
 )

@@ -108,7 +108,7 @@ def compare(
     if "embeddings" in stale:
         check_encoder(options)
     if stale:
-        ran[launcher.chain(staleness, stale)] = stale
+        ran[launcher.run("chain", dataset, stale)] = stale
     files = [home.reports / dataset / file for file in (PLOT, RECORD)]
     if Staleness(home, dataset, options).manifest(COMPARISON) or not all(f.exists() for f in files):
         config = {COMPARISON: {"config": asked}} if asked else None

@@ -116,10 +116,9 @@ STAGES = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set")
 def _run(launcher: "Launcher", name: str, *, afresh: bool = False) -> None:
     from resources.staleness import Staleness
 
-    staleness = Staleness(launcher.home, name)
-    stages = STAGES if afresh else staleness.stages(STAGES)
+    stages = STAGES if afresh else Staleness(launcher.home, name).stages(STAGES)
     if stages:
-        launcher.chain(staleness, stages, afresh=afresh)
+        launcher.chain(name, stages, afresh=afresh)
 
 
 def _eps_for(home: "Home", name: str, share: float) -> float:

@@ -171,7 +171,7 @@ def _compute(home: "Home", names: list[str]) -> None:
             click.echo(f"{name} has no embeddings yet; computing them first.", err=True)
             staleness = Staleness(home, name)
             check_encoder(staleness.options, home.models)
-            launcher.chain(staleness, staleness.stages(STAGES))
+            launcher.run("chain", name, staleness.stages(STAGES))
 
 
 def _show(answer: "Answer") -> None:

@@ -2,14 +2,11 @@
 
 import fcntl
 import functools
-import gc
-import logging
 import os
 import shutil
-import sys
 import sysconfig
+import uuid
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +18,6 @@ from resources.home import Home
 
 if TYPE_CHECKING:
     import dagster as dg
-
-    from resources.staleness import Staleness
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -53,10 +48,6 @@ def open_instance(home: Home) -> "dg.DagsterInstance":
     """Open the home's instance, one process at a time: two that make its databases at once spoil each other's."""
     import dagster as dg
 
-    from resources.event_log import quicken
-
-    quicken()
-    logging.getLogger("alembic").setLevel(logging.ERROR)
     with (home.dagster / ".opening.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return dg.DagsterInstance.from_config(str(home.dagster))
@@ -79,10 +70,11 @@ class Launcher:
     @functools.cached_property
     def instance(self) -> "dg.DagsterInstance":
         """The home's instance, opened when the first run needs it; runs that were killed are ended."""
+        from resources.run_leases import LeaseWatch
         from sensors.dead_runs import end_dead_runs
 
         instance = open_instance(self.home)
-        end_dead_runs(instance)
+        end_dead_runs(instance, self.home, LeaseWatch())
         return instance
 
     @functools.cached_property
@@ -95,22 +87,14 @@ class Launcher:
         progress = BarProgress() if self.bars else ProgressResource()
         return build_defs(home=HomeResource(path=str(self.home.root)), progress=progress)
 
-    def chain(self, staleness: "Staleness", stages: Iterable[str], *, afresh: bool = False) -> str:
-        """Run stages of a dataset's chain; its files begin to be read while Dagster is imported.
-
-        With ``afresh`` none of them builds on what it made before.
-        """
+    def chain(self, dataset: str, stages: Iterable[str], *, afresh: bool = False) -> str:
+        """Run stages of a dataset's chain; with ``afresh`` none of them builds on what it made before."""
         stages = list(stages)
-        with ExitStack() as stack:
-            if "raw_dataset" in stages and "dagster" not in sys.modules and not afresh:
-                from resources.scanning.ahead import begun
-
-                stack.enter_context(begun(staleness.reading(os.cpu_count() or 1)))
-            config = {name: {"config": {"afresh": True}} for name in stages if afresh and STAGES[name].grows}
-            return self.run("chain", staleness.dataset, stages, config=config)
+        config = {name: {"config": {"afresh": True}} for name in stages if afresh and STAGES[name].grows}
+        return self.run("chain", dataset, stages, config=config)
 
     def run(
-        self, job: str, dataset: str, stages: list[str], recipe: str = "", config: Mapping[str, Any] | None = None
+        self, job: str, dataset: str, stages: Iterable[str], recipe: str = "", config: Mapping[str, Any] | None = None
     ) -> str:
         """Run ``stages`` of a job for a dataset (and recipe) as one Dagster run; return the run's id.
 
@@ -126,16 +110,18 @@ class Launcher:
             self.instance.add_dynamic_partitions(RECIPE, [recipe])
         import dagster as dg
 
-        found, instance = self.defs.resolve_job_def(job), self.instance
-        if not gc.get_freeze_count():
-            gc.freeze()  # what the imports made stays: no collection need go through it
-        result = found.execute_in_process(
-            instance=instance,
-            partition_key=manifest_key(dataset, recipe) if recipe else dataset,
-            asset_selection=[dg.AssetKey(name) for name in stages],
-            run_config={**QUIET, **({"ops": config} if config else {})},
-            raise_on_error=False,
-        )
+        from resources.run_leases import leased
+
+        wanted, instance, run_id = self.defs.resolve_job_def(job), self.instance, str(uuid.uuid4())
+        with leased(self.home, run_id):  # before the run is there, so that it is never without
+            result = wanted.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                partition_key=manifest_key(dataset, recipe) if recipe else dataset,
+                asset_selection=[dg.AssetKey(name) for name in stages],
+                run_config={**QUIET, **({"ops": config} if config else {})},
+                raise_on_error=False,
+            )
         if not result.success:
             raise _failure(result)
         return result.run_id

@@ -1,6 +1,5 @@
 """The command group. Subcommands are imported when they are asked for, Dagster only by those that launch runs."""
 
-import gc
 import importlib
 import os
 import sys
@@ -67,7 +66,6 @@ def group(home: str | None) -> None:
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line; a user's mistake is one line and an exit code, never a traceback."""
-    gc.set_threshold(400_000, 20, 20)  # imports make objects that stay: going through them costs a tenth of the start
     try:
         code = group.main(args=argv, prog_name="espalier", standalone_mode=False)
     except click.exceptions.Abort:
@@ -83,6 +81,4 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    finally:
-        gc.unfreeze()  # what Launcher.run froze
     sys.exit(code if isinstance(code, int) else 0)

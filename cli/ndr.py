@@ -94,10 +94,9 @@ def run(launcher: "Launcher", name: str, parameters: "Ndr") -> "StoredNdr":
     """Read what is not read yet, and run NDR; nothing of the dataset's own duplicates is touched."""
     from resources.staleness import Staleness
 
-    staleness = Staleness(launcher.home, name)
-    stale = staleness.stages(("raw_dataset",))
+    stale = Staleness(launcher.home, name).stages(("raw_dataset",))
     if stale:
-        launcher.chain(staleness, stale)
+        launcher.chain(name, stale)
     from cli.progress import shown_bar
     from resources.configured import ComputeResource
     from resources.verdicts.stored_ndr import members, run_ndr

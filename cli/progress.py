@@ -1,28 +1,52 @@
 """Progress bars in the terminal, in the place of the log lines."""
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from io import UnsupportedOperation
+from typing import TextIO
+
+import dagster as dg
+from pydantic import PrivateAttr
 
 from resources.configured import ProgressResource
 from resources.progress import Advance
 
 
 class BarProgress(ProgressResource):
-    """A bar a stage, on stderr; plain lines where that is no terminal."""
+    """A bar a stage, on stderr; plain lines where that is no terminal.
+
+    During a run Dagster turns the process's stderr into the run's log; the bars keep the one from before.
+    """
+
+    _stderr: TextIO | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Keep what stderr is now."""
+        try:
+            self._stderr = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding=sys.stderr.encoding)
+        except UnsupportedOperation:  # no file, so Dagster leaves it alone
+            self._stderr = None
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002
+        """Give it back."""
+        if self._stderr is not None:
+            self._stderr.close()
 
     def bar(self, log: logging.Logger, label: str, total: int) -> AbstractContextManager[Advance]:  # noqa: ARG002
         """Show a bar for a stage of ``total`` items."""
-        return shown_bar(label, total)
+        return shown_bar(label, total, self._stderr)
 
 
 @contextmanager
-def shown_bar(label: str, total: int) -> Iterator[Advance]:
-    """Give ``advance(n)``, which moves a bar of ``total`` items."""
+def shown_bar(label: str, total: int, stream: TextIO | None = None) -> Iterator[Advance]:
+    """Give ``advance(n)``, which moves a bar of ``total`` items, on ``stream`` or stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    console = Console(file=stream, stderr=True)
     if not console.is_terminal:
         console.print(f"{label} ...", highlight=False)
         yield lambda _: None

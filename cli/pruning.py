@@ -45,7 +45,7 @@ def prune(
     if "embeddings" in stale:
         check_encoder(staleness.options, home.models)
     if stale:
-        ran[launcher.chain(staleness, stale, afresh=afresh)] = list(stale)
+        ran[launcher.chain(dataset, stale, afresh=afresh)] = list(stale)
     if Staleness(home, dataset).manifest(MANIFEST, str(recipe)):
         ran[launcher.run("manifests", dataset, [MANIFEST], recipe=str(recipe))] = [MANIFEST]
     meta = home.store().need(MANIFEST, dataset, str(recipe)).meta

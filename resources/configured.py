@@ -6,8 +6,8 @@ computes stands in ``assets``.
 
 import logging
 import os
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import dagster as dg
 from pydantic import Field
@@ -15,7 +15,7 @@ from pydantic import Field
 from resources.home import Home
 from resources.landing.zone import LandingZone
 from resources.progress import Advance, log_progress
-from resources.scanning.ahead import taken
+from resources.run_leases import leased
 from resources.scanning.apart import read_apart
 from resources.scanning.job import Job, Reading, read_here
 from resources.warehouse import Piece, Staged, Table
@@ -33,6 +33,15 @@ class HomeResource(dg.ConfigurableResource):
     def landing(self) -> LandingZone:
         """Return its landing zone."""
         return LandingZone(self.open().landing)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["HomeResource"]:
+        """Hold the lease of a run as long as it goes on; a sensor has none."""
+        if context.run is None:
+            yield self
+            return
+        with leased(self.open(), context.run.run_id):
+            yield self
 
 
 class ProgressResource(dg.ConfigurableResource):
@@ -61,8 +70,8 @@ class ReadingResource(dg.ConfigurableResource):
     )
 
     def open(self, job: Job) -> Reading:
-        """Return the rows of a dataset, to be gone through once; those that the command line began to read go on."""
-        return taken(job) or Reading(read_apart(job) if self.apart else read_here(job))
+        """Return the rows of a dataset, to be gone through once."""
+        return Reading(read_apart(job) if self.apart else read_here(job))
 
 
 class WarehouseIOManager(dg.ConfigurableIOManager):

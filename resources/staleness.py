@@ -8,7 +8,6 @@ from resources.home import Home
 from resources.landing.zone import LandingZone
 from resources.options import Options
 from resources.results.manifests import manifest_folder
-from resources.scanning.job import Job
 from resources.warehouse import Meta
 
 
@@ -65,11 +64,6 @@ class Staleness:
             return "its folder is gone"
         inputs = current_inputs(asset, lookup, listing="")  # below the chain no stage reads the landed files
         return why_stale(asset, table.meta if table else None, self.options.pick(stage.options), inputs)
-
-    def reading(self, threads: int) -> Job:
-        """Return the job of reading the files as they are listed now."""
-        earlier = self.store.get("raw_dataset", self.dataset)
-        return Job.of(self._zone, earlier, self.dataset, self.listing, threads, self.options.max_pixels)
 
     def _own(self, name: str) -> Meta | None:
         return self._meta(name, self.dataset)

@@ -6,23 +6,19 @@ for its assets, for ever.
 
 import dagster as dg
 
-from resources.leftovers import is_running
+from resources.home import Home
+from resources.run_leases import LeaseWatch, leases
 
 
-def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Report runs as failed that have started on this machine and whose process is gone; return their ids."""
+def end_dead_runs(instance: dg.DagsterInstance, home: Home, watch: LeaseWatch) -> list[str]:
+    """Report runs as failed whose process is gone; return their ids. Leases of runs that ended are removed."""
     ended = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])):
-        pid = _process_of(instance, run.run_id)
-        if pid is not None and not is_running(pid):
-            instance.report_run_failed(run, f"Its process {pid} is gone: it was killed, or the machine was.")
+    for lease in leases(home):
+        over = watch.is_over(lease)  # before the run is looked at: a process that is gone changes it no more
+        run = instance.get_run_by_id(lease.name)
+        if run is not None and not run.is_finished and over:
+            instance.report_run_failed(run, "Its process is gone: it was killed, or its machine was.")
             ended.append(run.run_id)
+        if over or (run is not None and run.is_finished):
+            lease.unlink(missing_ok=True)
     return ended
-
-
-def _process_of(instance: dg.DagsterInstance, run_id: str) -> int | None:
-    """Return the process that a run started in."""
-    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_START):
-        if entry.dagster_event is not None:
-            return entry.dagster_event.pid
-    return None

@@ -14,10 +14,12 @@ from resources.configured import HomeResource
 from resources.graph import DEFAULT_RECIPES
 from resources.home import Home
 from resources.landing.zone import LandingZone, Listing
+from resources.run_leases import LeaseWatch
 from sensors.dead_runs import end_dead_runs
 from sensors.decide import Memory, decide
 
 SECONDS = 15
+WATCH = LeaseWatch()
 
 
 @dg.sensor(
@@ -29,10 +31,10 @@ SECONDS = 15
 )
 def landing_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
     """Look at the landing zone once."""
-    for run_id in end_dead_runs(context.instance):
-        context.log.warning(f"run {run_id} is over: its process is gone")
     try:
         opened = home.open()
+        for run_id in end_dead_runs(context.instance, opened, WATCH):
+            context.log.warning(f"run {run_id} is over: its process is gone")
         zone = LandingZone(opened.landing)
         names = zone.names()
     except (EspalierError, OSError) as error:

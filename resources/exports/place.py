@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from espalier.errors import EspalierError
@@ -19,6 +20,7 @@ from resources.leftovers import beside, remove_leftovers, sync
 from resources.warehouse.store import recipe_file
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+SYNCED_AT_A_TIME = 16
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 
@@ -129,7 +131,11 @@ def _aside(target: Path) -> Path:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths atomically; False where that cannot be done."""
+    """Exchange two paths in one step, by the system call that Python has no name for; False where there is none.
+
+    A reader never misses the folder: two renames hide it from a thousand looks and more in 2,000 replacements, this
+    from none (benchmarks/bench_replace.py). Nor can the process be killed between the two.
+    """
     if not sys.platform.startswith("linux"):
         return False
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
@@ -143,18 +149,11 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _sync_all(folder: Path) -> None:
-    """Bring all files to the disk: by one call for its file system where there is one, else file by file."""
-    call = getattr(ctypes.CDLL(None), "syncfs", None)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        if call is not None and call(handle) == 0:
-            return
-    finally:
-        os.close(handle)
-    for root, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            sync(Path(root, name))
-        sync(Path(root))
+    """Bring all files and folders to the disk, several at a time; what links point to is not ours."""
+    inside = (Path(root, name) for root, _, names in os.walk(folder) for name in (".", *names))
+    with ThreadPool(SYNCED_AT_A_TIME) as pool:
+        for _ in pool.imap_unordered(sync, (path for path in inside if not path.is_symlink()), chunksize=64):
+            pass
 
 
 def default_target(home: Path, dataset: str, recipe: str) -> Path:

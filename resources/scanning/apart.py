@@ -40,7 +40,6 @@ def read_apart(job: Job) -> Rows:
         What the reading itself raises; or when ``MOST_CRASHES`` files ended the process, or it ends without reading.
     """
     row, refused, careful = 0, dict[int, str](), 0
-    began: float | None = None
     while True:
         single = row < careful
         part = {"batch_size": 1, "stop": careful} if single else {"batch_size": BATCH_APART}
@@ -59,9 +58,8 @@ def read_apart(job: Job) -> Rows:
                 refused[row] = f"reading it ends the process ({end}): a fault of the decoder, or too little memory"
             careful = max(careful, row + CAREFUL_ROWS)
             continue
-        began = child.about.began if began is None else began
         if not single or row < careful:
-            return dataclasses.replace(child.about, began=began)
+            return child.about
 
 
 class _Ended(Exception):

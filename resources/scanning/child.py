@@ -22,15 +22,14 @@ from resources.scanning.scan import RAW_SCHEMA
 
 
 def run(order: str) -> None:
-    """Read what ``order`` (as of ``Job.dumps``) says, write it to the standard output, and end the process."""
+    """Read what ``order`` (as of ``Job.dumps``) says and write it to the standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started this one ends it
     with contextlib.suppress(OSError):  # where memory runs out, this process goes first (Linux)
         Path("/proc/self/oom_score_adj").write_text("500")
     try:
         _read(order)
     except BrokenPipeError:
-        os._exit(1)  # nobody takes the rows: there is nothing left to say, and no one to say it to
-    os._exit(0)
+        sys.exit(1)  # nobody takes the rows: there is nothing left to say, and no one to say it to
 
 
 def _read(order: str) -> None:

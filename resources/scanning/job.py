@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -66,12 +65,10 @@ class Job:
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a dataset once it was read: ``began`` and ``ended`` are of the monotonic clock, in seconds."""
+    """What is known of a dataset once it was read."""
 
     format: str
     categories: list[str]
-    began: float
-    ended: float
 
 
 Rows = Generator[pa.RecordBatch, None, About]
@@ -102,12 +99,11 @@ class Reading:
 
 def read_here(job: Job, batch_size: int = BATCH, **part: Any) -> Rows:
     """Read in this process; ``part`` is ``start``, ``stop`` and ``refused`` of :func:`scan`."""
-    began = time.monotonic()
     reader = open_reader(LandingZone(job.landing).card(job.dataset))
     with _previous(job.previous) as previous:
         part |= {"previous": previous, "threads": job.threads, "max_pixels": job.max_pixels}
         yield from scan(reader, batch_size=batch_size, **part)
-    return About(reader.format, reader.categories(), began, time.monotonic())
+    return About(reader.format, reader.categories())
 
 
 def _previous(file: str) -> AbstractContextManager[Earlier | None]:

@@ -19,6 +19,7 @@ import pytest
 
 from resources.home import Home
 from resources.landing.zone import LandingZone
+from resources.run_leases import LeaseWatch
 from resources.warehouse import Table
 from sensors.dead_runs import end_dead_runs
 
@@ -200,8 +201,8 @@ def test_a_chain_killed_at_any_moment_damages_nothing_and_a_rerun_completes_it(t
         assert (tables(home), manifest(home)) == expected[state]
     assert leftovers(home) == []
     with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
-        end_dead_runs(instance)
-        unfinished = [run.run_id for run in instance.get_runs() if run.status == dg.DagsterRunStatus.STARTED]
+        end_dead_runs(instance, Home.find(home), LeaseWatch())
+        unfinished = [run.run_id for run in instance.get_runs() if not run.is_finished]
     assert unfinished == [], "a killed run would hold its place in the queue for ever"
 
 

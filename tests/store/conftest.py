@@ -2,11 +2,21 @@
 
 import os
 import signal
+import subprocess
 import sys
 
 import pytest
 
+from resources.processes import Process
+
 _STEPS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
+
+
+@pytest.fixture(scope="session")
+def gone() -> Process:
+    """A process that has ended."""
+    code = "from resources.processes import Process; print(Process.current())"
+    return Process.parse(subprocess.check_output([sys.executable, "-c", code], text=True).strip())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from resources.processes import Process
 from resources.results.manifests import manifest_folder, write_manifest
 
 
@@ -102,11 +103,9 @@ def test_ids_beyond_ascii_are_listed_in_utf8(link):
     assert contents(link)["kept.txt"].decode("utf-8").splitlines() == ids
 
 
-def test_leftovers_of_dead_writers_go_and_nothing_else_does(link):
+def test_leftovers_of_dead_writers_go_and_nothing_else_does(link, gone):
     put(link, rows(), {"n": 1})
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    dead, living, name = process.pid, 1, link.name
+    dead, living, name = gone, Process.current(), link.name
     folder = link.parent
     for leftover in (f".{name}.{dead}.0123abcd", f".{name}.{living}.0123abcd", f".{name}:more=1.{dead}.0123abcd"):
         (folder / leftover).mkdir()
@@ -115,7 +114,7 @@ def test_leftovers_of_dead_writers_go_and_nothing_else_does(link):
     (folder / "notes").mkdir()
     (folder / "random@0.5").mkdir()
     write_manifest(link, rows(4), {"n": 2}).commit()
-    left = [e for e in entries(link) if not e.startswith(f".{name}.{os.getpid()}.")]
+    left = [e for e in entries(link) if e != link.resolve().name]
     assert left == sorted(
         [f".{name}.{living}.0123abcd", f".{name}:more=1.{dead}.0123abcd", name, "notes", "random@0.5"]
     )

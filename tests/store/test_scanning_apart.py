@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -14,9 +13,9 @@ from PIL import Image
 
 from espalier.errors import EspalierError, UsageError
 from resources.landing.zone import LandingZone
-from resources.scanning import ahead, apart
+from resources.scanning import apart
 from resources.scanning.apart import read_apart
-from resources.scanning.job import Job, Reading, read_here
+from resources.scanning.job import About, Job, Reading, read_here
 from resources.scanning.scan import RAW_SCHEMA
 from resources.warehouse import Draft, Meta, Warehouse
 
@@ -88,10 +87,10 @@ def children(parent=None):
 
 
 def none_left(seconds=10.0):
-    """Whether no process and no thread reads any more, soon."""
+    """Whether no process reads any more, soon."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not children() and "read ahead" not in [thread.name for thread in threading.enumerate()]:
+        if not children():
             return True
         time.sleep(0.05)
     return False
@@ -102,8 +101,7 @@ def test_the_rows_are_the_same_in_a_process_of_its_own(tmp_path, folder):
     apart, told = rows(read_apart(job(tmp_path, folder)))
     assert apart == here
     assert len(apart) == 700
-    assert (told.format, told.categories) == (about.format, about.categories) == ("image_folder", ["one", "two"])
-    assert 0 < told.began < told.ended
+    assert told == about == About("image_folder", ["one", "two"])
     assert none_left()
 
 
@@ -178,36 +176,6 @@ def test_who_stops_midway_leaves_no_process(tmp_path, folder):
     assert len(children()) == 1
     batches.close()
     assert none_left()
-
-
-def test_reading_that_was_begun_is_taken_and_goes_on(tmp_path, folder):
-    wanted = job(tmp_path, folder)
-    with ahead.begun(wanted):
-        time.sleep(0.1)
-        asked = time.monotonic()
-        found = ahead.taken(wanted)
-        table = [row for batch in found.batches(lambda _: None) for row in batch.to_pylist()]
-        assert ahead.taken(wanted) is None, "its rows are there once"
-    assert table == rows(read_here(wanted))[0]
-    assert found.about.ended > asked - 10
-    assert none_left()
-
-
-def test_another_job_or_the_end_of_the_block_gives_it_up(tmp_path, folder):
-    with ahead.begun(job(tmp_path, folder)):
-        assert ahead.taken(job(tmp_path, folder, threads=3)) is None
-        assert none_left()
-    with ahead.begun(job(tmp_path, folder)):
-        pass
-    assert none_left()
-    assert ahead.taken(job(tmp_path, folder)) is None
-
-
-def test_an_error_of_what_was_begun_is_raised_where_it_is_taken(tmp_path):
-    (tmp_path / "empty").mkdir()
-    wanted = job(tmp_path, tmp_path / "empty")
-    with ahead.begun(wanted), pytest.raises(EspalierError):
-        list(ahead.taken(wanted).batches(lambda _: None))
 
 
 def test_no_process_outlives_a_killed_one(tmp_path, folder, crashing):

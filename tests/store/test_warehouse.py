@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from espalier.errors import EspalierError, UsageError
+from resources.processes import Process
 from resources.warehouse import Draft, Meta, Table, Warehouse
 from resources.warehouse.session import session
 from resources.warehouse.table import array_column
@@ -177,17 +178,11 @@ def test_a_writer_that_fails_half_way_leaves_what_stood_and_nothing_else(store):
     assert len(store.need("raw_dataset", "set")) == 4
 
 
-def dead_pid():
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    return process.pid
-
-
-def test_leftovers_of_dead_writers_go_and_those_of_living_ones_stay(store):
+def test_leftovers_of_dead_writers_go_and_those_of_living_ones_stay(store, gone):
     where = meta("pruned_manifest", "set", "density@0.3:temperature=1")
     folder = store.path(where.asset, where.dataset, where.recipe).parent
     folder.mkdir(parents=True)
-    dead, alive = dead_pid(), 1
+    dead, alive = gone, Process.current()
     stem = "density@0.3~temperature=1"
     kept = [
         f".{stem}.{alive}.00000000.tmp",

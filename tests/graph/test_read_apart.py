@@ -1,4 +1,4 @@
-"""What a user of the command line gets of reading apart: an early start, and a run that no file ends."""
+"""What a user of the command line gets of reading apart: a run that no file ends."""
 
 import os
 import shutil
@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 import definitions
@@ -49,10 +48,3 @@ def test_a_file_that_crashes_its_decoder_is_recorded_and_the_rest_is_pruned(tmp_
     shown = espalier("sql", "select sample_id, error from raw_dataset where error like '%SIGSEGV%'", "--json")
     assert shown.count("leaf/00.png") == 1
     assert "a fault of the decoder" in shown
-
-
-def test_files_are_read_while_dagster_is_imported(tmp_path, textures, espalier):
-    espalier("prune", textures, "--name", "set", "-m", "random", "-r", "0.5")
-    with dg.DagsterInstance.from_config(str(tmp_path / "home/dagster")) as instance:
-        event = instance.get_latest_materialization_event(dg.AssetKey("raw_dataset")).asset_materialization
-    assert event.metadata["head_start_seconds"].value > 0
