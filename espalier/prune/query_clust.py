@@ -90,13 +90,16 @@ def representatives(vectors: np.ndarray, labels: Labels) -> np.ndarray:
     Parameters
     ----------
     vectors : ndarray of shape (n, d), float32
-        Unit rows.
+        Unit rows (checked).
     labels : Labels
 
     Returns
     -------
     ndarray of shape (n_labels_that_occur,), int64
     """
+    from espalier.cluster.rows import as_unit_rows  # the methods are listed without the clustering
+
+    vectors = as_unit_rows(vectors)
     sample = np.repeat(np.arange(len(vectors)), np.diff(labels.indptr))
     order = np.lexsort((sample, labels.codes))
     sample, code = sample[order], labels.codes[order]

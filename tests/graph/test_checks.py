@@ -37,7 +37,7 @@ def test_ids_stand_once_and_are_known(stored):
     assert run(checks.ids_unique, stored("raw_dataset", sample_id=["a", "a", "a"])) == (False, {"repeated ids": 2})
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.5])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.5, 1.0005])
 def test_vectors_are_finite_and_unit(stored, wrong):
     vectors = np.eye(3, dtype=np.float32)
     good = stored("embeddings", sample_id=list("abc"), vector=array_column(vectors))

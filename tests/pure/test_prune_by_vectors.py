@@ -54,6 +54,25 @@ def test_kcenter_picks_what_the_plain_algorithm_picks_whatever_the_block(
         assert farthest_first(vectors, target)[0].tolist() == plain[:target]
 
 
+def test_kcenter_tells_rows_opposite_to_its_first_pick_apart() -> None:
+    """Rounded rows can be farther apart than 2; a bound of 2 made the two last ones tie."""
+    angle = np.array([4.0021, 4.0021, 4.0021, 7.1391, 7.1346])
+    vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    assert plain_farthest_first(vectors, 2) == [0, 4]
+    assert farthest_first(vectors, 5)[0].tolist() == plain_farthest_first(vectors, 5)
+    scores = KCenter()(Features(5, vectors=vectors), target=2, rng=rng()).score
+    assert scores.max() == 2.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_kcenter_picks_what_the_plain_algorithm_picks_among_rows_and_their_opposites(seed: int) -> None:
+    draw = generator(seed, "opposites")
+    half = unit(draw.standard_normal((40, int(draw.integers(2, 6)))))
+    near = unit(half + 0.01 * draw.standard_normal(half.shape))
+    vectors = np.concatenate([half, half[:20], -near, -half])
+    assert farthest_first(vectors, 60)[0].tolist() == plain_farthest_first(vectors, 60)
+
+
 def test_kcenter_ranks_in_the_order_of_picking_and_scores_by_distance(features_of: Make) -> None:
     features = features_of(300, clusters=4)
     chosen = KCenter()(features, target=40, rng=rng())
