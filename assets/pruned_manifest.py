@@ -141,6 +141,7 @@ def _stats(
         "n_whole": whole,
         "n_asked": recipe.amount.target(n_total) + whole,
         "n_kept": counts.get("kept", 0),
+        **selection.measured,
         "method": recipe.method.name,
         "params": json.dumps({k: v for k, v in recipe.params().items()}, sort_keys=True),
         "seed": recipe.scope.seed,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.common import echo_recall
 from espalier.errors import EspalierError, UsageError
 from resources.home import Home
 
@@ -184,4 +185,5 @@ def echo_kept(summary: dict[str, Any]) -> None:
 
         click.echo(f"your embeddings: {report(summary['brought'])}")
     click.secho(f"{summary['recipe']}: kept {summary['n_kept']:,} of {summary['n_total']:,}", bold=True)
+    echo_recall(summary)
     click.echo(f"manifest: {summary['manifest']}")
