@@ -159,6 +159,30 @@ def test_one_sample_may_stand_for_two_labels(labels_of: MakeLabels) -> None:
     assert chosen.quota.tolist() == [1, 1]
 
 
+def test_both_hashes_together_are_clustered_as_datumaro_clusters_its_txt(labels_of: MakeLabels) -> None:
+    """Pictures alone tell two groups, texts alone two others; joined they tell all four labels apart."""
+    n = 40
+    label = np.arange(n) % 4
+    flips = generator(0, "both").random((n, 128)) < 0.05
+    bits = np.concatenate([np.repeat(label[:, None] % 2, 64, 1), np.repeat(label[:, None] // 2, 64, 1)], axis=1) ^ flips
+    features = Features(
+        n,
+        hashes=np.packbits(bits[:, :64], axis=1),
+        text_hashes=np.packbits(bits[:, 64:], axis=1),
+        labels=labels_of([[code] for code in label], ("a", "b", "c", "d")),
+    )
+    method = QueryClust(hash="both", pick="nearest")
+    assert method.needs == {"labels", "hashes", "text_hashes"}
+    chosen = method(features, target=8, rng=rng())
+    assert chosen.quota.tolist() == [2, 2, 2, 2]
+    for group in range(4):
+        assert len(np.unique(label[chosen.group == group])) == 1
+    alone = QueryClust(hash="txt", pick="nearest")(features, target=8, rng=rng())
+    assert len(np.unique(label[alone.group == alone.group[0]])) > 1
+    with pytest.raises(EspalierError, match=r"needs text_hashes.*use hash=img"):
+        method(Features(n, hashes=features.hashes, labels=features.labels), target=8, rng=rng())
+
+
 def test_query_clust_nearest_keeps_those_nearest_to_the_centre(labels_of: MakeLabels) -> None:
     vectors = unit([[1, 0.5, 0], [1, 0.01, 0], [1, -0.5, 0], [0, 0.6, 1], [0, 0.02, 1], [0, -0.6, 1]])
     labels = labels_of([[0]] * 3 + [[1]] * 3, ("a", "b"))
