@@ -55,11 +55,11 @@ def largest_remainder(
         raise EspalierError(f"Quota weights must not be negative, and weight {np.argmax(weight < 0)} is.")
     low, high = _bounds(len(weight), target, lower, upper)
     top = weight.max(initial=0.0)
-    weight[weight < NOTHING * top] = 0.0
+    weight = np.where(weight < NOTHING * top, 0.0, weight)
     if top and not 1 / HUGE < top < HUGE:
         weight = np.ldexp(weight, -int(np.frexp(top)[1]))
     reachable = np.where(weight > 0, high, low)
-    if target > reachable.sum():
+    if reachable.sum() < target <= high.sum():
         weight, low = (weight == 0).astype(np.float64), reachable
     return _quota(weight, target, low, high, shifts=False)
 
@@ -95,7 +95,7 @@ def projected(desired: ArrayLike, target: int, lower: ArrayLike = 0, upper: Arra
 
 
 def project(desired: np.ndarray, target: float, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Project ``desired`` exactly onto {sum = target, lower <= x <= upper}; real, (k,) float64."""
+    """Project ``desired`` onto {sum = target, lower <= x <= upper}, but for rounding: real, (k,) float64."""
     low, high = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
     t = _root(desired, np.ones(len(desired)), target, low, high)
     return np.minimum(np.maximum(desired + t, low), high)
@@ -146,7 +146,7 @@ def density_quota(
     if hardness.shape != count.shape:
         raise EspalierError(f"{len(hardness)} complexities do not belong to {len(count)} cluster sizes.")
     share = np.exp((hardness - hardness.max(initial=-np.inf)) / temperature)
-    return _within(target * share / share.sum(), Fraction(1), count, target, cls_bal_ratio)
+    return _within(target * share / share.sum(), None, count, target, cls_bal_ratio)
 
 
 def sized_quota(weights: ArrayLike, size: ArrayLike, target: int, *, cls_bal_ratio: float = 0.5) -> np.ndarray:
@@ -170,8 +170,10 @@ def sized_quota(weights: ArrayLike, size: ArrayLike, target: int, *, cls_bal_rat
     return _within(weight.astype(np.float64), over, np.asarray(size, dtype=np.int64), target, cls_bal_ratio)
 
 
-def _within(value: np.ndarray, over: Fraction, size: np.ndarray, target: int, cls_bal_ratio: float) -> np.ndarray:
-    """Project the wishes ``value / over`` between a share of an even split and the sizes."""
+def _within(
+    value: np.ndarray, over: Fraction | None, size: np.ndarray, target: int, cls_bal_ratio: float
+) -> np.ndarray:
+    """Project the wishes, ``value`` or ``value / over``, between a share of an even split and the sizes."""
     least = int(cls_bal_ratio * target / max(len(size), 1) + SNAP)
     if target >= np.count_nonzero(size):
         least = max(least, 1)
@@ -180,15 +182,20 @@ def _within(value: np.ndarray, over: Fraction, size: np.ndarray, target: int, cl
 
 
 def _quota(
-    value: np.ndarray, target: int, lower: np.ndarray, upper: np.ndarray, *, shifts: bool, over: Fraction = Fraction(1)
+    value: np.ndarray, target: int, lower: np.ndarray, upper: np.ndarray, *, shifts: bool, over: Fraction | None = None
 ) -> np.ndarray:
-    """Round the shares of a line (see `Line`)."""
-    for end in (lower, upper):
-        if end.sum() == target:
-            return end.copy()
-    low, high, one = lower.astype(np.float64), upper.astype(np.float64), np.ones(len(value))
-    base, slope = (value / float(over), one) if shifts else (np.zeros(len(value)), value)
-    quota = round_shares(Line(value, target, low, high, shifts, over), _root(base, slope, target, low, high))
+    """Round the shares of a line (see `Line`), after checking that the bounds admit the target."""
+    least, most = lower.sum(), upper.sum()
+    if not least <= target <= most:
+        raise EspalierError(
+            f"A total of {target} is out of reach: the bounds allow {least} to {most}.",
+            "Keep more or fewer samples, or loosen the bounds.",
+        )
+    if target in (least, most):
+        return (lower if target == least else upper).copy()
+    line = Line(value, int(target), lower.astype(np.float64), upper.astype(np.float64), shifts, over)
+    base, slope = (line.base, np.ones(len(value))) if shifts else (np.zeros(len(value)), value)
+    quota = round_shares(line, _root(base, slope, target, line.lower, line.upper))
     assert quota.sum() == target
     assert ((lower <= quota) & (quota <= upper)).all()
     return quota
@@ -202,7 +209,7 @@ def _finite(values: ArrayLike, what: str) -> np.ndarray:
 
 
 def _bounds(k: int, target: int, lower: ArrayLike, upper: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds as int64 rows of length k, after checking that they admit the target."""
+    """Bounds as int64 rows of length k, after checking that they are bounds."""
     low = np.broadcast_to(np.asarray(lower), (k,))
     high = np.broadcast_to(np.asarray(target if upper is None else upper), (k,))
     if not (np.equal(low, np.rint(low)).all() and np.equal(high, np.rint(high)).all() and target == int(target)):
@@ -213,11 +220,6 @@ def _bounds(k: int, target: int, lower: ArrayLike, upper: ArrayLike | None) -> t
     if (low > high).any():
         where = int(np.argmax(low > high))
         raise EspalierError(f"Quota {where} has lower bound {low[where]} above its upper bound {high[where]}.")
-    if not low.sum() <= target <= high.sum():
-        raise EspalierError(
-            f"A total of {target} is out of reach: the bounds allow {low.sum()} to {high.sum()}.",
-            "Keep more or fewer samples, or loosen the bounds.",
-        )
     return low, high
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -32,8 +33,8 @@ class Line:
     lower, upper : ndarray of shape (k,), float64
         Whole numbers.
     shifts : bool
-    over : Fraction
-        So that wishes such as 4 / 3 can be said exactly.
+    over : Fraction or None
+        So that wishes such as 4 / 3 can be said exactly; None is 1.
     """
 
     value: np.ndarray
@@ -41,11 +42,16 @@ class Line:
     lower: np.ndarray
     upper: np.ndarray
     shifts: bool = False
-    over: Fraction = Fraction(1)
+    over: Fraction | None = None
+
+    @cached_property
+    def base(self) -> np.ndarray:
+        """Where a line that shifts begins, at t = 0: (k,) float64."""
+        return self.value if self.over is None else self.value / float(self.over)
 
     def at(self, t: float) -> np.ndarray:
         """Return the line at ``t``, not clipped: (k,) float64."""
-        return self.value / float(self.over) + t if self.shifts else self.value * t
+        return self.base + t if self.shifts else self.value * t
 
     def slack(self, x: np.ndarray, share: np.ndarray, free: np.ndarray, t: float) -> float:
         """Return by how much ``x``, the line at ``t``, may be off where it is not beyond a bound for certain.
@@ -67,7 +73,7 @@ class Line:
     def exactly(self, rows: np.ndarray, t: Fraction) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         """Return line, lower and upper of ``rows`` at ``t`` as whole numbers over a denominator, the last one."""
         whole, scale = _whole_numbers(self.value[rows])
-        times, plus = (1 / self.over, t) if self.shifts else (t, Fraction(0))
+        times, plus = (1 / (self.over or Fraction(1)), t) if self.shifts else (t, Fraction(0))
         times /= scale
         under = math.lcm(times.denominator, plus.denominator)
         factor, summand = int(times * under), int(plus * under)
@@ -92,7 +98,7 @@ class Line:
         while True:
             total = exact_sum(self.value[free])
             if self.shifts:
-                t = (self.target - bound - total / self.over) / int(np.count_nonzero(free))
+                t = (self.target - bound - total / (self.over or 1)) / int(np.count_nonzero(free))
             else:
                 t = (self.target - bound) / total
             line, low, top, _ = self.exactly(unsure, t)

@@ -158,6 +158,14 @@ def test_many_ties_at_once_are_settled_exactly(k):
     np.testing.assert_array_equal(quota, expected)
 
 
+def test_the_given_numbers_are_left_as_they_are_whatever_their_type():
+    weights, upper = np.array([3.0, 5.0, 1e-250]), np.array([3, 5, 9])
+    for target in (4, np.int64(4), np.int32(4), 4.0):
+        assert largest_remainder(weights, target, upper=upper).tolist() == [2, 2, 0]
+        assert projected(weights[:2] / 2, target).tolist() == [2, 2]
+    assert weights.tolist() == [3.0, 5.0, 1e-250]
+
+
 def test_numbers_beyond_64_bits_are_settled_too():
     size = np.array([3, 5, 3, 5]) * 10**9
     target = 8 * 10**9 + 2
