@@ -134,7 +134,7 @@ class Ndr(Method):
             sim_threshold=self.sim_threshold,
             seed=int(rng.integers(2**63)),
         )
-        found = plugin(ndr_grid_features(features.grids, self.blocks), features.subsets)
+        found = plugin(ndr_grid_features(features.grids, self.blocks), features.subsets if self.per_subset else None)
         group = (found.similarity > 0).astype(np.int32)
         # What was kept comes first; the rest in the order of likeness, which is at most 1.
         score = 2.0 * found.kept - found.similarity
