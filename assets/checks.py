@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from assets.stage import Check, Work
+from espalier.cluster.rows import not_unit
 from resources.warehouse import Table
 from resources.warehouse.session import session
+from resources.warehouse.table import array_block
 
 MUCH_UNREADABLE = 0.05
-UNIT_TOLERANCE = 1e-3
 
 Result = tuple[bool, Mapping[str, Any]]
 
@@ -58,11 +59,8 @@ def _duplicates_point_to_kept(staged: Table, _: Mapping[str, Table], __: Work) -
 
 
 def _vectors_unit(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
-    wrong = _value(
-        staged,
-        f"""SELECT count(*) FROM staged WHERE NOT coalesce(isfinite(array_inner_product(vector, vector))
-            AND abs(array_inner_product(vector, vector) - 1) < {UNIT_TOLERANCE}, false)""",
-    )
+    columns = (batch.column(0) for batch in staged.batches(["vector"]))
+    wrong = sum(column.null_count + len(not_unit(array_block(column))) for column in columns)
     return wrong == 0, {"vectors that are not finite and unit": wrong}
 
 

@@ -143,6 +143,7 @@ def _stats(
         "n_semantic": counts.get("semantic duplicate", 0),
         "n_duplicates": sum(n for fate, n in counts.items() if fate.endswith("duplicate")),
         "n_asked": recipe.amount.target(n_total) + whole,
+        **selection.measured,
         "method": recipe.method.name,
         "params": json.dumps({k: v for k, v in recipe.params().items()}, sort_keys=True),
         **recipe.method.used(tables["cluster_complexity"].meta.params),

@@ -46,6 +46,14 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
 
 
+def echo_recall(found: dict[str, Any]) -> None:
+    """Say what share of the near duplicates an index found; nothing where all pairs were compared."""
+    if found.get("pair_search") == "index":
+        recall, checked = found["pair_recall"], found["pairs_checked"]
+        measured = "not known, a sample has none" if recall is None else f"{recall:.3f}, of {checked:,} in a sample"
+        click.echo(f"Pairs of near duplicates were sought by an index: recall {measured}.")
+
+
 def table(title: str, columns: list[str], rows: Sequence[Sequence[object]], right: tuple[int, ...] = ()) -> None:
     """Print a table; columns in ``right`` are aligned to the right."""
     from rich import box

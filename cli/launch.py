@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.common import echo_recall
 from espalier.errors import EspalierError, UsageError
 from resources.graph import STAGES
 from resources.home import Home
@@ -181,4 +182,5 @@ def echo_kept(summary: dict[str, Any]) -> None:
 
         click.echo(f"your embeddings: {report(summary['brought'])}")
     click.secho(f"{summary['recipe']}: kept {kept_words(summary)}", bold=True)
+    echo_recall(summary)
     click.echo(f"manifest: {summary['manifest']}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.common import print_json, table
+from cli.common import echo_recall, print_json, table
 from cli.option_groups import GroupedOption, given_options
 from espalier.errors import UsageError
 
@@ -29,6 +29,7 @@ def ndr_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the plugin's parameters, with its short names where it has some."""
     from_plugin = (
         _option("-w", "--working-subset", metavar="SUBSET", help="The subset to work in [all of them]."),
+        _option("--per-subset", is_flag=True, help="Work in every subset by itself [in all of them together]."),
         _option("-d", "--duplicated-subset", metavar="SUBSET", help="Where removed samples go [duplicated]."),
         _option("-a", "--algorithm", type=click.Choice(["gradient"]), help="What is compared [gradient]."),
         _option("-k", "--num-cut", type=int, help="Samples of the working subset to keep [all but duplicates]."),
@@ -131,6 +132,7 @@ def _show(found: dict[str, Any]) -> None:
     parts += [f"{found['n_unreadable']:,} not to be read now, left as they are"] if found["n_unreadable"] else []
     click.secho(f"kept {found['n_kept']:,} of {found['n_samples']:,}: ", bold=True, nl=False)
     click.echo(", ".join(parts))
+    echo_recall(found)
     duplicates = [row for row in found["removed"] if row["duplicate_of"] is not None]
     if duplicates:
         rows = [[r["sample_id"], r["duplicate_of"], f"{r['similarity']:.3f}"] for r in duplicates[:SHOWN]]

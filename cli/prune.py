@@ -17,8 +17,9 @@ from espalier.errors import UsageError
 @click.option("--recipe", help="The whole recipe in one text, instead of -m, -r and --param.")
 @click.option(
     "--hash-type",
-    type=click.Choice(["img", "txt"]),
-    help="What query_clust clusters: images or texts. On a dataset of texts: cluster their hashes.",
+    type=click.Choice(["img", "txt", "both"]),
+    help="What query_clust clusters: images, texts, or the hashes of both together (Datumaro's txt). "
+    "On a dataset of texts txt has every method that clusters take their hashes.",
 )
 @click.option("--name", help="Name of the dataset when a PATH is given [from the path's last part].")
 @click.option("--format", "format_name", help="Format of the data when a PATH is given [found out].")
@@ -59,8 +60,8 @@ def command(
     from resources.home import Home
 
     params = _hashed(_pairs(param), method, hash_type, recipe)
-    if hash_type == "txt" and "hash" not in params:
-        params = _of_texts(params, method, dataset, name, format_name)
+    if hash_type in ("txt", "both") and "hash" not in params:
+        params = _of_texts(hash_type, params, method, dataset, name, format_name)
     parsed = Recipe.parse(recipe) if recipe else Recipe.build(method, ratio, params)
     wanted = _wanted(output, export_format, link, overwrite, in_place)
     with Launcher(Home.find()) as launcher:
@@ -99,14 +100,14 @@ def _hashed(params: dict[str, str], method: str, hash_type: str | None, recipe: 
     if hash_type is None:
         return params
     if recipe:
-        raise UsageError("--recipe is whole, so --hash-type has no place.", "Write :hash=txt into the recipe.")
+        raise UsageError("--recipe is whole, so --hash-type has no place.", f"Write :hash={hash_type} into the recipe.")
     if "hash" in params:
         raise UsageError("--hash-type and --param hash are the same.", "Give one of them.")
     return {**params, "hash": hash_type} if method == "query_clust" else params
 
 
 def _of_texts(
-    params: dict[str, str], method: str, target: str, name: str | None, format_name: str | None
+    hash_type: str, params: dict[str, str], method: str, target: str, name: str | None, format_name: str | None
 ) -> dict[str, str]:
     """Return the parameters that have a method cluster text hashes: in a dataset of texts these are all there is."""
     from cli.door import holds_texts
@@ -115,8 +116,8 @@ def _of_texts(
     from resources.landing.zone import LandingZone
 
     remedy = "Only query_clust clusters the texts of pictures."
-    if "space" not in method_class(method).accepts:
-        raise UsageError(f"--hash-type txt has no meaning for {method}.", remedy)
+    if hash_type != "txt" or "space" not in method_class(method).accepts:
+        raise UsageError(f"--hash-type {hash_type} has no meaning for {method}.", remedy)
     if not holds_texts(LandingZone(Home.find().landing), target, name, format_name):
         raise UsageError(f"--hash-type txt has no meaning for {method} on pictures.", remedy)
     return {"space": "hash", **params}

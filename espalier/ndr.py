@@ -4,18 +4,23 @@ Written afresh from the plugin's described behaviour (datumaro 1.13, ``datum tra
 means and deviations, a random projection to ``hash_dim`` bits, rows visited in random order and removed when too
 similar to a kept one, then sampling up or down to ``num_cut``. Differs where the original fails:
 
-- every pair is compared, not only those with equal hash keys (which misses most copies); keys only weigh ``inverse``;
-- the similarity is still ``cosine ** 50``, but a negative cosine is no similarity (the even power hid the sign);
+- every pair is compared, not only those with equal hash keys (which misses most copies); keys only weigh ``inverse``.
+  Above 100,000 rows an index seeks the pairs, and its recall is measured (``NdrResult.search``);
+- the similarity is still ``cosine ** 50``, but a negative cosine is no similarity (the even power hid the sign), and
+  rounded features are divided by their norms: equal ones have exactly 1 and are copies at every threshold;
 - a black image has a feature (the original divides 0 by 0), and black images are copies of each other;
 - seed 0 is a seed, no global random state is touched, ``num_cut`` 0 keeps none instead of being ignored;
 - ``block_shape`` is used (there it is checked, and 8 x 8 blocks are always taken, which is the default here);
-- ``working_subset=None`` takes all rows (there: the subset named "default").
+- ``working_subset=None`` takes the rows of all subsets together (there: the subset named "default"); ``per_subset``
+  takes them one subset after the other, as ``datum prune -m ndr`` called the plugin.
 
 Not here: the project's own near duplicates, which find more (``espalier.near``), and reading images.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +28,8 @@ import numpy as np
 from espalier.errors import EspalierError, UsageError
 from espalier.near.features import STEP
 from espalier.near.groups import Grouper
-from espalier.near.neighbours import Block, pair_blocks
+from espalier.near.neighbours import Block, SearchReport, pair_blocks
+from espalier.quota import largest_remainder
 from espalier.rng import generator
 
 EXPONENT = 50
@@ -46,15 +52,19 @@ class NdrResult:
         For a row removed as a duplicate: the row that it resembles most among those not removed as duplicates. -1
         for all others, also for those that went by under-sampling or came back by over-sampling.
     similarity : ndarray of shape (n,), float32
-        ``cosine ** 50`` to that row, also for rows that came back; 0 for rows that were no duplicates.
+        ``cosine ** 50`` to that row, also for rows that came back; 0 for rows that were no duplicates. At most 1, and
+        exactly 1 for equal features.
     subset : ndarray of shape (n,), str
         The subset of each row afterwards: removed ones are in ``duplicated_subset``.
+    search : SearchReport
+        How pairs were sought: all of them, or by an index (above 100,000 rows) whose recall was measured.
     """
 
     kept: np.ndarray
     duplicate_of: np.ndarray
     similarity: np.ndarray
     subset: np.ndarray
+    search: SearchReport
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,9 @@ class Ndr:
     ----------
     working_subset : str or None, default None
         The subset to work in; None: all rows.
+    per_subset : bool, default False
+        Work in every subset by itself instead of in all together: copies in two subsets both stay, and ``num_cut`` is
+        shared out by the sizes of the subsets.
     duplicated_subset : str, default "duplicated"
         Where removed rows go.
     algorithm : {"gradient"}
@@ -85,6 +98,7 @@ class Ndr:
     """
 
     working_subset: str | None = None
+    per_subset: bool = False
     duplicated_subset: str = "duplicated"
     algorithm: str = "gradient"
     num_cut: int | None = None
@@ -105,6 +119,8 @@ class Ndr:
                 raise UsageError(f"ndr has no {what} {value!r}.", f"Known: {', '.join(known)}.")
         if self.working_subset is not None and self.working_subset == self.duplicated_subset:
             raise UsageError(f"working_subset and duplicated_subset are both {self.working_subset!r}.")
+        if self.per_subset and self.working_subset is not None:
+            raise UsageError("per_subset has no effect with working_subset, which is one subset.", "Leave one out.")
         if len(self.block_shape) != 2 or min(self.block_shape) < 1:
             raise UsageError(f"block_shape {self.block_shape} must be two positive numbers.")
         if not 0 < self.sim_threshold <= 1:
@@ -122,7 +138,7 @@ class Ndr:
         features : ndarray of shape (n, d), float32
             From :func:`ndr_features` or :func:`ndr_grid_features`.
         subsets : ndarray of shape (n,), str, optional
-            Subset of every row; needed with ``working_subset``.
+            Subset of every row; needed with ``working_subset`` and ``per_subset``.
 
         Returns
         -------
@@ -139,9 +155,12 @@ class Ndr:
         names = np.full(n, "") if subsets is None else np.asarray(subsets, dtype=str)
         rows = self.working_rows(names)
         self.check(len(rows), features.shape[1])
+        if self.per_subset:
+            return self._each(features, names)
         order = generator(self.seed, "ndr", "order").permutation(len(rows))
         visited = rows[order]
-        stays, owner, similarity = _remove(features[visited], self.sim_threshold, self.seed)
+        search = SearchReport()
+        stays, owner, similarity = _remove(features[visited], self.sim_threshold, self.seed, search)
         final = self._cut(stays, similarity, features[visited])
 
         kept = np.ones(n, dtype=bool)
@@ -151,7 +170,23 @@ class Ndr:
         duplicate_of[visited[gone]] = visited[owner[gone]]
         score = np.zeros(n, dtype=np.float32)
         score[visited] = similarity
-        return NdrResult(kept, duplicate_of, score, np.where(kept, names, self.duplicated_subset))
+        return NdrResult(kept, duplicate_of, score, np.where(kept, names, self.duplicated_subset), search)
+
+    def _each(self, features: np.ndarray, names: np.ndarray) -> NdrResult:
+        """Work in one subset after the other, and put the results together."""
+        _, code, size = np.unique(names, return_inverse=True, return_counts=True)
+        cuts = [None] * len(size)
+        if self.num_cut is not None:
+            cuts = largest_remainder(size, self.num_cut, upper=size).tolist()
+        kept, similarity = np.ones(len(names), dtype=bool), np.zeros(len(names), dtype=np.float32)
+        duplicate_of, search = np.full(len(names), -1, dtype=np.int64), SearchReport()
+        for number, cut in enumerate(cuts):
+            rows = np.flatnonzero(code == number)
+            part = dataclasses.replace(self, per_subset=False, num_cut=cut)(features[rows])
+            kept[rows], similarity[rows] = part.kept, part.similarity
+            duplicate_of[rows] = np.where(part.duplicate_of >= 0, rows[part.duplicate_of], -1)
+            search.add(part.search)
+        return NdrResult(kept, duplicate_of, similarity, np.where(kept, names, self.duplicated_subset), search)
 
     def check(self, n: int, dimension: int) -> None:
         """Refuse what cannot be done with ``n`` rows of ``dimension`` entries, before any is made.
@@ -211,21 +246,23 @@ class Ndr:
         return final
 
 
-def _remove(features: np.ndarray, sim_threshold: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _remove(
+    features: np.ndarray, sim_threshold: float, seed: int, search: SearchReport
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Visit rows in their order: who stays, the most similar kept row before each, and how similar it is."""
     n = len(features)
-    floor = float(np.nextafter(np.float32(sim_threshold ** (1 / EXPONENT)), np.float32(0)))
+    floor = math.nextafter(sim_threshold ** (1 / EXPONENT), 0)
     grouper = Grouper(np.zeros(n, dtype=bool), np.arange(n))
     owner = np.full(n, -1, dtype=np.int64)
     cosine = np.zeros(n, dtype=np.float32)
-    for block in pair_blocks(features, floor, rng=generator(seed, "ndr", "search")):
+    for block in pair_blocks(features, floor, cosine=True, rng=generator(seed, "ndr", "search"), report=search):
         grouper.add(Block(block.start, block.stop, block.pairs))
         pairs = block.pairs.take(grouper.kept[block.pairs.i])
         np.maximum.at(cosine, pairs.j, pairs.similarity)
         best = pairs.take(pairs.similarity == cosine[pairs.j])
         owner[best.j] = n
         np.minimum.at(owner, best.j, best.i)
-    return grouper.kept, owner, cosine**EXPONENT
+    return grouper.kept, owner, (cosine.astype(np.float64) ** EXPONENT).astype(np.float32)
 
 
 def hash_keys(features: np.ndarray, hash_dim: int, seed: int) -> np.ndarray:
@@ -249,7 +286,7 @@ def ndr_features(images: list[np.ndarray], block_shape: tuple[int, int] = (8, 8)
     Returns
     -------
     ndarray of shape (n, 12 * rows * columns + 1), float32
-        Unit rows within 1e-3, entries in multiples of 1/2048.
+        Unit rows within 1e-3, entries in multiples of 1/2048, so that their products are exact.
 
     Raises
     ------

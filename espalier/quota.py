@@ -1,21 +1,25 @@
 """Quotas: integers within bounds that sum exactly to the target, by weights or nearest to a wish.
 
 Both kinds are a clipped line in one unknown, ``x(t) = clip(base + t * slope, lower, upper)``, whose sum
-grows with ``t``: the root is found exactly between two breakpoints, then the fractions are settled by
-largest remainder. `projected` is the exact Euclidean projection that Density-Based Pruning (arXiv
+grows with ``t``: the root lies between two breakpoints, and the fractions are settled by largest remainder,
+exactly (``espalier.rounding``). `projected` is the Euclidean projection that Density-Based Pruning (arXiv
 2401.04578) solves with a quadratic program; its released code rounds afterwards and misses the sum. Who is
 kept inside a cluster is not decided here.
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from espalier.errors import EspalierError
+from espalier.rounding import Line, round_shares
 
 NOTHING = 1e-200  # a weight so far below the largest counts as 0, or its reciprocal overflows
-SNAP = 1e-9  # a share this near a whole number is that number: 2.9999999996 came from rounding
+HUGE = 1e50  # when the greatest weight is beyond this or its reciprocal, all are scaled by a power of two
+SNAP = 1e-9  # a floor this near below a whole number is that number: 2.9999999996 came from rounding
 
 
 def largest_remainder(
@@ -24,8 +28,9 @@ def largest_remainder(
     """Share ``target`` out in proportion to ``weights``, within bounds.
 
     Shares are ``clip(t * weights, lower, upper)`` for the ``t`` at which they sum to the target; whole parts
-    first, then one more to the largest remainders, to the lower index where remainders are equal. A weight
-    of 0 gets its lower bound; only when all others are full is the rest spread evenly over the weights of 0.
+    first, then one more to the largest remainders, to the lower index where remainders are equal. Equal is
+    meant exactly, of the weights as they are: 0.3 is the float64 of that name. A weight of 0 gets its lower
+    bound; only when all others are full is the rest spread evenly over the weights of 0.
 
     Parameters
     ----------
@@ -49,15 +54,14 @@ def largest_remainder(
     if (weight < 0).any():
         raise EspalierError(f"Quota weights must not be negative, and weight {np.argmax(weight < 0)} is.")
     low, high = _bounds(len(weight), target, lower, upper)
-    weight = weight / (weight.max(initial=0.0) or 1.0)
-    weight[weight < NOTHING] = 0.0
-    nothing = np.zeros(len(weight))
+    top = weight.max(initial=0.0)
+    weight = np.where(weight < NOTHING * top, 0.0, weight)
+    if top and not 1 / HUGE < top < HUGE:
+        weight = np.ldexp(weight, -int(np.frexp(top)[1]))
     reachable = np.where(weight > 0, high, low)
-    if target > reachable.sum():
-        shares = _root(nothing, (weight == 0).astype(np.float64), target, reachable, high)
-    else:
-        shares = _root(nothing, weight, target, low, high)
-    return _whole(shares, target, low, high)
+    if reachable.sum() < target <= high.sum():
+        weight, low = (weight == 0).astype(np.float64), reachable
+    return _quota(weight, target, low, high, shifts=False)
 
 
 def projected(desired: ArrayLike, target: int, lower: ArrayLike = 0, upper: ArrayLike | None = None) -> np.ndarray:
@@ -87,12 +91,14 @@ def projected(desired: ArrayLike, target: int, lower: ArrayLike = 0, upper: Arra
     """
     wish = _finite(desired, "counts wished for")
     low, high = _bounds(len(wish), target, lower, upper)
-    return _whole(project(wish, target, low, high), target, low, high)
+    return _quota(wish, target, low, high, shifts=True)
 
 
 def project(desired: np.ndarray, target: float, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Project ``desired`` exactly onto {sum = target, lower <= x <= upper}; real, (k,) float64."""
-    return _root(desired, np.ones(len(desired)), target, lower, upper)
+    """Project ``desired`` onto {sum = target, lower <= x <= upper}, but for rounding: real, (k,) float64."""
+    low, high = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
+    t = _root(desired, np.ones(len(desired)), target, low, high)
+    return np.minimum(np.maximum(desired + t, low), high)
 
 
 def density_quota(
@@ -140,10 +146,59 @@ def density_quota(
     if hardness.shape != count.shape:
         raise EspalierError(f"{len(hardness)} complexities do not belong to {len(count)} cluster sizes.")
     share = np.exp((hardness - hardness.max(initial=-np.inf)) / temperature)
-    least = int(cls_bal_ratio * target / max(len(count), 1) + SNAP)
-    if target >= np.count_nonzero(count):
+    return _within(target * share / share.sum(), None, count, target, cls_bal_ratio)
+
+
+def sized_quota(weights: ArrayLike, size: ArrayLike, target: int, *, cls_bal_ratio: float = 0.5) -> np.ndarray:
+    """Share ``target`` out as `density_quota` does, but in proportion to whole weights, such as the sizes.
+
+    The wish ``target * weights / sum(weights)`` is taken exactly, so that equal remainders are equal.
+
+    Parameters
+    ----------
+    weights : array_like of shape (k,)
+        Whole numbers, not negative, and not all 0 unless there is nothing to share.
+    size, target, cls_bal_ratio
+        As in `density_quota`.
+
+    Returns
+    -------
+    ndarray of shape (k,), int64
+    """
+    weight = np.asarray(weights, dtype=np.int64)
+    over = Fraction(int(weight.sum()), max(target, 1))
+    return _within(weight.astype(np.float64), over, np.asarray(size, dtype=np.int64), target, cls_bal_ratio)
+
+
+def _within(
+    value: np.ndarray, over: Fraction | None, size: np.ndarray, target: int, cls_bal_ratio: float
+) -> np.ndarray:
+    """Project the wishes, ``value`` or ``value / over``, between a share of an even split and the sizes."""
+    least = int(cls_bal_ratio * target / max(len(size), 1) + SNAP)
+    if target >= np.count_nonzero(size):
         least = max(least, 1)
-    return projected(target * share / share.sum(), target, np.minimum(least, count), count)
+    low, high = _bounds(len(value), target, np.minimum(least, size), size)
+    return _quota(value, target, low, high, shifts=True, over=over)
+
+
+def _quota(
+    value: np.ndarray, target: int, lower: np.ndarray, upper: np.ndarray, *, shifts: bool, over: Fraction | None = None
+) -> np.ndarray:
+    """Round the shares of a line (see `Line`), after checking that the bounds admit the target."""
+    least, most = lower.sum(), upper.sum()
+    if not least <= target <= most:
+        raise EspalierError(
+            f"A total of {target} is out of reach: the bounds allow {least} to {most}.",
+            "Keep more or fewer samples, or loosen the bounds.",
+        )
+    if target in (least, most):
+        return (lower if target == least else upper).copy()
+    line = Line(value, int(target), lower.astype(np.float64), upper.astype(np.float64), shifts, over)
+    base, slope = (line.base, np.ones(len(value))) if shifts else (np.zeros(len(value)), value)
+    quota = round_shares(line, _root(base, slope, target, line.lower, line.upper))
+    assert quota.sum() == target
+    assert ((lower <= quota) & (quota <= upper)).all()
+    return quota
 
 
 def _finite(values: ArrayLike, what: str) -> np.ndarray:
@@ -154,7 +209,7 @@ def _finite(values: ArrayLike, what: str) -> np.ndarray:
 
 
 def _bounds(k: int, target: int, lower: ArrayLike, upper: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds as int64 rows of length k, after checking that they admit the target."""
+    """Bounds as int64 rows of length k, after checking that they are bounds."""
     low = np.broadcast_to(np.asarray(lower), (k,))
     high = np.broadcast_to(np.asarray(target if upper is None else upper), (k,))
     if not (np.equal(low, np.rint(low)).all() and np.equal(high, np.rint(high)).all() and target == int(target)):
@@ -165,28 +220,22 @@ def _bounds(k: int, target: int, lower: ArrayLike, upper: ArrayLike | None) -> t
     if (low > high).any():
         where = int(np.argmax(low > high))
         raise EspalierError(f"Quota {where} has lower bound {low[where]} above its upper bound {high[where]}.")
-    if not low.sum() <= target <= high.sum():
-        raise EspalierError(
-            f"A total of {target} is out of reach: the bounds allow {low.sum()} to {high.sum()}.",
-            "Keep more or fewer samples, or loosen the bounds.",
-        )
     return low, high
 
 
-def _root(base: np.ndarray, slope: np.ndarray, target: float, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Return ``clip(base + t * slope, lower, upper)`` at the ``t`` where it sums to ``target``, (k,) float64.
+def _root(base: np.ndarray, slope: np.ndarray, target: float, lower: np.ndarray, upper: np.ndarray) -> float:
+    """Return the ``t`` at which ``clip(base + t * slope, lower, upper)`` sums to ``target``, but for rounding.
 
     The sum is piecewise linear in t with a breakpoint wherever a term meets a bound. A search over the sorted
     breakpoints, halving and interpolating in turn, finds the piece; there the free terms give t in closed form.
     """
     rises = slope > 0
-    x = np.minimum(np.maximum(base, lower), upper).astype(np.float64)
     if not rises.any():
-        return x
+        return 0.0
     line = slice(None) if rises.all() else np.flatnonzero(rises)
     start, rise = base[line], slope[line]
-    low, high = lower[line].astype(np.float64), upper[line].astype(np.float64)
-    wanted = target - (x.sum() - x[line].sum())
+    low, high = lower[line], upper[line]
+    wanted = target - (0 if rises.all() else np.clip(base, lower, upper)[~rises].sum())
     with np.errstate(over="ignore"):
         enter, leave = (low - start) / rise, (high - start) / rise
     breaks = np.sort(np.concatenate([enter, leave]))
@@ -212,32 +261,5 @@ def _root(base: np.ndarray, slope: np.ndarray, target: float, lower: np.ndarray,
         else:
             right, above = middle, total
     missing = wanted - at(breaks[left]).sum()
-    free = np.flatnonzero((enter <= breaks[left]) & (leave >= breaks[right]) & (leave > enter))
-    if missing > 0 and len(free):
-        here[free] += missing * (rise[free] / rise[free].sum())
-    x[line] = np.minimum(here, high)
-    return x
-
-
-def _whole(shares: np.ndarray, target: int, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Round shares to integers of sum ``target`` within bounds, by largest remainder, ties to the lower index."""
-    near = np.rint(shares)
-    shares = np.where(np.abs(shares - near) <= SNAP * np.maximum(1.0, np.abs(near)), near, shares)
-    quota = np.floor(shares).astype(np.int64)
-    remainder = shares - quota
-    while (missing := int(target - quota.sum())) != 0:
-        step = 1 if missing > 0 else -1
-        room = np.flatnonzero(quota < upper if missing > 0 else quota > lower)
-        quota[room[_greatest(step * remainder[room], abs(missing))]] += step
-    assert quota.sum() == target
-    assert ((lower <= quota) & (quota <= upper)).all()
-    return quota
-
-
-def _greatest(values: np.ndarray, count: int) -> np.ndarray:
-    """Find the ``count`` greatest values (all when fewer), the lower index first where they are equal."""
-    if count >= len(values):
-        return np.arange(len(values))
-    edge = np.partition(values, len(values) - count)[len(values) - count]
-    above = np.flatnonzero(values > edge)
-    return np.concatenate([above, np.flatnonzero(values == edge)[: count - len(above)]])
+    free = (enter <= breaks[left]) & (leave >= breaks[right]) & (leave > enter)
+    return float(breaks[left] + (missing / rise[free].sum() if missing > 0 and free.any() else 0.0))

@@ -90,7 +90,7 @@ STAGES = {
         Stage("cluster_complexity", "1", ("raw_dataset", "clusters"), ("n_neighbors",), does="complexity"),
         Stage(
             "pruned_manifest",
-            "2",
+            "3",
             (
                 "raw_dataset",
                 "dedup_set",
@@ -113,7 +113,7 @@ STAGES = {
         ),
         Stage(
             "comparison",
-            "1",
+            "2",
             (
                 "raw_dataset",
                 "dedup_set",

@@ -12,7 +12,7 @@ import numpy as np
 from espalier.errors import EspalierError
 
 BLOCK = 2048  # rows a step: a block of 2048 x 512 doubles is 8 MiB
-UNIT_TOLERANCE = 1e-3  # float16 storage rounds a norm by up to 5e-4
+UNIT_TOLERANCE = 1e-5  # float32 rounds the norm of a divided row by 1e-7; float16, by up to 5e-4, is refused
 
 
 def as_unit_rows(vectors: np.ndarray, what: str = "vectors") -> np.ndarray:
@@ -35,14 +35,21 @@ def as_unit_rows(vectors: np.ndarray, what: str = "vectors") -> np.ndarray:
         raise EspalierError(f"{what}: expected a matrix of shape (n, d), got shape {np.shape(vectors)}.")
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
-        norms = np.sqrt(np.einsum("ij,ij->i", block, block))
-        wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= UNIT_TOLERANCE))
+        wrong = not_unit(block)
         if wrong.size:
+            norm = np.sqrt(exact_dots(block[wrong[:1]], block[wrong[:1]]))[0]
             raise EspalierError(
-                f"{what}: row {start + wrong[0]} has norm {norms[wrong[0]]:.6g}, not 1.",
+                f"{what}: row {start + wrong[0]} has norm {norm:.6g}, not 1.",
                 "Divide each row by its norm, and leave out rows that are zero or not finite.",
             )
     return rows
+
+
+def not_unit(rows: np.ndarray) -> np.ndarray:
+    """Find the rows, (n, d) float32, that are not finite or whose norm is off by more than UNIT_TOLERANCE: int64."""
+    doubtful = np.flatnonzero(~(np.abs(np.einsum("ij,ij->i", rows, rows) - 1.0) <= UNIT_TOLERANCE))
+    norms = np.sqrt(exact_dots(rows[doubtful], rows[doubtful]))
+    return doubtful[~(np.abs(norms - 1.0) <= UNIT_TOLERANCE)]
 
 
 def exact_dots(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -45,6 +45,9 @@ class Comparer:
     floor : float
     pairs : int
         About how many pairs will be compared; for few no bound is prepared.
+    cosine : bool, default False
+        Divide each product by the norms of its rows, which rounding has left a little off 1: equal rows then have a
+        similarity of exactly 1, and no rows a greater one.
 
     Attributes
     ----------
@@ -52,9 +55,12 @@ class Comparer:
         Pairs looked at so far, mirrored ones counted apart.
     """
 
-    def __init__(self, features: np.ndarray, floor: float, pairs: int) -> None:
+    def __init__(self, features: np.ndarray, floor: float, pairs: int, *, cosine: bool = False) -> None:
         self.features, self.floor = features, floor
-        self._axes = _axes(features, floor) if pairs * features.shape[1] >= LEAST_WORK else None
+        self._squares = np.einsum("ij,ij->i", features, features).astype(np.float64) if cosine else None
+        least = 1.0 if self._squares is None else self._squares.min(initial=1.0) * (1 - NOISE)
+        self._low = floor * float(least)  # no product below it belongs to a pair above the floor
+        self._axes = _axes(features, self._low) if pairs * features.shape[1] >= LEAST_WORK else None
         self._screen = Screen(features, self._axes, MOST_SCREEN)
         self.comparisons = 0
 
@@ -68,19 +74,21 @@ class Comparer:
             return Pairs.empty()
         tile = _greatest(later.screened, self._screen.of(earlier))
         self.comparisons += tile.size * len(later.ways)
-        low = self.floor - NOISE if self._screen.projects else self.floor
+        low = self._low - NOISE if self._screen.projects else self._low
         if tile.max() <= low:
             return Pairs.empty()
         places = np.flatnonzero(tile > low)
         few = len(places) <= tile.size // FEW
         if self._screen.projects and not few:
             tile = _greatest([self._full(later.rows, way) for way in later.ways], self._full(earlier, AS_IS))
-            places = np.flatnonzero(tile > self.floor)
+            places = np.flatnonzero(tile > self._low)
         b, a = np.divmod(places, tile.shape[1])
         i, j = earlier[a], later.rows[b]
-        similarity = self._similarity(i, j, later.ways) if self._screen.projects and few else tile.ravel()[places]
+        similarity = self._products(i, j, later.ways) if self._screen.projects and few else tile.ravel()[places]
+        if self._squares is not None:
+            similarity = similarity / np.sqrt(self._squares[i] * self._squares[j])
         wanted = (i < j) & (similarity > self.floor)
-        return Pairs(i[wanted], j[wanted], np.minimum(similarity[wanted], np.float32(1)))
+        return Pairs(i[wanted], j[wanted], np.minimum(similarity[wanted], 1).astype(np.float32, copy=False))
 
     def _screened(self, rows: np.ndarray, way: bool) -> np.ndarray:
         if way == AS_IS:
@@ -92,14 +100,14 @@ class Comparer:
         full = gather(self.features, rows)
         return mirror_features(full) if way == MIRRORED else full
 
-    def _similarity(self, i: np.ndarray, j: np.ndarray, ways: tuple[bool, ...]) -> np.ndarray:
-        similarity = np.empty(len(i), dtype=np.float32)
+    def _products(self, i: np.ndarray, j: np.ndarray, ways: tuple[bool, ...]) -> np.ndarray:
+        products = np.empty(len(i), dtype=np.float32)
         for start in range(0, len(i), SAMPLE):
             part = slice(start, start + SAMPLE)
             left = self.features[i[part]]
             found = [np.einsum("ij,ij->i", left, self._full(j[part], way)) for way in ways]
-            similarity[part] = np.max(found, axis=0)
-        return similarity
+            products[part] = np.max(found, axis=0)
+        return products
 
 
 def _greatest(queries: list[np.ndarray], columns: np.ndarray) -> np.ndarray:

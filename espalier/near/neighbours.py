@@ -7,6 +7,7 @@ Not here: the feature, and what the pairs decide (``espalier.near.groups``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -61,6 +62,20 @@ class SearchReport:
     recall: float = 1.0
     recall_pairs: int = 0
 
+    def describe(self) -> dict[str, str | int | float | None]:
+        """Return how pairs were sought, the recall (None where the sample has no pair) and what it was measured on."""
+        recall = None if math.isnan(self.recall) else round(self.recall, 6)
+        return {"pair_search": self.method, "pair_recall": recall, "pairs_checked": self.recall_pairs}
+
+    def add(self, other: SearchReport) -> None:
+        """Add what another search, of other rows, did."""
+        found = sum(report.recall * report.recall_pairs for report in (self, other) if report.recall_pairs)
+        self.recall_pairs += other.recall_pairs
+        self.comparisons += other.comparisons
+        if "index" in (self.method, other.method):
+            self.method = "index"
+            self.recall = found / self.recall_pairs if self.recall_pairs else float("nan")
+
 
 def pair_blocks(
     features: np.ndarray,
@@ -68,12 +83,13 @@ def pair_blocks(
     *,
     first: int = 0,
     flips: bool = False,
+    cosine: bool = False,
     method: str = "auto",
     rng: np.random.Generator,
     report: SearchReport | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Block]:
-    """Find all pairs of rows whose inner product is above ``floor``, by blocks of the later row.
+    """Find all pairs of rows whose similarity, their inner product, is above ``floor``, by blocks of the later row.
 
     Parameters
     ----------
@@ -85,6 +101,8 @@ def pair_blocks(
         Rows before ``first`` are known: they are compared with later rows, not with one another.
     flips : bool, default False
         Take the greater of the similarities to the row and to its mirror image.
+    cosine : bool, default False
+        Divide the products by the norms of the rows (see ``Comparer``).
     method : {"auto", "exact", "index"}
         ``auto`` is exact up to ``EXACT_LIMIT`` rows, or when the work is no more than that of so many rows.
     rng : numpy.random.Generator
@@ -112,7 +130,7 @@ def pair_blocks(
         method = "exact" if (n - first) * (n + first) <= EXACT_LIMIT**2 else "index"
     report.method = method
     ways = (AS_IS, MIRRORED) if flips else (AS_IS,)
-    comparer = Comparer(features, floor, (n - first) * (n + first) // 2)
+    comparer = Comparer(features, floor, (n - first) * (n + first) // 2, cosine=cosine)
     blocks = _exact_blocks if method == "exact" else _index_blocks
     for block in blocks(comparer, first, ways, rng, report):
         yield block

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +18,8 @@ from espalier.errors import UsageError
 from espalier.prune.base import Features, Method, Selection
 from espalier.prune.ranking import keep_first, label_groups, rank_in_groups
 from espalier.quota import largest_remainder
+
+_EXACT = 2**53  # whole numbers below this are exact in float64
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,14 @@ class Balanced(Method):
         return keep_first(-place, group, quota, group_word="label", group_names=names)
 
     def weights(self, names: tuple[str, ...]) -> np.ndarray:
-        """Return the weight of each label: (n_labels,) float64.
+        """Return the weight of each label: (n_labels,) float64, whole where they can be: 0.3 and 0.5 are 3 and 5.
 
         Raises
         ------
         UsageError
             When the mix names a label that the dataset lacks, or that two labels could be.
         """
-        weights = np.ones(len(names))
+        weights = [Fraction(1)] * len(names)
         written = [_as_written(name) for name in names]
         for entry in self.mix:
             name, weight = _weight(entry)
@@ -83,10 +86,12 @@ class Balanced(Method):
             if len(found) != 1:
                 what = "names no label of this dataset" if not found else "could be several labels"
                 raise UsageError(f"mix: {name!r} {what}.", f"Its labels are: {', '.join(sorted(written))}.")
-            weights[found[0]] = weight
-        if not weights.any():
+            weights[found[0]] = Fraction(repr(weight))
+        if not any(weights):
             raise UsageError(f"mix={'+'.join(self.mix)} gives every label the weight 0.", "Give one more.")
-        return weights
+        scale = math.lcm(*(weight.denominator for weight in weights))
+        whole = [weight * scale for weight in weights]
+        return np.array(whole if max(whole) < _EXACT else weights, np.float64)
 
 
 def _as_written(name: str) -> str:

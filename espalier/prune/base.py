@@ -114,6 +114,8 @@ class Features:
         Area means of a 9 x 9 grid an RGB channel (the near-duplicate feature's source).
     clip_scores : ndarray of shape (n,), float32
         Cosine of each picture and its text; NaN where there is no text.
+    subsets : ndarray of shape (n,), str
+        The subset of each sample; :func:`~espalier.prune.select.select` puts them here.
     """
 
     n: int
@@ -124,6 +126,7 @@ class Features:
     labels: Labels | None = None
     grids: np.ndarray | None = None
     clip_scores: np.ndarray | None = None
+    subsets: np.ndarray | None = None
 
     def has(self, need: str) -> bool:
         """Whether the field ``need`` is there; complexity and centroids are the clusters'."""
@@ -154,6 +157,7 @@ class Features:
             self.labels and self.labels.take(rows),
             pick(self.grids),
             pick(self.clip_scores),
+            pick(self.subsets),
         )
 
 
@@ -197,6 +201,8 @@ class Selection:
         rank is known, ``kept == (rank <= quota[group])``.
     clip_scores : ndarray of shape (n,), float32, or None
         The features' own, where the recipe filters by them.
+    measured : dict of str to str, int, float or None
+        What the method measured of its own work, for the summary of the manifest.
     """
 
     kept: np.ndarray
@@ -209,6 +215,7 @@ class Selection:
     group_names: tuple[str, ...] = ()
     rule: np.ndarray | None = None
     clip_scores: np.ndarray | None = None
+    measured: dict[str, str | int | float | None] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -276,6 +283,7 @@ _REMEDY = {
     "labels": "Methods that do without labels: random, cluster_random, centroid, ndr, density, prototypes, "
     "stratified, kcenter.",
     "text_hashes": "It has neither captions nor labels; use hash=img.",
+    "subsets": "Give the subset of each sample, or leave per_subset out.",
     "vectors": "Materialize embeddings first.",
     "hashes": "Materialize embeddings first.",
     "clusters": "Materialize clusters first.",

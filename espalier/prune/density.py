@@ -20,7 +20,7 @@ from espalier.prune.base import Clusters, Features, Method, Selection
 from espalier.prune.checks import check_range
 from espalier.prune.ranking import keep_first
 from espalier.prune.scope import Scope
-from espalier.quota import density_quota
+from espalier.quota import density_quota, sized_quota
 
 TEMPERATURE = 0.1
 
@@ -105,19 +105,15 @@ class Density(Method):
         if len(alive) == 0:
             return quota
         size = clusters.size[alive]
-        pull, temperature = self._pull(clusters)
-        quota[alive] = density_quota(
-            pull[alive], size, target, temperature=temperature, cls_bal_ratio=self.cls_bal_ratio
-        )
+        if self.by == "complexity":
+            hardness = self._complexity(clusters)[alive]
+            quota[alive] = density_quota(
+                hardness, size, target, temperature=self.temperature, cls_bal_ratio=self.cls_bal_ratio
+            )
+        else:
+            weights = size if self.by == "size" else np.ones_like(size)
+            quota[alive] = sized_quota(weights, size, target, cls_bal_ratio=self.cls_bal_ratio)
         return quota
-
-    def _pull(self, clusters: Clusters) -> tuple[np.ndarray, float]:
-        """Return what the softmax takes: exp(log(size)) is in proportion to the size, exp(0) even."""
-        if self.by == "size":
-            return np.log(np.maximum(clusters.size, 1)), 1.0
-        if self.by == "uniform":
-            return np.zeros(len(clusters.size)), 1.0
-        return self._complexity(clusters), self.temperature
 
     def _complexity(self, clusters: Clusters) -> np.ndarray:
         if clusters.complexity is not None and self.n_neighbors in (None, clusters.n_neighbors):

@@ -22,7 +22,7 @@ SCALE = 4000.0  # products of unit vectors times this stay under 2**24, where fl
 _TOGETHER = 128
 _PICKS_AT_ONCE = 8192
 _PICKED, _LEFT_OUT = -1, -2
-_FARTHEST = int(4 * SCALE**2)
+_UNKNOWN = np.iinfo(np.int32).max  # no distance: rounded rows that are opposite can be farther apart than 2 * SCALE
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class KCenter(Method):
         rank[left[np.argsort(-rest[left], kind="stable")]] = np.arange(target + 1, features.n + 1)
         return Selection(
             kept=kept,
-            score=score,
+            score=np.minimum(score, 2.0),
             group=np.zeros(features.n, np.int32),
             rank=rank,
             quota=np.array([target], np.int64),
@@ -71,7 +71,7 @@ def farthest_first(vectors: np.ndarray, target: int) -> tuple[np.ndarray, np.nda
     Parameters
     ----------
     vectors : ndarray of shape (n, d), float32
-        Unit rows (the caller's promise: a longer row would make products inexact).
+        Unit rows (checked: a longer row would make products inexact).
     target : int
         How many to pick, at most n.
 
@@ -80,10 +80,13 @@ def farthest_first(vectors: np.ndarray, target: int) -> tuple[np.ndarray, np.nda
     picks : ndarray of shape (target,), int64
         Rows in the order of picking.
     gain : ndarray of shape (target,), float64
-        Cosine distance of each pick to those before it, to about 1e-4; 2 for the first.
+        Cosine distance of each pick to those before it, to about 1e-4, so perhaps a little above 2; 2 for the first.
     rest : ndarray of shape (n,), float64
         Cosine distance of each row to the nearest pick, or a bound above it for rows never looked at again.
     """
+    from espalier.cluster.rows import as_unit_rows  # the methods are listed without the clustering
+
+    vectors = as_unit_rows(vectors)
     n, dim = vectors.shape
     picks, gain = np.empty(target, np.int64), np.full(target, 2.0)
     if target == 0:
@@ -91,7 +94,7 @@ def farthest_first(vectors: np.ndarray, target: int) -> tuple[np.ndarray, np.nda
     picked = np.empty((target, dim), np.float32)
     picks[0] = _nearest_to_mean(vectors)
     picked[0] = _whole(vectors[picks[0]])
-    bound = np.full(n, _FARTHEST, np.int32)  # squared distances in units of 1 / SCALE**2
+    bound = np.full(n, _UNKNOWN, np.int32)  # squared distances in units of 1 / SCALE**2
     seen = np.zeros(n, np.int64)  # bound[i] is exact for the first seen[i] picks
     bound[picks[0]] = _PICKED
     _refresh(bound, seen, np.arange(n), vectors, picked[:1])

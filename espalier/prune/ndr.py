@@ -2,11 +2,13 @@
 
 Whence: ``espalier.ndr``, which holds the algorithm and lists how it differs from datumaro 1.13. As a prune
 method it differs from Datumaro's ``ndr`` in ``prune`` too: the ratio is what is kept (there 0.8 keeps 0.2),
-and 1 keeps all. The plugin's ``num_cut`` is the recipe's amount, its ``seed`` the recipe's seed.
+and 1 keeps all; the samples of all subsets are compared (there those of one subset after the other, which is
+``per_subset`` here). The plugin's ``num_cut`` is the recipe's amount, its ``seed`` the recipe's seed.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -33,6 +35,9 @@ class Ndr(Method):
     ----------
     working_subset : str
         The subset to work in, the others stay whole; the same as ``subsets``. Empty means all samples.
+    per_subset : bool
+        Prune each subset by itself, as Datumaro does: copies in two subsets are none, and every subset keeps its share
+        of the count, by its size. Otherwise samples of all subsets are compared.
     duplicated_subset : str
         Where removed samples go, as the reasons say.
     algorithm : {"gradient"}
@@ -55,6 +60,7 @@ class Ndr(Method):
     instead: ClassVar[dict[str, str]] = {"num_cut": "It is the amount: write ndr@n1234."}
 
     working_subset: str = ""
+    per_subset: bool = False
     duplicated_subset: str = "duplicated"
     algorithm: Literal["gradient"] = "gradient"
     over_sample: Literal["random", "similarity"] = "random"
@@ -79,8 +85,8 @@ class Ndr(Method):
 
     @property
     def needs(self) -> frozenset[str]:
-        """The grids of area means."""
-        return frozenset({"grids"})
+        """The grids of area means, and the subsets when each is pruned by itself."""
+        return frozenset({"grids", "subsets"} if self.per_subset else {"grids"})
 
     @property
     def subsets(self) -> tuple[str, ...]:
@@ -104,8 +110,10 @@ class Ndr(Method):
         return int(found[1]), int(found[2])
 
     def check_scope(self, scope: Scope) -> None:
-        """Refuse two names for the same."""
+        """Refuse two names for the same, and ``per_subset`` where one subset is named."""
         super().check_scope(scope)
+        if self.per_subset and len(scope.subsets or self.subsets) == 1:
+            raise UsageError("per_subset has no effect on one subset.", "Leave it out, or name several.")
         if self.working_subset and scope.subsets:
             raise UsageError("working_subset and subsets say the same.", "Give one of them.")
 
@@ -114,6 +122,7 @@ class Ndr(Method):
         self.check(features, target)
         assert features.grids is not None
         plugin = Plugin(
+            per_subset=self.per_subset,
             duplicated_subset=self.duplicated_subset,
             algorithm=self.algorithm,
             num_cut=target,
@@ -124,12 +133,12 @@ class Ndr(Method):
             sim_threshold=self.sim_threshold,
             seed=int(rng.integers(2**63)),
         )
-        found = plugin(ndr_grid_features(features.grids, self.blocks))
+        found = plugin(ndr_grid_features(features.grids, self.blocks), features.subsets if self.per_subset else None)
         group = (found.similarity > 0).astype(np.int32)
         # What was kept comes first; the rest in the order of likeness, which is at most 1.
         score = 2.0 * found.kept - found.similarity
         quota = np.bincount(group[found.kept], minlength=2)
-        return keep_first(
+        selection = keep_first(
             score,
             group,
             quota,
@@ -137,3 +146,4 @@ class Ndr(Method):
             order_word="placed",
             group_names=("distinct samples", f"near duplicates (subset {self.duplicated_subset})"),
         )
+        return dataclasses.replace(selection, measured=found.search.describe())

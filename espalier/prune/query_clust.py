@@ -3,7 +3,7 @@
 Whence: Datumaro's ``query_clust``. Differs: every label that occurs has a representative (the original loses
 label 0 and fails on classes without items); the representative is the sample nearest to the mean of its
 label, not whichever comes first; distances to the centre are cosines, so that ``pick=nearest`` means
-something; the counts are exact and the draw is seeded.
+something; the counts are exact and the draw is seeded; ``hash=txt`` is the text alone.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from espalier.prune.scope import Scope
 from espalier.quota import largest_remainder
 
 BLOCK = 4096
+_CLUSTERED = {"img": ("vectors",), "txt": ("text_hashes",), "both": ("hashes", "text_hashes")}
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class QueryClust(Method):
 
     Parameters
     ----------
-    hash : {"img", "txt"}
-        What is clustered: the images, or the hashes of their texts (caption, or label names).
+    hash : {"img", "txt", "both"}
+        What is clustered: the images, the hashes of their texts (caption, or label names), or the hash of each image
+        and of its text one after the other, which is what Datumaro calls ``txt``.
     pick : {"random", "nearest"}
         Inside a cluster: drawn, or nearest to the centre first.
     """
@@ -40,13 +42,13 @@ class QueryClust(Method):
     summary: ClassVar[str] = "one cluster a label, begun at its representative; each keeps its share"
     accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
 
-    hash: Literal["img", "txt"] = "img"
+    hash: Literal["img", "txt", "both"] = "img"
     pick: Literal["random", "nearest"] = "random"
 
     @property
     def needs(self) -> frozenset[str]:
-        """The labels, and the embeddings or the text hashes."""
-        return frozenset({"labels", "vectors" if self.hash == "img" else "text_hashes"})
+        """The labels, and the embeddings or the hashes."""
+        return frozenset({"labels", *_CLUSTERED[self.hash]})
 
     def draws(self, scope: Scope) -> bool:  # noqa: ARG002
         """Draw only with ``pick=random``: the clusters begin at the representatives."""
@@ -55,21 +57,19 @@ class QueryClust(Method):
     def check_scope(self, scope: Scope) -> None:
         """Refuse ``space=hash`` where it has no effect: texts are clustered by their hashes in any space."""
         super().check_scope(scope)
-        if self.hash == "txt" and scope.space == "hash":
+        if self.hash != "img" and scope.space == "hash":
             raise UsageError(
-                "space=hash has no effect with hash=txt, which always clusters hashes.", "Leave space out."
+                f"space=hash has no effect with hash={self.hash}, which always clusters hashes.", "Leave space out."
             )
 
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
         """Find the representatives, cluster from there, share the target by size, keep the first of each."""
         self.check(features, target)
         assert features.labels is not None
-        if self.hash == "txt":
-            assert features.text_hashes is not None
-            vectors = as_vectors(features.text_hashes, 8 * features.text_hashes.shape[1])
-        else:
-            assert features.vectors is not None
-            vectors = features.vectors
+        clustered = [getattr(features, name) for name in _CLUSTERED[self.hash]]
+        vectors = np.concatenate(clustered, axis=1) if len(clustered) > 1 else clustered[0]
+        if self.hash != "img":
+            vectors = as_vectors(vectors, 8 * vectors.shape[1])
         start = np.unique(representatives(vectors, features.labels))
         found = fit_kmeans(vectors, len(start), rng=rng, init=vectors[start])
         size = np.bincount(found.assignment, minlength=found.k)
@@ -89,13 +89,16 @@ def representatives(vectors: np.ndarray, labels: Labels) -> np.ndarray:
     Parameters
     ----------
     vectors : ndarray of shape (n, d), float32
-        Unit rows.
+        Unit rows (checked).
     labels : Labels
 
     Returns
     -------
     ndarray of shape (n_labels_that_occur,), int64
     """
+    from espalier.cluster.rows import as_unit_rows  # the methods are listed without the clustering
+
+    vectors = as_unit_rows(vectors)
     sample = np.repeat(np.arange(len(vectors)), np.diff(labels.indptr))
     order = np.lexsort((sample, labels.codes))
     sample, code = sample[order], labels.codes[order]

@@ -65,7 +65,7 @@ def select(
     features : Features
         One row a sample, in order of sample_id; at least the fields named by :func:`needs`.
     subset_names : ndarray of shape (n,), str
-        The subset of each sample; needed when the recipe names subsets.
+        The subset of each sample; needed when the recipe names subsets, or prunes each by itself.
     forced_keep, forced_drop : ndarray of shape (n,), bool
         Human verdicts. A verdict to drop holds in every subset, also in those kept whole.
 
@@ -84,6 +84,8 @@ def select(
     n = features.n
     keep = np.zeros(n, bool) if forced_keep is None else forced_keep.astype(bool)
     drop = np.zeros(n, bool) if forced_drop is None else forced_drop.astype(bool)
+    if subset_names is not None:
+        features = dataclasses.replace(features, subsets=subset_names)
     inside = _inside(recipe, n, subset_names)
     low = inside & ~keep & ~drop & _low_scores(recipe, features)
     inside &= ~low

@@ -57,7 +57,7 @@ def coverage(
     Parameters
     ----------
     vectors : ndarray of shape (n, dim), float32
-        Unit rows.
+        Unit rows (checked).
     kept : ndarray of shape (n,), bool, or of shape (n_kept,), int
         Mask or row indices of the kept samples.
     max_rows : int, optional

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from espalier.cluster.rows import as_unit_rows
 from espalier.errors import EspalierError
 from espalier.explore.cosine import cosine_topk
 from espalier.quality.codes import Codes, pairs
@@ -22,7 +23,7 @@ def knn_accuracy(train_x: np.ndarray, train_y: Codes, test_x: np.ndarray, test_y
     Parameters
     ----------
     train_x, test_x : ndarray of shape (n, dim), float32
-        Unit rows.
+        Unit rows (checked).
     train_y, test_y : ndarray of shape (n,), int, or compressed rows
         Label codes; negative means none, and such samples are left out. A neighbour with m labels gives
         each 1 / m of its vote; a test sample is right when the winner is any of its labels.
@@ -37,6 +38,7 @@ def knn_accuracy(train_x: np.ndarray, train_y: Codes, test_x: np.ndarray, test_y
     """
     if k < 1:
         raise EspalierError(f"k is {k}.", "Ask for at least 1 neighbour.")
+    train_x, test_x = as_unit_rows(train_x, "train_x"), as_unit_rows(test_x, "test_x")
     rows, codes = pairs(train_y)
     if not len(rows):
         raise EspalierError("No training sample has a label.", "A probe needs labels.")

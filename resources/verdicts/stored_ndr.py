@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from espalier.errors import EspalierError
 from espalier.ndr import Ndr, NdrResult, feature_length, ndr_features
+from espalier.near.neighbours import SearchReport
 from resources.pictures.images import UnreadableImage, decode_rgb
 from resources.reading.blobs import BlobError, read_bytes
 from resources.warehouse import Table
@@ -41,6 +42,8 @@ class StoredNdr:
         Samples of each subset that NDR did not work in.
     unreadable : dict of str to str
         Samples whose picture could not be read now, with the reason; they take no part and stay.
+    search : SearchReport
+        How pairs were sought, and what share of them was found.
     """
 
     dataset: str
@@ -48,6 +51,7 @@ class StoredNdr:
     samples: pa.Table
     others: dict[str, int]
     unreadable: dict[str, str]
+    search: SearchReport
 
     def removed(self) -> list[dict[str, Any]]:
         """Return the samples that go to the duplicated subset, in order of their ids."""
@@ -72,6 +76,7 @@ class StoredNdr:
             "n_brought_back": fates.get("brought back", 0),
             "n_cut": fates.get("cut", 0),
             "n_unreadable": len(self.unreadable),
+            **self.search.describe(),
             "subsets": _subsets(before, after, self.others, self.parameters.duplicated_subset, len(removed)),
             "removed": removed,
             "unreadable": self.unreadable,
@@ -152,8 +157,10 @@ def run_ndr(
     read = np.array([sample not in errors for sample in ids], dtype=bool)
     if not read.any():
         raise EspalierError(f"No picture of {dataset!r} can be read.", "Check that the files are still there.")
-    result = replace(parameters, working_subset=None)(features[read] if errors else features)
-    return StoredNdr(dataset, parameters, _table(found.facts.filter(pa.array(read)), result), found.others, errors)
+    facts = found.facts.filter(pa.array(read))
+    subsets = np.array(facts["subset"].to_pylist(), dtype=str)
+    result = replace(parameters, working_subset=None)(features[read] if errors else features, subsets)
+    return StoredNdr(dataset, parameters, _table(facts, result), found.others, errors, result.search)
 
 
 def _features(uris: list[str], block_shape: tuple[int, int], threads: int) -> Iterator[np.ndarray | str]:

@@ -29,6 +29,7 @@ RECIPES = [
     "centroid@0.2",
     "query_clust@0.2",
     "query_clust@0.2:hash=txt",
+    "query_clust@0.2:hash=both",
     "query_clust@0.2:pick=nearest",
     "entropy@0.2",
     "entropy@0.2:min_per_class=6",

@@ -42,7 +42,7 @@ BREAKS = [
     ("dedup_set", "duplicates_point_to_kept", KEPT_THOUGH_A_COPY, NOT_KEPT),
     ("dedup_set", "no_leaks", LEAKS, {"samples that stand in two subsets or datasets": 3}),
     ("embeddings", "all_survivors", GONE, {"survivors with neither a vector nor a reason": 1}),
-    *(("embeddings", "vectors_unit", SCALED.format(factor), NOT_UNIT) for factor in ("0.5", "nan", "inf")),
+    *(("embeddings", "vectors_unit", SCALED.format(factor), NOT_UNIT) for factor in ("0.5", "1.0005", "nan", "inf")),
     ("semantic_dedup_set", "duplicates_point_to_kept", f"UPDATE data SET duplicate_of = sample_id {ONE}", NOT_KEPT),
     ("clusters", "clusters_not_empty", "DELETE FROM data WHERE cluster = 0", {"empty clusters": 1}),
     ("cluster_complexity", "members_add_up", CLUSTER.format("size = size + 2"), {"members": 42}),

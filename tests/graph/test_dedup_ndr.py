@@ -2,7 +2,9 @@
 
 import csv
 import dataclasses
+import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +71,37 @@ def test_without_a_working_subset_copies_in_any_subset_go(home, espalier):
     assert {row["subset"] for row in found["removed"]} <= {"train", "test"}
 
 
+def test_copies_across_subsets_stay_when_each_is_worked_in_by_itself(home, espalier):
+    found = ndr(espalier, home, "--per-subset")
+    assert found["parameters"]["per_subset"] is True
+    assert found["subsets"]["train"] == {"before": 18, "after": 12}
+    assert found["subsets"]["test"] == {"before": 4, "after": 4}
+    shared = ndr(espalier, home, "--per_subset", "-k", 11)
+    assert {name: shared["subsets"][name]["after"] for name in ("train", "test")} == {"train": 9, "test": 2}
+
+
+def test_the_recall_of_an_index_is_printed_and_stored(home, espalier, monkeypatch):
+    exact = ndr(espalier, home)
+    assert (exact["pair_search"], exact["pair_recall"]) == ("exact", 1.0)
+    monkeypatch.setattr("espalier.near.neighbours.EXACT_LIMIT", 10)
+    found = ndr(espalier, home)
+    assert (found["pair_search"], found["pair_recall"]) == ("index", 1.0)
+    assert found["pairs_checked"] > 0
+    said = espalier("dedup", "photos", "--ndr", home=home).out
+    assert f"sought by an index: recall 1.000, of {found['pairs_checked']} in a sample." in said
+
+
+def test_a_recipe_prints_and_stores_the_recall_of_the_index(home, espalier, tmp_path, monkeypatch):
+    home = shutil.copytree(home, tmp_path / "home")
+    monkeypatch.setattr("espalier.near.neighbours.EXACT_LIMIT", 10)
+    recipe = ("prune", "photos", "-m", "ndr", "-r", "0.5", "--param", "sim_threshold=0.01")
+    assert "sought by an index: recall" in espalier(*recipe, home=home).out
+    told = espalier(*recipe, "--json", home=home).json()
+    stored = json.loads((Path(told["manifest"]) / "summary.json").read_text())
+    assert stored["pair_search"] == told["pair_search"] == "index"
+    assert stored["pair_recall"] == told["pair_recall"]
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_verdicts_are_those_of_the_library_on_the_whole_pictures(home, split, threads):
     raw = Home.find(home).store().need("raw_dataset", "photos")
@@ -97,6 +130,7 @@ def test_every_parameter_reaches_the_plugin(home, espalier):
     given = ndr(espalier, home, *words.split(), "--sim-threshold", "0.9")["parameters"]
     assert given == {
         "working_subset": "train",
+        "per_subset": False,
         "duplicated_subset": "gone",
         "algorithm": "gradient",
         "num_cut": 7,
@@ -157,6 +191,7 @@ def test_samples_without_a_subset_are_those_of_default_as_in_datumaro(tmp_path, 
         ("--ndr --no-flips", "--flips: of Espalier's own search"),
         ("--ndr -w val", "Known: test, train"),
         ("--ndr -w train -d train", "both 'train'"),
+        ("--ndr -w train --per-subset", "per_subset has no effect with working_subset"),
         ("--ndr --block-shape 0x8", "ROWSxCOLUMNS"),
         ("--ndr --sim-threshold 0", "sim_threshold"),
         ("--ndr --hash-dim 770", "exceeds the 769 entries"),

@@ -225,6 +225,8 @@ def test_a_datum_user_finds_the_old_words(home, tmp_path):
     again = cli(home, "prune", "set", "-m", "query_clust", "--hash-type", "txt", "-o", out)
     assert isinstance(again.exception, UsageError)
     assert cli(home, "prune", "set", "-m", "query_clust", "--hash-type", "txt", "-o", out, "--overwrite").exit_code == 0
+    joined = json.loads(cli(home, "prune", "set", "-m", "query_clust", "--hash-type", "both", "--json").stdout)
+    assert joined["recipe"] == "query_clust@0.5:hash=both"
     default = json.loads(cli(home, "prune", "set", "--hash-type", "img", "--json").stdout)
     assert default["recipe"] == "random@0.5"
 
@@ -233,6 +235,8 @@ def test_a_datum_user_finds_the_old_words(home, tmp_path):
     ("args", "why"),
     [
         (["prune", "set", "--hash-type", "txt"], "no meaning for random"),
+        (["prune", "set", "-m", "centroid", "--hash-type", "both"], "both has no meaning for centroid"),
+        (["prune", "set", "--recipe", "random@0.5", "--hash-type", "both"], "Write :hash=both into the recipe"),
         (["prune", "set", "--overwrite"], "what -o writes"),
         (["prune", "set", "--in-place"], "Add --overwrite"),
         (["prune", "set", "-o", "x", "--in-place", "--overwrite"], "two places"),

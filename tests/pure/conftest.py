@@ -56,6 +56,7 @@ def make_features(
         labels=None if labels == "none" else make_labels(codes, tuple(f"label{i}" for i in range(n_labels))),
         grids=rng.integers(0, 65536, (n, 243)).astype(np.uint16),
         clip_scores=np.where(rng.random(n) < 0.9, rng.uniform(-0.1, 0.4, n), np.nan).astype(np.float32),
+        subsets=np.array(["test", "train"])[rng.integers(0, 2, n)],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -29,6 +30,11 @@ def test_every_method_has_a_section_that_names_its_parameters(name: str) -> None
     missing = [p for p in fields_of(METHODS[name]) if not re.search(rf"`{p}\b", found[1])]
     assert missing == []
     assert "Cost" in found[1] or "costs" in found[1]
+
+
+def test_what_query_clust_can_cluster_is_explained() -> None:
+    choices = get_args(fields_of(METHODS["query_clust"])["hash"].kind)
+    assert [choice for choice in choices if f"| `{choice}` |" not in PAGE] == []
 
 
 def test_the_shared_parameters_are_explained() -> None:

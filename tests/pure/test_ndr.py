@@ -50,9 +50,86 @@ def test_copies_go_whatever_their_hash_keys_and_strangers_stay(copies):
 def test_similarity_is_the_fiftieth_power_of_the_cosine(copies):
     result = Ndr()(copies)
     gone = np.flatnonzero(~result.kept)
-    cosine = (copies[gone].astype(float) * copies[result.duplicate_of[gone]]).sum(1)
-    np.testing.assert_allclose(result.similarity[gone], np.minimum(cosine, 1) ** EXPONENT, rtol=1e-3)
+    left, right = copies[gone].astype(float), copies[result.duplicate_of[gone]].astype(float)
+    cosine = (left * right).sum(1) / np.sqrt((left**2).sum(1) * (right**2).sum(1))
+    np.testing.assert_allclose(result.similarity[gone], cosine**EXPONENT, rtol=1e-5)
     assert (result.similarity[gone] >= 0.5).all()
+
+
+def grids_of(n, seed=0):
+    return np.random.default_rng(seed).integers(0, 65_536, (n, 243)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.99, 0.999999, 1.0])
+@pytest.mark.parametrize("per_subset", [False, True])
+def test_equal_grids_are_copies_at_every_threshold_with_a_score_of_one(threshold, per_subset):
+    """Non-regression: features are rounded, and a product of 0.9988 to the 50th power is 0.94; 85 of 300 stayed."""
+    features = ndr_grid_features(np.concatenate([grids_of(300), grids_of(300)]))
+    result = Ndr(sim_threshold=threshold, per_subset=per_subset)(features)
+    gone = np.flatnonzero(~result.kept)
+    assert len(gone) == 300
+    np.testing.assert_array_equal(result.duplicate_of[gone], (gone + 300) % 600)
+    assert (result.similarity[gone] == 1).all()
+
+
+@pytest.mark.parametrize("picture", ["photo", "plain"])
+def test_no_score_exceeds_one(picture):
+    rng = np.random.default_rng(3)
+    base = grids_of(1) if picture == "photo" else np.full((1, 243), 30_000)
+    grids = np.clip(base + rng.integers(0, 40, (400, 243)), 0, 65_535).astype(np.uint16)
+    result = Ndr(sim_threshold=0.01)(ndr_grid_features(grids))
+    assert 0 < result.similarity.max() <= 1
+
+
+def test_at_a_threshold_of_one_only_equal_features_are_copies():
+    """Cosines that float32 would round to 1 are not 1."""
+    one = np.zeros((1, 385))
+    one[0, :2] = 2048, 1
+    other = one.copy()
+    other[0, 1] = 2
+    rows = (np.concatenate([one, other, one]) / 2048).astype(np.float32)
+    assert Ndr(sim_threshold=0.9999)(rows).kept.sum() == 1
+    result = Ndr(sim_threshold=1.0)(rows)
+    assert result.kept.sum() == 2
+    assert result.kept[1]
+
+
+def test_each_subset_by_itself_is_the_plugin_on_each_subset(copies):
+    """Datumaro's prune calls the plugin for one subset after the other, so copies across subsets stay."""
+    subsets = np.array(["train", "train", "test"])[np.arange(65) % 3]
+    result = Ndr(per_subset=True, duplicated_subset="gone")(copies, subsets)
+    assert result.kept.sum() > Ndr()(copies).kept.sum()
+    for name in ("train", "test"):
+        rows = subsets == name
+        alone = Ndr()(copies[rows])
+        np.testing.assert_array_equal(result.kept[rows], alone.kept)
+        np.testing.assert_array_equal(result.similarity[rows], alone.similarity)
+    gone = np.flatnonzero(~result.kept)
+    assert (subsets[result.duplicate_of[gone]] == subsets[gone]).all()
+    assert set(result.subset[gone]) == {"gone"}
+
+
+@pytest.mark.parametrize("num_cut", [0, 1, 20, 50, 64, 65])
+def test_num_cut_is_shared_out_by_the_sizes_of_the_subsets(copies, num_cut):
+    subsets = np.array(["a", "b", "b", "b", "c"])[np.arange(65) % 5]
+    result = Ndr(per_subset=True, num_cut=num_cut)(copies, subsets)
+    kept = [result.kept[subsets == name].sum() for name in "abc"]
+    assert sum(kept) == num_cut
+    assert np.abs(np.array(kept) - num_cut * np.array([13, 39, 13]) / 65).max() < 1
+
+
+def test_an_index_is_used_for_many_rows_and_its_recall_is_measured(monkeypatch):
+    features = ndr_grid_features(np.concatenate([grids_of(1500), grids_of(1500)]))
+    exact = Ndr()(features)
+    assert exact.search.describe() == {"pair_search": "exact", "pair_recall": 1.0, "pairs_checked": 0}
+    monkeypatch.setattr("espalier.near.neighbours.EXACT_LIMIT", 1000)
+    result = Ndr()(features)
+    assert result.search.method == "index"
+    assert result.search.recall_pairs > 300
+    assert 0.95 < result.search.recall <= 1
+    by_subset = Ndr(per_subset=True)(features, np.array(["a", "b"])[np.arange(3000) % 5 // 4])
+    assert by_subset.search.method == "index"  # of the larger subset; the other one is below the limit
+    assert 0 < by_subset.search.recall_pairs < result.search.recall_pairs
 
 
 def test_a_negative_image_is_no_copy():
@@ -150,6 +227,7 @@ def test_only_the_working_subset_loses_rows(copies):
         ({"sim_threshold": 0.0}, "sim_threshold"),
         ({"num_cut": -1}, "num_cut"),
         ({"working_subset": "a", "duplicated_subset": "a"}, "both 'a'"),
+        ({"working_subset": "a", "per_subset": True}, "per_subset has no effect with working_subset"),
     ],
 )
 def test_wrong_parameters_are_refused_before_any_work(parameters, message):

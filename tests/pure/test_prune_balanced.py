@@ -41,6 +41,12 @@ def test_a_given_mix_is_followed_until_a_label_runs_out(labels_of: MakeLabels) -
     assert kept_per_label(features, 120, Balanced(mix=("fire_truck-0",)))["fire truck"] == 20
 
 
+def test_shares_of_a_decimal_mix_that_tie_go_to_the_first_label(labels_of: MakeLabels) -> None:
+    """Of four, 0.3 to 0.5 is 1.5 to 2.5; in binary 0.3 is a little less than it says."""
+    features = labelled([[0]] * 9 + [[1]] * 9, ("cat", "dog"), labels_of)
+    assert kept_per_label(features, 4, Balanced(mix=("cat-0.3", "dog-0.5"))) == {"cat": 2, "dog": 2}
+
+
 def test_a_mix_that_names_no_label_is_refused_with_the_labels(labels_of: MakeLabels) -> None:
     features = labelled([[0], [1]], ("cat", "dog"), labels_of)
     with pytest.raises(UsageError, match=r"'cow' names no label.*cat, dog"):

@@ -54,6 +54,25 @@ def test_kcenter_picks_what_the_plain_algorithm_picks_whatever_the_block(
         assert farthest_first(vectors, target)[0].tolist() == plain[:target]
 
 
+def test_kcenter_tells_rows_opposite_to_its_first_pick_apart() -> None:
+    """Rounded rows can be farther apart than 2; a bound of 2 made the two last ones tie."""
+    angle = np.array([4.0021, 4.0021, 4.0021, 7.1391, 7.1346])
+    vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    assert plain_farthest_first(vectors, 2) == [0, 4]
+    assert farthest_first(vectors, 5)[0].tolist() == plain_farthest_first(vectors, 5)
+    scores = KCenter()(Features(5, vectors=vectors), target=2, rng=rng()).score
+    assert scores.max() == 2.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_kcenter_picks_what_the_plain_algorithm_picks_among_rows_and_their_opposites(seed: int) -> None:
+    draw = generator(seed, "opposites")
+    half = unit(draw.standard_normal((40, int(draw.integers(2, 6)))))
+    near = unit(half + 0.01 * draw.standard_normal(half.shape))
+    vectors = np.concatenate([half, half[:20], -near, -half])
+    assert farthest_first(vectors, 60)[0].tolist() == plain_farthest_first(vectors, 60)
+
+
 def test_kcenter_ranks_in_the_order_of_picking_and_scores_by_distance(features_of: Make) -> None:
     features = features_of(300, clusters=4)
     chosen = KCenter()(features, target=40, rng=rng())
@@ -138,6 +157,30 @@ def test_one_sample_may_stand_for_two_labels(labels_of: MakeLabels) -> None:
     labels = labels_of([[0, 1], [], [2], []], ("a", "b", "c"))
     chosen = QueryClust(pick="nearest")(Features(4, vectors=vectors, labels=labels), target=2, rng=rng())
     assert chosen.quota.tolist() == [1, 1]
+
+
+def test_both_hashes_together_are_clustered_as_datumaro_clusters_its_txt(labels_of: MakeLabels) -> None:
+    """Pictures alone tell two groups, texts alone two others; joined they tell all four labels apart."""
+    n = 40
+    label = np.arange(n) % 4
+    flips = generator(0, "both").random((n, 128)) < 0.05
+    bits = np.concatenate([np.repeat(label[:, None] % 2, 64, 1), np.repeat(label[:, None] // 2, 64, 1)], axis=1) ^ flips
+    features = Features(
+        n,
+        hashes=np.packbits(bits[:, :64], axis=1),
+        text_hashes=np.packbits(bits[:, 64:], axis=1),
+        labels=labels_of([[code] for code in label], ("a", "b", "c", "d")),
+    )
+    method = QueryClust(hash="both", pick="nearest")
+    assert method.needs == {"labels", "hashes", "text_hashes"}
+    chosen = method(features, target=8, rng=rng())
+    assert chosen.quota.tolist() == [2, 2, 2, 2]
+    for group in range(4):
+        assert len(np.unique(label[chosen.group == group])) == 1
+    alone = QueryClust(hash="txt", pick="nearest")(features, target=8, rng=rng())
+    assert len(np.unique(label[alone.group == alone.group[0]])) > 1
+    with pytest.raises(EspalierError, match=r"needs text_hashes.*use hash=img"):
+        method(Features(n, hashes=features.hashes, labels=features.labels), target=8, rng=rng())
 
 
 def test_query_clust_nearest_keeps_those_nearest_to_the_centre(labels_of: MakeLabels) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from espalier.errors import UsageError
+from espalier.errors import EspalierError, UsageError
 from espalier.prune import Features, Ndr
 from espalier.prune.reasons import reasons
 from espalier.prune.select import needs, select
@@ -75,6 +75,35 @@ def test_the_working_subset_is_pruned_and_the_others_stay_whole(planted: Feature
         Recipe.parse("ndr@0.25:working_subset=train:subsets=train")
 
 
+def test_each_subset_is_pruned_by_itself_when_asked(planted: Features) -> None:
+    """The copies of the first thirty samples are in another subset: there they are no copies."""
+    names = np.where(np.arange(90) < 60, "train", "test")
+    pooled = select(Recipe.parse("ndr@n60"), planted, names)
+    assert np.bincount(pooled.group).tolist() == [60, 30]
+    recipe = Recipe.parse("ndr@n60:per_subset=true")
+    chosen = select(recipe, planted, names)
+    assert str(recipe) == "ndr@n60:per_subset=true"
+    assert needs(recipe) == {"grids", "subsets"}
+    assert np.bincount(chosen.group).tolist() == [90]
+    assert [chosen.kept[names == name].sum() for name in ("train", "test")] == [40, 20]
+    with pytest.raises(EspalierError, match="leave per_subset out"):
+        select(recipe, planted)
+
+
+def test_per_subset_is_within_the_subsets_that_are_pruned(planted: Features) -> None:
+    names = np.repeat(["a", "b", "c"], 30)
+    chosen = select(Recipe.parse("ndr@0.5:per_subset=true:subsets=a+b"), planted, names)
+    assert [chosen.kept[names == name].sum() for name in "abc"] == [15, 15, 30]
+
+
+def test_how_pairs_were_sought_is_told(planted: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe.parse("ndr@n60")
+    assert select(recipe, planted).measured["pair_search"] == "exact"
+    monkeypatch.setattr("espalier.near.neighbours.EXACT_LIMIT", 50)
+    told = select(recipe, planted).measured
+    assert (told["pair_search"], told["pair_recall"], told["pairs_checked"]) == ("index", 1.0, 30)
+
+
 def test_the_reasons_tell_duplicates_from_distinct_samples(planted: Features) -> None:
     recipe = Recipe.parse("ndr@n60:duplicated_subset=twins")
     words = reasons(select(recipe, planted), recipe)
@@ -94,6 +123,9 @@ def test_the_reasons_tell_duplicates_from_distinct_samples(planted: Features) ->
         ("ndr@0.5:algorithm=phash", r"algorithm takes gradient"),
         ("ndr@0.5:working_subset=duplicated", r"are both 'duplicated'"),
         ("ndr@0.5:space=hash", r"no parameter 'space'"),
+        ("ndr@0.5:per_subset=yes", r"per_subset takes true | false"),
+        ("ndr@0.5:per_subset=true:subsets=train", r"per_subset has no effect on one subset"),
+        ("ndr@0.5:per_subset=true:working_subset=train", r"per_subset has no effect on one subset"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(text: str, words: str) -> None:

@@ -178,6 +178,8 @@ def test_a_parameter_that_the_method_ignores_is_refused() -> None:
         Recipe.parse("density@0.5:by=size:temperature=0.2")
     with pytest.raises(UsageError, match="space=hash has no effect with hash=txt"):
         Recipe.parse("query_clust@0.5:hash=txt:space=hash")
+    with pytest.raises(UsageError, match="space=hash has no effect with hash=both"):
+        Recipe.parse("query_clust@0.5:hash=both:space=hash")
 
 
 @pytest.mark.parametrize(
