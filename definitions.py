@@ -13,7 +13,7 @@ from assets.pruned_manifest import pruned_manifest
 from assets.raw_dataset import raw_dataset
 from assets.semantic_dedup_set import semantic_dedup_set
 from assets.subset_quality import subset_quality
-from resources.configured import ComputeResource, HomeResource, ProgressResource, ReadingResource, WarehouseIOManager
+from resources import ComputeResource, HomeResource, ProgressResource, WarehouseIOManager
 from sensors.automation import automation_sensor
 from sensors.landing import landing_sensor
 from sensors.references import reference_sensor
@@ -39,7 +39,6 @@ def build_defs(
     warehouse: WarehouseIOManager | None = None,
     progress: ProgressResource | None = None,
     compute: ComputeResource | None = None,
-    reading: ReadingResource | None = None,
 ) -> dg.Definitions:
     """Return the definitions; a resource given takes the place of the default one (tests, the command line)."""
     home = home or HomeResource()
@@ -53,7 +52,6 @@ def build_defs(
             "warehouse": warehouse or WarehouseIOManager(home=home),
             "progress": progress or ProgressResource(),
             "compute": compute or ComputeResource(),
-            "reading": reading or ReadingResource(),
         },
         executor=dg.in_process_executor,
     )

@@ -1,1 +1,1 @@
-"""The asset graph: an asset a file, and beside them what they are made of: the frame, checks, partitions, loading."""
+"""One file an asset: what it reads, its checks, one call of its stage. What a stage computes is in espalier.stages."""

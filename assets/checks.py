@@ -1,17 +1,37 @@
 """The checks of the assets: invariants that block, matters of taste that warn. Each looks at what is staged."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from assets.stage import Check, Work
-from espalier.cluster.rows import not_unit
-from resources.warehouse import Table
-from resources.warehouse.session import session
-from resources.warehouse.table import array_block
+from espalier.core.kmeans.rows import not_unit
+from espalier.io.warehouse import Table
+from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import array_block
+from espalier.stages.context import StageContext
 
 MUCH_UNREADABLE = 0.05
 
 Result = tuple[bool, Mapping[str, Any]]
+CheckFunction = Callable[[Table, Mapping[str, Table], StageContext], Result]
+
+
+@dataclass(frozen=True)
+class Check:
+    """An invariant of an asset (blocking), or a matter of taste (a warning).
+
+    ``run(staged, upstream, context)`` returns whether it holds and metadata that says why. Whether it blocks may
+    depend on the dataset's options.
+    """
+
+    name: str
+    description: str
+    run: CheckFunction
+    blocking: bool | Callable[[StageContext], bool] = True
+
+    def blocks(self, context: StageContext) -> bool:
+        """Return whether it blocks for this dataset."""
+        return self.blocking if isinstance(self.blocking, bool) else self.blocking(context)
 
 
 def _value(staged: Table, sql: str, **tables: Table) -> Any:
@@ -21,12 +41,12 @@ def _value(staged: Table, sql: str, **tables: Table) -> Any:
     return row[0]
 
 
-def _ids_unique(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+def _ids_unique(staged: Table, _: Mapping[str, Table], __: StageContext) -> Result:
     repeated = _value(staged, "SELECT count(*) - count(DISTINCT sample_id) FROM staged")
     return repeated == 0, {"repeated ids": repeated}
 
 
-def _ids_known(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
+def _ids_known(staged: Table, upstream: Mapping[str, Table], _: StageContext) -> Result:
     unknown, repeated = _value(
         staged,
         """SELECT ((SELECT count(*) FROM staged ANTI JOIN raw USING (sample_id)),
@@ -36,18 +56,18 @@ def _ids_known(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
     return unknown == 0 and repeated == 0, {"ids that raw_dataset lacks": unknown, "repeated ids": repeated}
 
 
-def _some_readable(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+def _some_readable(staged: Table, _: Mapping[str, Table], __: StageContext) -> Result:
     readable = _value(staged, "SELECT count(*) FROM staged WHERE error IS NULL")
     why = "" if readable else "No sample of this dataset can be read; the column error says why for each."
     return readable > 0, {"readable": readable, "why": why}
 
 
-def _few_unreadable(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+def _few_unreadable(staged: Table, _: Mapping[str, Table], __: StageContext) -> Result:
     share = _value(staged, "SELECT coalesce(avg((error IS NOT NULL)::INT), 0.0) FROM staged")
     return share <= MUCH_UNREADABLE, {"share unreadable": float(share), "allowed": MUCH_UNREADABLE}
 
 
-def _duplicates_point_to_kept(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+def _duplicates_point_to_kept(staged: Table, _: Mapping[str, Table], __: StageContext) -> Result:
     names = staged.arrow(["*"], where="false").schema.names
     here = "s.of_dataset IS NULL" if "of_dataset" in names else "true"
     wrong = _value(
@@ -58,13 +78,13 @@ def _duplicates_point_to_kept(staged: Table, _: Mapping[str, Table], __: Work) -
     return wrong == 0, {"dropped samples whose representative is not kept": wrong}
 
 
-def _vectors_unit(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+def _vectors_unit(staged: Table, _: Mapping[str, Table], __: StageContext) -> Result:
     columns = (batch.column(0) for batch in staged.batches(["vector"]))
     wrong = sum(column.null_count + len(not_unit(array_block(column))) for column in columns)
     return wrong == 0, {"vectors that are not finite and unit": wrong}
 
 
-def _all_survivors(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
+def _all_survivors(staged: Table, upstream: Mapping[str, Table], _: StageContext) -> Result:
     lost = _value(
         staged,
         """SELECT count(*) FROM dedup d ANTI JOIN staged s USING (sample_id)
@@ -74,12 +94,12 @@ def _all_survivors(staged: Table, upstream: Mapping[str, Table], _: Work) -> Res
     return lost == 0, {"survivors with neither a vector nor a reason": lost}
 
 
-def _clusters_not_empty(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+def _clusters_not_empty(staged: Table, _: Mapping[str, Table], __: StageContext) -> Result:
     empty = _value(staged, "SELECT count(*) FROM in_staged.centroids c ANTI JOIN staged s ON c.cluster = s.cluster")
     return empty == 0, {"empty clusters": empty}
 
 
-def _members_add_up(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
+def _members_add_up(staged: Table, upstream: Mapping[str, Table], _: StageContext) -> Result:
     members, odd = _value(
         staged,
         """SELECT (sum(size)::BIGINT, count(*) FILTER (NOT (isfinite(d_intra) AND isfinite(d_inter)
@@ -93,28 +113,28 @@ def _members_add_up(staged: Table, upstream: Mapping[str, Table], _: Work) -> Re
     }
 
 
-def _count_exact(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+def _count_exact(staged: Table, _: Mapping[str, Table], __: StageContext) -> Result:
     kept = _value(staged, "SELECT count(*) FROM staged WHERE kept")
     asked = staged.meta.stats["n_asked"]
     return kept == asked, {"kept": kept, "asked": asked}
 
 
-def _whole(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
+def _whole(staged: Table, upstream: Mapping[str, Table], _: StageContext) -> Result:
     raw = len(upstream["raw_dataset"])
     return len(staged) == raw, {"rows": len(staged), "samples in raw_dataset": raw}
 
 
-def _no_leaks(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+def _no_leaks(staged: Table, _: Mapping[str, Table], __: StageContext) -> Result:
     leaks = _value(staged, "SELECT count(*) FROM in_staged.leaks")
     return leaks == 0, {"samples that stand in two subsets or datasets": leaks, "see": "table leaks, and its pictures"}
 
 
-def _not_worse(staged: Table, _: Mapping[str, Table], __: Work) -> Result:
+def _not_worse(staged: Table, _: Mapping[str, Table], __: StageContext) -> Result:
     stats = staged.meta.stats
     return stats.get("difference", 0.0) >= -stats.get("margin", 0.0), {"verdict": stats["verdict"]}
 
 
-def _all_written(staged: Table, upstream: Mapping[str, Table], _: Work) -> Result:
+def _all_written(staged: Table, upstream: Mapping[str, Table], _: StageContext) -> Result:
     asked = upstream["pruned_manifest"].meta.stats["n_kept"]
     return len(staged) == asked, {"written": len(staged), "kept by the manifest": asked}
 

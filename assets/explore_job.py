@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from espalier.errors import EspalierError
-from resources.configured import HomeResource
-from resources.pictures.sheets import in_markdown
+from espalier.core.errors import EspalierError
+from espalier.io.drawing.inline import in_markdown
+from resources import HomeResource
 
 if TYPE_CHECKING:
-    from resources.exploring import Answer
+    from espalier.apps.search import Answer
 
 SHOWN = 50  # rows of the table in the metadata
 HOW_TO = """
@@ -99,7 +99,7 @@ def explore() -> None:
 def _answer(context: dg.OpExecutionContext, config: ExploreConfig, home: HomeResource) -> dict[str, dg.MetadataValue]:
     from pathlib import Path
 
-    from resources.exploring import Asked, Explored, check_folder, read_query, save, sheet
+    from espalier.apps.search import Asked, Explored, check_folder, read_query, save, sheet
 
     opened = home.open()
     folder = check_folder(Path(config.save), overwrite=config.overwrite) if config.save else None

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from assets.explore_job import explore
-from resources.graph import CHAIN, COMPARISON, EXPORT, MANIFEST, QUALITY
+from espalier.stages.graph import CHAIN, COMPARISON, EXPORT, MANIFEST, QUALITY
 
 land = dg.define_asset_job(
     "land", selection=["raw_dataset"], description="Read what landed; the rest follows by itself."

@@ -1,117 +1,20 @@
 """``pruned_dataset``: the subset of a recipe written out as a dataset of its own."""
 
-from pathlib import Path
-from typing import Any
-
 import dagster as dg
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from assets.checks import all_written
-from assets.stage import Outcome, Work, stage_asset
-from espalier.errors import EspalierError, UsageError
-from espalier.prune.counts import kept_words
-from resources.exports.base import Subset, Written
-from resources.exports.choose import choose_writer
-from resources.exports.place import default_target, file_facts, stage_export
-from resources.exports.refusals import check_replacement
-from resources.graph import EXPORT
-from resources.reading.listing import local_path
-from resources.warehouse import Draft, Table
-from resources.warehouse.session import session
+from assets.frame import declared, materialized
+from espalier.io.warehouse import Table
+from espalier.stages import pruned_dataset as stage
 
-KEPT = """
-SELECT r.sample_id, r.subset, r.uri, r.labels, r.caption, r.uid FROM raw_dataset r
-JOIN pruned_manifest m USING (sample_id) WHERE m.kept ORDER BY sample_id
-"""
-FILES = pa.schema([("sample_id", pa.string()), ("file", pa.string())])
+CHECKS = (all_written,)
 
 
-@stage_asset(EXPORT, kinds={"python", "files"}, checks=(all_written,))
-def pruned_dataset(work: Work, raw_dataset: Table, pruned_manifest: Table) -> Outcome:
+@dg.asset(**declared("pruned_dataset", group="subsets", kinds={"python", "files"}, checks=CHECKS))
+def pruned_dataset(context: dg.AssetExecutionContext, raw_dataset: Table, pruned_manifest: Table):
     """The kept samples as a dataset of their own, in their own format or another; made on demand.
 
     Written beside its place and renamed into it when it is whole. A row a sample, with its file. docs/export.md has
     what each format keeps.
     """
-    _fresh(work, raw_dataset, pruned_manifest)
-    source = str(raw_dataset.meta.stats["format"])
-    format_name, write = choose_writer(source, work.options.export_format)
-    target, overwrite = _target(work)
-    with session(raw_dataset=raw_dataset, pruned_manifest=pruned_manifest) as db:
-        rows = db.sql(KEPT).to_arrow_table()
-    if not len(rows):
-        raise EspalierError(f"{work.recipe} keeps no sample of {work.dataset!r}.", "Keep more.")
-    names = raw_dataset.arrow(["name"], "categories")["name"].to_pylist()
-    subset = Subset(work.card, source, rows, _shard_size(raw_dataset), tuple(names))
-    link = work.options.export_mode == "link"
-    with work.bar("writing", len(rows)) as advance:
-        staged, written = stage_export(subset, write, target, link=link, overwrite=overwrite, progress=advance)
-    try:
-        _unchanged(work, raw_dataset)
-        _check_in_place(work, raw_dataset, rows, target, staged.folder)
-        facts = file_facts(staged.folder)
-    except BaseException:
-        staged.discard()
-        raise
-    files = written.files
-    ids = [i for i in rows["sample_id"].to_pylist() if i in files]
-    table = pa.table({"sample_id": pa.array(ids, pa.string()), "file": pa.array([files[i] or None for i in ids])})
-    stats = {"folder": str(target), "format": format_name, "n_files": facts[0], "n_bytes": facts[1]}
-    return Outcome(
-        Draft(table.cast(FILES), stats=stats | {"notes": list(written.notes)}),
-        metadata={
-            "export": dg.MetadataValue.path(str(target)),
-            "written": kept_words(pruned_manifest.meta.stats),
-            **_notes(written),
-        },
-        folders=(staged,),
-    )
-
-
-def _check_in_place(work: Work, raw_dataset: Table, kept: pa.Table, target: Path, fresh: Path) -> None:
-    """Refuse to replace the dataset itself by an export that lacks what is no sample."""
-    source = local_path(work.card.uri)
-    if source is None or not target.exists() or not target.samefile(source):
-        return
-    rows = raw_dataset.arrow(["uri", "subset"])
-    gone = set(rows["subset"].unique().to_pylist()) - set(kept["subset"].unique().to_pylist())
-    check_replacement(target, rows["uri"].to_pylist(), fresh, gone)
-
-
-def _notes(written: Written) -> dict[str, Any]:
-    """Return what the format could not hold, for the page."""
-    lines = "\n".join(f"- {note}" for note in written.notes)
-    return {"not in it": dg.MetadataValue.md(lines)} if lines else {}
-
-
-def _target(work: Work) -> tuple[Path, bool]:
-    """Return where the export goes and whether what is there may be replaced; our own folder always may."""
-    if not work.options.export_to:
-        return default_target(work.home.root, work.dataset, work.recipe), True
-    target = Path(work.options.export_to)
-    if not target.is_absolute():
-        raise UsageError(f"export_to is {work.options.export_to!r}.", "Write an absolute path.")
-    return target, work.options.export_overwrite
-
-
-def _fresh(work: Work, raw_dataset: Table, pruned_manifest: Table) -> None:
-    """Refuse a manifest of other rows than those stored now, and files that changed since they were read."""
-    if pruned_manifest.meta.inputs.get("raw_dataset") != raw_dataset.meta.data_version:
-        raise EspalierError(
-            f"{work.recipe} of {work.dataset!r} was made of an earlier raw_dataset.", "Prune again, then export."
-        )
-    _unchanged(work, raw_dataset)
-
-
-def _unchanged(work: Work, raw_dataset: Table) -> None:
-    if work.landing.fingerprint(work.dataset).fingerprint != raw_dataset.meta.inputs["listing"]:
-        raise EspalierError(f"The files of {work.dataset!r} changed since they were read.", "Prune again, then export.")
-
-
-def _shard_size(raw_dataset: Table) -> int:
-    """Return the samples of the source's fullest shard, or a usual number where it has no shards."""
-    shards = pc.replace_substring_regex(raw_dataset.arrow(["uri"], where="uri LIKE 'tar:%'")["uri"], r"#\d+\+\d+$", "")
-    counts = shards.value_counts().field("counts").to_numpy()
-    return int(np.max(counts)) if len(counts) else Subset.shard_size
+    yield from materialized(context, stage.run, CHECKS, raw_dataset=raw_dataset, pruned_manifest=pruned_manifest)

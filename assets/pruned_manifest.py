@@ -1,156 +1,38 @@
 """``pruned_manifest``: every sample of a dataset under one recipe, kept or not, and why."""
 
-import json
-from collections.abc import Mapping
-from importlib.metadata import version
-from typing import Any
-
 import dagster as dg
-import numpy as np
-import pyarrow as pa
 
 from assets.checks import count_exact, ids_unique, whole
-from assets.loading import features_for, marked, subsets_of
-from assets.stage import Outcome, Work, stage_asset
-from espalier.errors import UsageError
-from espalier.prune.base import Rule, Selection
-from espalier.prune.counts import kept_counts, kept_words
-from espalier.prune.reasons import reasons
-from espalier.prune.select import needs, pruned_subsets, select
-from espalier.recipe import Recipe
-from resources.graph import CHAIN, MANIFEST, STAGES
-from resources.pictures import plots
-from resources.results.manifests import manifest_folder, write_manifest
-from resources.warehouse import Draft, Table
-from resources.warehouse.session import session
+from assets.frame import declared, materialized
+from espalier.io.warehouse import Table
+from espalier.stages import pruned_manifest as stage
 
-FATES = """
-SELECT r.sample_id, r.subset, r.uid, r.sha256,
-  coalesce(p.kept, false) AS kept,
-  CASE WHEN r.error IS NOT NULL THEN 'unreadable'
-       WHEN d.stage = 'by hand' THEN 'dropped by hand'
-       WHEN NOT d.kept THEN d.stage || ' duplicate'
-       WHEN x.reason IS NOT NULL THEN 'not embedded'
-       WHEN NOT s.kept THEN 'semantic duplicate'
-       WHEN p.filtered THEN 'low CLIP score'
-       WHEN p.kept THEN 'kept' ELSE 'pruned' END AS fate,
-  CASE WHEN r.error IS NOT NULL THEN 'unreadable: ' || r.error
-       WHEN d.stage = 'exact' AND NOT d.kept
-         THEN CASE r.uri WHEN '' THEN 'the same text as ' ELSE 'the same picture as ' END
-           || coalesce(d.via || ', a near duplicate of ', '') || d.copied
-       WHEN d.stage = 'by hand' THEN 'dropped by hand'
-       WHEN NOT d.kept THEN format('near duplicate of {} at {:.3f}', d.copied, d.similarity)
-       WHEN x.reason IS NOT NULL THEN 'could not be embedded: ' || x.reason
-       WHEN NOT s.kept THEN format('semantic duplicate of {} at cosine {:.3f}', s.duplicate_of, s.similarity)
-       ELSE p.reason END AS reason,
-  coalesce(d.duplicate_of, s.duplicate_of) AS duplicate_of,
-  CASE WHEN NOT d.kept THEN d.similarity WHEN NOT s.kept THEN s.similarity END AS similarity,
-  p.cluster, p.distance, p.score, p.rank, r.labels
-FROM raw_dataset r
-LEFT JOIN (SELECT *, duplicate_of || coalesce(' of dataset ' || of_dataset, '') AS copied FROM dedup_set) d
-  USING (sample_id)
-LEFT JOIN in_embeddings.errors x USING (sample_id)
-LEFT JOIN semantic_dedup_set s USING (sample_id)
-LEFT JOIN picked p USING (sample_id)
-ORDER BY sample_id
-"""
+CHECKS = (ids_unique, whole, count_exact)
 
 
-@stage_asset("pruned_manifest", kinds={"duckdb", "parquet"}, checks=(ids_unique, whole, count_exact))
-def pruned_manifest(work: Work, **tables: Table) -> Outcome:
+@dg.asset(**declared("pruned_manifest", group="subsets", kinds={"duckdb", "parquet"}, checks=CHECKS))
+def pruned_manifest(
+    context: dg.AssetExecutionContext,
+    raw_dataset: Table,
+    dedup_set: Table,
+    embeddings: Table,
+    semantic_dedup_set: Table,
+    clusters: Table,
+    cluster_complexity: Table,
+):
     """Every sample under one recipe: kept or not, cluster, distance, score, and the reason in words.
 
     Written as a table and as a manifest folder: manifest.parquet, kept.txt, kept.marisa,
     kept_uids.npy, summary.json.
     """
-    recipe = parse_key(work.recipe)
-    features = features_for(needs(recipe), tables)
-    codes, names = subsets_of(tables["raw_dataset"], tables["clusters"])
-    ids = tables["clusters"].arrow(["sample_id"])["sample_id"].combine_chunks()
-    selection = select(
-        recipe, features, np.array(names, dtype=object)[codes], forced_keep=marked(ids, work.options.keep)
+    yield from materialized(
+        context,
+        stage.run,
+        CHECKS,
+        raw_dataset=raw_dataset,
+        dedup_set=dedup_set,
+        embeddings=embeddings,
+        semantic_dedup_set=semantic_dedup_set,
+        clusters=clusters,
+        cluster_complexity=cluster_complexity,
     )
-    picked = _picked(tables["clusters"], selection, reasons(selection, recipe))
-    with session(**tables) as db:
-        db.register("picked", picked)
-        rows = db.sql(FATES).to_arrow_table()
-    stats = _stats(work, recipe, tables, rows, selection)
-    pruned = pruned_subsets(recipe)
-    stats["whole_subsets"] = sorted(set(names) - set(pruned)) if pruned else []
-    link = manifest_folder(work.home.manifests, work.dataset, work.recipe)
-    folder = write_manifest(link, rows, stats)
-    size = tables["cluster_complexity"].column("size")
-    kept = np.bincount(picked["cluster"].to_numpy()[selection.kept], minlength=len(size))
-    told = kept_words(stats)
-    title = f"{work.recipe}: kept {told}"
-    return Outcome(
-        Draft(rows, stats=stats),
-        metadata={
-            "manifest": dg.MetadataValue.path(str(link)),
-            "kept": told,
-            "kept by cluster": dg.MetadataValue.md(plots.markdown(plots.kept_dropped(size, kept, title), title)),
-        },
-        folders=(folder,),
-    )
-
-
-def parse_key(key: str) -> Recipe:
-    """Parse a recipe partition key; one that is not written in the canonical form is refused."""
-    recipe = Recipe.parse(key)
-    if str(recipe) != key:
-        raise UsageError(f"The recipe {key!r} has another canonical form.", f"Add the partition {str(recipe)!r}.")
-    return recipe
-
-
-def _picked(clusters: Table, selection: Selection, words: np.ndarray) -> pa.Table:
-    rows = clusters.arrow(["sample_id", "cluster", "distance"])
-    for name, values in (
-        ("kept", selection.kept),
-        ("score", selection.score),
-        ("rank", selection.rank),
-        ("reason", words),
-        ("filtered", _ruled(selection, Rule.FILTERED)),
-    ):
-        rows = rows.append_column(
-            name, pa.array(values.tolist(), pa.string()) if name == "reason" else pa.array(values)
-        )
-    return rows
-
-
-def _ruled(selection: Selection, rule: Rule) -> np.ndarray:
-    """Return which samples a rule decided: (n,) bool."""
-    return np.zeros(len(selection.kept), bool) if selection.rule is None else selection.rule == rule
-
-
-def _stats(
-    work: Work, recipe: Recipe, tables: Mapping[str, Table], rows: pa.Table, selection: Selection
-) -> dict[str, Any]:
-    counts = {c["values"]: c["counts"] for c in rows["fate"].value_counts().to_pylist()}
-    embeddings = tables["embeddings"].meta
-    whole = int(_ruled(selection, Rule.WHOLE).sum())
-    n_filtered = int(_ruled(selection, Rule.FILTERED).sum())
-    n_total = len(selection.kept) - whole - n_filtered
-    kept = {"n_kept": counts.get("kept", 0), "n_total": n_total, "n_whole": whole, "n_filtered": n_filtered}
-    return {
-        "dataset": work.dataset,
-        **kept_counts({"recipe": work.recipe, **kept}),
-        "n_raw": len(rows),
-        "n_unreadable": counts.get("unreadable", 0),
-        "n_by_hand": counts.get("dropped by hand", 0),
-        "n_not_embedded": counts.get("not embedded", 0),
-        "n_exact": counts.get("exact duplicate", 0),
-        "n_near": counts.get("near duplicate", 0),
-        "n_semantic": counts.get("semantic duplicate", 0),
-        "n_duplicates": sum(n for fate, n in counts.items() if fate.endswith("duplicate")),
-        "n_asked": recipe.amount.target(n_total) + whole,
-        **selection.measured,
-        "method": recipe.method.name,
-        "params": json.dumps({k: v for k, v in recipe.params().items()}, sort_keys=True),
-        **recipe.method.used(tables["cluster_complexity"].meta.params),
-        "seed": recipe.scope.seed,
-        "encoder": embeddings.stats["encoder"],
-        "encoder_id": embeddings.stats["encoder_id"],
-        "fingerprint": tables["raw_dataset"].meta.inputs["listing"],
-        "code": {name: STAGES[name].version for name in (*CHAIN, MANIFEST)},
-        "espalier": version("espalier"),
-    }

@@ -18,14 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from resources.home import Home
+from espalier.io.home import Home
 
 RECIPES = ("density@0.3", "random@0.3", "centroid@0.1", "cluster_random@0.5:space=hash")
 
 
 def espalier(home: Path, *arguments: str) -> dict:
     """Run the command line; return its JSON."""
-    command = [sys.executable, "-m", "cli", *arguments, "--json"]
+    command = [sys.executable, "-m", "espalier.cli", *arguments, "--json"]
     done = subprocess.run(command, env=os.environ | {"ESPALIER_HOME": str(home)}, capture_output=True, check=True)
     return json.loads(done.stdout)
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import dagster as dg
 
-from resources.graph import STAGES
+from espalier.stages.graph import STAGES
 
 BAR_PLAIN, BAR_SECOND = 1.5, 0.5
 HERE = Path(__file__).parent
@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 
 def prune(home: Path, target: str, method: str, ratio: str) -> tuple[float, dict]:
     """Run ``espalier prune``; return the seconds and its JSON."""
-    command = [sys.executable, "-m", "cli", "prune", target, "-m", method, "-r", ratio, "--json"]
+    command = [sys.executable, "-m", "espalier.cli", "prune", target, "-m", method, "-r", ratio, "--json"]
     began = time.perf_counter()
     done = subprocess.run(command, env=os.environ | {"ESPALIER_HOME": str(home)}, capture_output=True, check=True)
     return time.perf_counter() - began, json.loads(done.stdout)

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks._measure import peak_mib, timed
-from espalier.rng import generator
+from espalier.core.rng import generator
 
 DIM = 512
 CASES = {  # rows, groups, clusters, cosine of a row to its group's direction
@@ -49,7 +49,7 @@ def planted(n: int, groups: int, cosine: float) -> np.ndarray:
 
 
 def by_ours(rows: np.ndarray, k: int, seed: int) -> np.ndarray:
-    from espalier.cluster import fit_kmeans
+    from espalier.core.kmeans import fit_kmeans
 
     return fit_kmeans(rows, k, rng=generator(seed, "fit")).centroids
 
@@ -76,7 +76,7 @@ SIDES = {"ours": by_ours, "faiss": by_faiss, "sklearn": by_sklearn}
 
 def run_side(side: str, case: tuple[int, int, int, float], seed: int) -> dict[str, float]:
     """Cluster once; the quality of each side is measured by the same search, outside its time."""
-    from espalier.cluster import assign
+    from espalier.core.kmeans import assign
 
     n, groups, k, cosine = case
     rows = planted(n, groups, cosine)

@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 from _measure import peak_mib, timed
 
-from resources.encoders import load_encoder
-from resources.encoders.prompts import encode_labels
+from espalier.io.encoders import load_encoder
+from espalier.io.encoders.prompts import encode_labels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 

@@ -18,11 +18,11 @@ AMOUNTS = ("0.07", "0.3", "0.5", "1.0", "n1234")
 
 def prune_all(data: str) -> list[dict]:
     """Prune by every method and amount in the home of this process."""
-    from cli.launch import Launcher
-    from cli.pruning import prune
-    from espalier.prune.registry import METHODS
-    from espalier.recipe import Recipe
-    from resources.home import Home
+    from espalier.cli.launch import Launcher
+    from espalier.cli.pruning import prune
+    from espalier.core.prune.registry import METHODS
+    from espalier.core.recipe import Recipe
+    from espalier.io.home import Home
 
     found = []
     with Launcher(Home.find(), bars=False) as launcher:

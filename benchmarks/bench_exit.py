@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 ENTRIES = {
-    "at once": ["-m", "cli"],
-    "by itself": ["-c", "from cli.main import main; main()"],
+    "at once": ["-m", "espalier.cli"],
+    "by itself": ["-c", "from espalier.cli.main import main; main()"],
 }
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks._measure import peak_mib, timed
-from espalier.explore import Explorer
-from espalier.rng import generator
+from espalier.core.rng import generator
+from espalier.core.search import Explorer
 
 BITS, DIM, K = 512, 512, 50
 

@@ -41,10 +41,10 @@ def main() -> None:
 
 
 def embedded(data: Path, encoder: str):
-    from cli.launch import Launcher
-    from resources.exploring import Explored
-    from resources.home import Home
-    from resources.landing.zone import LandingZone
+    from espalier.apps.search import Explored
+    from espalier.cli.launch import Launcher
+    from espalier.io.home import Home
+    from espalier.io.landing.zone import LandingZone
 
     home = Home.find().ensure()
     spec = str(Path(encoder).resolve()) if Path(encoder).exists() else encoder
@@ -56,7 +56,7 @@ def embedded(data: Path, encoder: str):
 
 
 def pictures(explored, classes: dict[str, str], sizes: Counter, metric: str) -> None:
-    from resources.exploring import Asked, Query
+    from espalier.apps.search import Asked, Query
 
     shares, nearest, took = [], [], []
     for sample, name in classes.items():
@@ -75,7 +75,7 @@ def pictures(explored, classes: dict[str, str], sizes: Counter, metric: str) -> 
 
 
 def matched(explored, classes: dict[str, str], n: int, name: str, text: str, metric: str) -> None:
-    from resources.exploring import Asked, Query
+    from espalier.apps.search import Asked, Query
 
     answer = explored.ask(Asked((Query("text", text),), topk=n, metric=metric))
     found = sum(classes[r.sample_id] == name for r in answer.results)

@@ -48,10 +48,10 @@ def copies_of(group: dict) -> set[str]:
 
 
 def with_chain(images: Path, groups: list[dict], metric: str) -> tuple[int, Counter, list[float]]:
-    from cli.launch import Launcher
-    from resources.exploring import Asked, Explored, Query
-    from resources.home import Home
-    from resources.landing.zone import LandingZone
+    from espalier.apps.search import Asked, Explored, Query
+    from espalier.cli.launch import Launcher
+    from espalier.io.home import Home
+    from espalier.io.landing.zone import LandingZone
 
     home = Home.find().ensure()
     LandingZone(home.landing).land(images, "planted")
@@ -71,10 +71,10 @@ def with_chain(images: Path, groups: list[dict], metric: str) -> tuple[int, Coun
 
 
 def without_chain(images: Path, groups: list[dict], metric: str) -> int:
-    from espalier.explore import Explorer
-    from espalier.hashing import SimHash
-    from resources.encoders import load_encoder
-    from resources.reading.blobs import read_bytes
+    from espalier.core.hashing import SimHash
+    from espalier.core.search import Explorer
+    from espalier.io.encoders import load_encoder
+    from espalier.io.files.blobs import read_bytes
 
     files = sorted(images.iterdir())
     row = {file.name: place for place, file in enumerate(files)}

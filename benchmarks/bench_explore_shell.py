@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def explore(*args: str) -> dict:
-    command = [sys.executable, "-m", "cli", "explore", *args, "--json"]
+    command = [sys.executable, "-m", "espalier.cli", "explore", *args, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -42,11 +42,11 @@ def ours(source: Path, target: Path, format_name: str) -> None:
     """Export every sample."""
     import pyarrow as pa
 
-    from resources.exports.base import Subset
-    from resources.exports.choose import choose_writer
-    from resources.exports.place import stage_export
-    from resources.formats.detect import open_reader
-    from resources.landing.cards import Card
+    from espalier.io.formats.read.detect import open_reader
+    from espalier.io.formats.write.base import Subset
+    from espalier.io.formats.write.choose import choose_writer
+    from espalier.io.formats.write.place import stage_export
+    from espalier.io.landing.cards import Card
 
     card = Card("bench", str(source))
     reader = open_reader(card)

@@ -67,16 +67,16 @@ def main() -> int:
 
 def one(name: str, folder: Path, work: Path, to: list[str]) -> tuple[str, ...]:
     """Land, prune, export, compare; return a row of the table."""
-    from cli.exporting import Wanted
-    from cli.launch import Launcher
-    from cli.pruning import prune
-    from espalier.errors import EspalierError
-    from espalier.names import slugify
-    from espalier.recipe import Recipe
-    from resources.formats.detect import detect_format, open_reader
-    from resources.home import Home
-    from resources.landing.cards import write_card
-    from resources.landing.zone import LandingZone
+    from espalier.cli.exporting import Wanted
+    from espalier.cli.launch import Launcher
+    from espalier.cli.pruning import prune
+    from espalier.core.errors import EspalierError
+    from espalier.core.names import slugify
+    from espalier.core.recipe import Recipe
+    from espalier.io.formats.read.detect import detect_format, open_reader
+    from espalier.io.home import Home
+    from espalier.io.landing.cards import write_card
+    from espalier.io.landing.zone import LandingZone
 
     home, slug, out = Home.find(), slugify(name.replace("/", "-").replace("_", "-")), work / "out" / name
     zone, about = LandingZone(home.landing), CARDS.get(name, {})
@@ -108,9 +108,9 @@ def one(name: str, folder: Path, work: Path, to: list[str]) -> tuple[str, ...]:
 
 def export_all(home, slug: str, card, kind: str, out: Path) -> set[str]:
     """Export every readable sample, so that no annotation is left untried; return the ids."""
-    from resources.exports.base import Subset
-    from resources.exports.choose import choose_writer
-    from resources.exports.place import stage_export
+    from espalier.io.formats.write.base import Subset
+    from espalier.io.formats.write.choose import choose_writer
+    from espalier.io.formats.write.place import stage_export
 
     table = home.store().need("raw_dataset", slug)
     rows = table.arrow(["sample_id", "subset", "uri", "labels", "caption"], where="error IS NULL")
@@ -122,13 +122,13 @@ def export_all(home, slug: str, card, kind: str, out: Path) -> set[str]:
 
 def converted(home, slug: str, card, kind: str, asked: str, out: Path) -> str:
     """Write every readable sample in another format, read it with our reader, and compare by the pictures' bytes."""
-    from espalier.errors import EspalierError
-    from resources.exports.base import Subset
-    from resources.exports.choose import choose_writer
-    from resources.exports.place import stage_export
-    from resources.formats.detect import open_reader
-    from resources.landing.cards import Card
-    from resources.reading.blobs import read_bytes
+    from espalier.core.errors import EspalierError
+    from espalier.io.files.blobs import read_bytes
+    from espalier.io.formats.read.detect import open_reader
+    from espalier.io.formats.write.base import Subset
+    from espalier.io.formats.write.choose import choose_writer
+    from espalier.io.formats.write.place import stage_export
+    from espalier.io.landing.cards import Card
 
     table = home.store().need("raw_dataset", slug)
     rows = table.arrow(["sample_id", "subset", "uri", "labels", "caption", "uid"], where="error IS NULL")
@@ -294,9 +294,9 @@ def compare_tables(reader, kept: set[str], out: Path) -> str:
     """Compare rows by pyarrow, and pictures beside tables by their bytes."""
     import pyarrow.parquet as pq
 
-    from resources.formats.detect import open_reader
-    from resources.landing.cards import Card
-    from resources.reading.blobs import read_bytes
+    from espalier.io.files.blobs import read_bytes
+    from espalier.io.formats.read.detect import open_reader
+    from espalier.io.landing.cards import Card
 
     again = open_reader(Card("again", str(out), reader.format))
 

@@ -22,12 +22,12 @@ from typing import TypeVar
 import numpy as np
 from _measure import peak_mib, timed
 
-from espalier.prune import Clusters, Features, Labels
-from espalier.prune.reasons import reasons
-from espalier.prune.registry import METHODS
-from espalier.prune.select import needs, select
-from espalier.recipe import Recipe
-from espalier.rng import generator
+from espalier.core.prune import Clusters, Features, Labels
+from espalier.core.prune.reasons import reasons
+from espalier.core.prune.registry import METHODS
+from espalier.core.prune.select import needs, select
+from espalier.core.recipe import Recipe
+from espalier.core.rng import generator
 
 T = TypeVar("T")
 BY_CLUSTER = ["random", "cluster_random", "density", "entropy", "prototypes", "stratified", "balanced"]

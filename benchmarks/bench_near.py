@@ -27,10 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks._measure import peak_mib, timed
-from espalier.ndr import Ndr, ndr_features
-from espalier.near import DEFAULT_THRESHOLD, find_duplicates, gradient_features, mirror_features
-from resources.pictures.grid import GRID_SIDE, area_grid
-from resources.pictures.images import decode_rgb, inspect
+from espalier.core.dedup.ndr import Ndr, ndr_features
+from espalier.core.dedup.near import DEFAULT_THRESHOLD, find_duplicates, gradient_features, mirror_features
+from espalier.io.images.decode import decode_rgb, inspect
+from espalier.io.images.grid import GRID_SIDE, area_grid
 
 NDR_SCRIPT = """
 import json, os, sys, time

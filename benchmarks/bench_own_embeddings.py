@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks._measure import peak_mib, timed
-from resources.embedding.brought import gather
-from resources.embedding.own_embeddings import OwnEmbeddings
+from espalier.io.precomputed.embeddings import OwnEmbeddings
+from espalier.io.precomputed.spec import gather
 
 
 def ids_of(n: int) -> list[str]:

@@ -15,8 +15,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks._measure import peak_mib, timed
-from espalier.quality import coverage, knn_accuracy, logistic_probe, redundancy
-from espalier.rng import generator
+from espalier.core.evaluate import coverage, knn_accuracy, logistic_probe, redundancy
+from espalier.core.rng import generator
 
 SHAPES = ((450, 512), (2250, 512), (2250, 1280), (4500, 1280))
 

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks._measure import peak_mib, timed
-from espalier.quota import density_quota, largest_remainder, project
-from espalier.rng import generator
+from espalier.core.quota import density_quota, largest_remainder, project
+from espalier.core.rng import generator
 
 
 def made_up(k: int) -> tuple[np.ndarray, np.ndarray, int]:

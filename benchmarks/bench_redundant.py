@@ -27,8 +27,8 @@ import numpy as np
 from _measure import timed
 from PIL import Image, ImageEnhance
 
-from espalier.prune.registry import METHODS
-from espalier.rng import generator
+from espalier.core.prune.registry import METHODS
+from espalier.core.rng import generator
 
 LARGEST, SMALLEST = 450, 45
 MOST_COPIES = 6
@@ -79,7 +79,17 @@ def build(data: Path, folder: Path, seed: int) -> tuple[int, int]:
 
 def compare(home: Path, folder: Path, encoder: str | None, methods: list[str], counts: list[int], seeds: int) -> dict:
     """Run ``espalier compare`` beside random over all files as a user would; return its JSON."""
-    command = [sys.executable, "-m", "cli", "compare", str(folder), "--name", "redundant", "--json", "--raw-random"]
+    command = [
+        sys.executable,
+        "-m",
+        "espalier.cli",
+        "compare",
+        str(folder),
+        "--name",
+        "redundant",
+        "--json",
+        "--raw-random",
+    ]
     command += ["-m", ",".join(methods), "-r", ",".join(f"n{count}" for count in counts), "--seeds", str(seeds)]
     command += ["--option", f"encoder={encoder}"] if encoder else []
     done = subprocess.run(

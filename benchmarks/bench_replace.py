@@ -11,8 +11,8 @@ import tempfile
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from resources.exports import place
-from resources.leftovers import beside
+from espalier.io.atomic import beside
+from espalier.io.formats.write import place
 
 
 def look(file: Path, ended: Event, counts: multiprocessing.Queue) -> None:

@@ -22,15 +22,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resources.home import Home
-from resources.warehouse import Table
+from espalier.io.home import Home
+from espalier.io.warehouse import Table
 
 NAME, RECIPE, ADDED = "set", "density@0.3", 10
 RUN = """
 import sys
-import assets.encoded_vectors
-from cli.main import main
-assets.encoded_vectors.PART_ROWS = int(sys.argv[1])
+import espalier.stages.encoded_vectors
+from espalier.cli.main import main
+espalier.stages.encoded_vectors.PART_ROWS = int(sys.argv[1])
 main(sys.argv[2:])
 """
 

@@ -65,9 +65,9 @@ def memory(pid: int) -> int:
 
 
 def watched(*command: str) -> tuple[bytes, float, int]:
-    """Run ``python -m cli ...``; return what it printed, the seconds, and the peak of its memory."""
+    """Run ``python -m espalier.cli ...``; return what it printed, the seconds, and the peak of its memory."""
     peak, began = 0, time.perf_counter()
-    with subprocess.Popen([sys.executable, "-m", "cli", *command], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-m", "espalier.cli", *command], stdout=subprocess.PIPE) as process:
         while process.poll() is None:
             peak = max(peak, memory(process.pid))
             time.sleep(0.1)

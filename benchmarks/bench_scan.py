@@ -20,8 +20,8 @@ from benchmarks._measure import peak_mib, timed
 
 
 def listed(data: str, limit: int) -> list:
-    from resources.formats.image_folder import ImageFolder
-    from resources.landing.cards import Card
+    from espalier.io.formats.read.image_folder import ImageFolder
+    from espalier.io.landing.cards import Card
 
     samples = (sample for batch in ImageFolder(Card("bench", data)).batches(1024) for sample in batch)
     return list(islice(samples, limit))
@@ -48,7 +48,7 @@ class Listed:
 
 
 def ours(samples: list, threads: int) -> int:
-    from resources.scanning.scan import scan
+    from espalier.io.scanning.scan import scan
 
     return sum(batch.num_rows - batch["error"].null_count for batch in scan(Listed(samples), threads=threads))
 

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks._measure import peak_mib, timed
-from espalier.cluster import fit_kmeans
-from espalier.rng import generator
-from espalier.semdedup import eps_for_share, rank_positions, resolve, similar_pairs
+from espalier.core.dedup.semantic import eps_for_share, rank_positions, resolve, similar_pairs
+from espalier.core.kmeans import fit_kmeans
+from espalier.core.rng import generator
 
 DIM, EPS = 512, 0.1
 STEP = 65_536

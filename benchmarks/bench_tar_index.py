@@ -30,8 +30,8 @@ def make(folder: Path, samples: int, shards: int) -> None:
 
 
 def ours(folder: str) -> int:
-    from resources.formats.webdataset import WebDataset
-    from resources.landing.cards import Card
+    from espalier.io.formats.read.webdataset import WebDataset
+    from espalier.io.landing.cards import Card
 
     return sum(len(batch) for batch in WebDataset(Card("bench", folder)).batches(1024))
 

@@ -1,8 +1,8 @@
 """Reads the folder of a manifest: which keys a subset keeps, for training code.
 
-This is the one module of the pure floor that opens files, so that training code needs ``espalier.manifest``, numpy
-and marisa-trie and nothing else: no table, no database, no orchestrator. Writing belongs to
-``resources.results.manifests``, what each file holds to docs/manifests.md. Nothing here is a pickle.
+Training code imports this module; it needs numpy and marisa-trie and nothing else: no table, no database, no
+orchestrator. Writing belongs to
+``espalier.io.results.manifests``, what each file holds to docs/manifests.md. Nothing here is a pickle.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from espalier.errors import EspalierError
+from espalier.core.errors import EspalierError
 
 if TYPE_CHECKING:
     import marisa_trie

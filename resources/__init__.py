@@ -1,1 +1,8 @@
-"""The outside world: storage, datasets, encoders, pictures. Knows the pure floor, nothing above."""
+"""Dagster resources: primitive config in, plain objects of the library out. What these do stands in ``espalier``."""
+
+from resources.compute import ComputeResource
+from resources.home import HomeResource
+from resources.progress import ProgressResource
+from resources.warehouse import WarehouseIOManager
+
+__all__ = ["ComputeResource", "HomeResource", "ProgressResource", "WarehouseIOManager"]

@@ -1,80 +1,34 @@
-"""ESPALIER_HOME: the one folder in which everything that Espalier keeps has its place."""
+"""The home as a resource: the one folder in which everything is kept."""
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from espalier.errors import EspalierError
-from resources.warehouse import Warehouse
+import dagster as dg
+from pydantic import Field
+
+from espalier.io.home import Home
+from espalier.io.landing.zone import LandingZone
+from espalier.io.leases import leased
 
 
-@dataclass(frozen=True)
-class Home:
-    """The folder and the places inside it; a plain object that knows nothing of Dagster.
+class HomeResource(dg.ConfigurableResource):
+    """Where everything is kept."""
 
-    Attributes
-    ----------
-    root : Path
-        Absolute path of the folder.
-    """
+    path: str = Field(default="", description="The folder; empty means $ESPALIER_HOME, else ./.espalier.")
 
-    root: Path
+    def open(self) -> Home:
+        """Return the home with its folders made."""
+        return Home.find(self.path).ensure()
 
-    @classmethod
-    def find(cls, path: str | Path | None = None) -> "Home":
-        """Return the home at ``path``, else at $ESPALIER_HOME, else ``.espalier`` in the working folder."""
-        chosen = path or os.environ.get("ESPALIER_HOME") or ".espalier"
-        return cls(Path(chosen).expanduser().absolute())
+    def landing(self) -> LandingZone:
+        """Return its landing zone."""
+        return LandingZone(self.open().landing)
 
-    @property
-    def landing(self) -> Path:
-        """The landing zone: folders and cards."""
-        return self.root / "landing"
-
-    @property
-    def warehouse(self) -> Path:
-        """The stored tables."""
-        return self.root / "warehouse"
-
-    @property
-    def manifests(self) -> Path:
-        """A folder a dataset and recipe, with what is kept."""
-        return self.root / "manifests"
-
-    @property
-    def reports(self) -> Path:
-        """Contact sheets and comparisons, a folder a dataset."""
-        return self.root / "reports"
-
-    @property
-    def models(self) -> Path:
-        """Encoders: downloads, names that were added, compiled graphs."""
-        return self.root / "models"
-
-    @property
-    def dagster(self) -> Path:
-        """The Dagster instance."""
-        return self.root / "dagster"
-
-    def ensure(self) -> "Home":
-        """Make the folders that are missing; a folder that cannot be written is a clear error."""
-        folders = (self.landing, self.warehouse, self.manifests, self.reports, self.models, self.dagster)
-        try:
-            for folder in folders:
-                folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EspalierError(
-                f"Cannot write to {self.root}: {error.strerror}.",
-                "Set ESPALIER_HOME to a folder that you may write to.",
-            ) from error
-        closed = [folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)]
-        if closed:
-            raise EspalierError(
-                f"Cannot write to {closed[0]}: permission denied.",
-                "Set ESPALIER_HOME to a folder that you may write to.",
-            )
-        return self
-
-    def store(self) -> Warehouse:
-        """Return the warehouse of this home."""
-        return Warehouse(self.warehouse)
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["HomeResource"]:
+        """Hold the lease of a run as long as it goes on; a sensor has none."""
+        if context.run is None:
+            yield self
+            return
+        with leased(self.open(), context.run.run_id):
+            yield self

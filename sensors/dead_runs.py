@@ -6,8 +6,8 @@ for its assets, for ever.
 
 import dagster as dg
 
-from resources.home import Home
-from resources.run_leases import LeaseWatch, leases
+from espalier.io.home import Home
+from espalier.io.leases import LeaseWatch, leases
 
 
 def end_dead_runs(instance: dg.DagsterInstance, home: Home, watch: LeaseWatch) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from resources.landing.zone import Listing
+from espalier.io.landing.zone import Listing
 
 MOST_A_TICK = 10
 

@@ -9,12 +9,12 @@ import dagster as dg
 
 from assets.jobs import land
 from assets.partitions import datasets, recipes
-from espalier.errors import EspalierError
-from resources.configured import HomeResource
-from resources.graph import DEFAULT_RECIPES
-from resources.home import Home
-from resources.landing.zone import LandingZone, Listing
-from resources.run_leases import LeaseWatch
+from espalier.core.errors import EspalierError
+from espalier.io.home import Home
+from espalier.io.landing.zone import LandingZone, Listing
+from espalier.io.leases import LeaseWatch
+from espalier.stages.graph import DEFAULT_RECIPES
+from resources import HomeResource
 from sensors.dead_runs import end_dead_runs
 from sensors.decide import Memory, decide
 

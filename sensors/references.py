@@ -8,9 +8,9 @@ import hashlib
 import dagster as dg
 
 from assets.jobs import duplicates
-from espalier.errors import EspalierError
-from resources.configured import HomeResource
-from resources.staleness import Staleness
+from espalier.core.errors import EspalierError
+from espalier.stages.staleness import Staleness
+from resources import HomeResource
 from sensors.decide import MOST_A_TICK
 
 SECONDS = 30

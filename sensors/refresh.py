@@ -3,9 +3,9 @@
 import dagster as dg
 
 from assets.jobs import chain
-from espalier.errors import EspalierError
-from resources.configured import HomeResource
-from resources.staleness import Staleness
+from espalier.core.errors import EspalierError
+from espalier.stages.staleness import Staleness
+from resources import HomeResource
 from sensors.decide import refresh_plan
 
 

@@ -48,7 +48,7 @@ def home(tmp_path_factory):
     root = tmp_path_factory.mktemp("home")
     _images(root / "pictures")
     env = os.environ | {"ESPALIER_HOME": str(root / "espalier")}
-    command = [sys.executable, "-m", "cli", "prune", str(root / "pictures"), "-m", "density", "-r", "0.5"]
+    command = [sys.executable, "-m", "espalier.cli", "prune", str(root / "pictures"), "-m", "density", "-r", "0.5"]
     subprocess.run(command, env=env, check=True, capture_output=True)
     return root / "espalier"
 
@@ -57,7 +57,7 @@ def home(tmp_path_factory):
 def address(home):
     port = _free_port()
     env = os.environ | {"ESPALIER_HOME": str(home)}
-    command = [sys.executable, "-m", "cli", "ui", "-p", str(port)]
+    command = [sys.executable, "-m", "espalier.cli", "ui", "-p", str(port)]
     log = (home / "ui.log").open("w")
     process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
     address = f"http://127.0.0.1:{port}"

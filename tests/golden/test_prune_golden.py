@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from espalier.prune import Clusters, Features, Labels
-from espalier.prune.reasons import reasons
-from espalier.prune.registry import METHODS
-from espalier.prune.select import select
-from espalier.recipe import Recipe
-from espalier.rng import generator
+from espalier.core.prune import Clusters, Features, Labels
+from espalier.core.prune.reasons import reasons
+from espalier.core.prune.registry import METHODS
+from espalier.core.prune.select import select
+from espalier.core.recipe import Recipe
+from espalier.core.rng import generator
 
 FOLDER = Path(__file__).parent / "prune"
 RECIPES = [

@@ -17,10 +17,10 @@ from PIL import Image
 
 from assets.partitions import DATASET, RECIPE, manifest_key
 from definitions import build_defs
-from resources.configured import ComputeResource, HomeResource, ReadingResource
-from resources.graph import CHAIN, COMPARISON, EXPORT, MANIFEST, QUALITY
-from resources.home import Home
-from resources.landing.zone import LandingZone
+from espalier.io.home import Home
+from espalier.io.landing.zone import LandingZone
+from espalier.stages.graph import CHAIN, COMPARISON, EXPORT, MANIFEST, QUALITY
+from resources import ComputeResource, HomeResource
 
 CLASSES, EACH, SIDE = ("bark", "leaf", "moss", "stone"), 10, 64
 EXACT = {"bark/00-again.png": "bark/00.png", "stone/03-again.png": "leaf/03.png"}
@@ -77,7 +77,7 @@ class Chain:
         self.zone = LandingZone(self.home.landing)
         self.zone.land(data, "set")
         self.instance = dg.DagsterInstance.ephemeral()
-        here = {"compute": ComputeResource(threads=threads), "reading": ReadingResource(apart=False)}
+        here = {"compute": ComputeResource(threads=threads, read_in_subprocess=False)}
         self.defs = build_defs(home=HomeResource(path=str(root)), **here, **resources)
 
     def run(self, *stages: str, recipe: str = "", config=None, dataset: str = "set"):
@@ -263,7 +263,7 @@ class Answer(NamedTuple):
 
 def espalier(*args: str, home: Path, stdin: str = "") -> Answer:
     """Run the command line in this process."""
-    from cli.main import main
+    from espalier.cli.main import main
 
     out, err = io.StringIO(), io.StringIO()
     known = dict(os.environ)

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from resources import configured
-from resources.scanning import scan
-from resources.scanning.job import read_here
+from espalier.io.scanning import scan
+from espalier.io.scanning.request import read_here
+from resources import compute
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_files_that_change_during_a_run_are_said_to(used, tmp_path, espalier, te
         return real(uri)
 
     monkeypatch.setattr(scan, "read_blob", slow)
-    monkeypatch.setattr(configured, "read_apart", read_here)
+    monkeypatch.setattr(compute, "read_apart", read_here)
     line = refused(espalier, files_below, used, "prune", "changing", code=1)
     assert line == "The files of 'changing' changed while they were read. Run again when they have settled."
     monkeypatch.undo()
@@ -266,7 +266,7 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path, textures, closed):
     target.chmod(0o555)
     try:
         said = subprocess.run(
-            [sys.executable, "-m", "cli", "prune", str(textures)],
+            [sys.executable, "-m", "espalier.cli", "prune", str(textures)],
             env={**os.environ, "ESPALIER_HOME": str(tmp_path / "home")},
             preexec_fn=without_privilege,
             capture_output=True,

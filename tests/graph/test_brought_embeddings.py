@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from resources.embedding.own_embeddings import OwnEmbeddings
-from resources.encoders.graph_encoder import GraphEncoder
-from resources.graph import CHAIN
-from resources.staleness import Staleness
+from espalier.io.encoders.graph_encoder import GraphEncoder
+from espalier.io.precomputed.embeddings import OwnEmbeddings
+from espalier.stages.graph import CHAIN
+from espalier.stages.staleness import Staleness
 
 RECIPES = ("density@0.3", "cluster_random@0.5:seed=3")
 

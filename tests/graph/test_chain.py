@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets import checks
-from resources.configured import ProgressResource
-from resources.graph import CHAIN, MANIFEST, STAGES
-from resources.options import Options
-from resources.scanning import scan
-from resources.staleness import Staleness
+from espalier.io.scanning import scan
+from espalier.stages.graph import CHAIN, MANIFEST, STAGES
+from espalier.stages.options import Options
+from espalier.stages.staleness import Staleness
+from resources import ProgressResource
 
 DENSITY, RANDOM = "density@0.3", "random@0.5:seed=7"
 

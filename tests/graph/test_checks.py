@@ -7,10 +7,10 @@ import duckdb
 import pytest
 
 from assets import checks
-from assets.stage import Check
+from assets.checks import Check
 from definitions import build_defs
-from resources.graph import EXPORT, MANIFEST, QUALITY, STAGES
-from resources.warehouse import Table
+from espalier.io.warehouse import Table
+from espalier.stages.graph import EXPORT, MANIFEST, QUALITY, STAGES
 
 RECIPE = "density@0.3"
 IDS_KNOWN = ("dedup_set", "embeddings", "semantic_dedup_set", "clusters")

@@ -15,8 +15,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from cli.main import COMMANDS
-from resources.graph import CHAIN, MANIFEST
+from espalier.cli.main import COMMANDS
+from espalier.stages.graph import CHAIN, MANIFEST
 
 DENSITY, RANDOM = "density@0.3", "random@0.5:seed=7"
 
@@ -124,7 +124,7 @@ def test_two_at_a_time_on_a_fresh_home_both_succeed_with_the_same_rows(tmp_path,
     environment = {**os.environ, "ESPALIER_HOME": str(tmp_path / "home")}
     both = [
         subprocess.Popen(
-            [sys.executable, "-m", "cli", "prune", str(textures), "--recipe", recipe, "--json"],
+            [sys.executable, "-m", "espalier.cli", "prune", str(textures), "--recipe", recipe, "--json"],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -188,8 +188,8 @@ def test_status_goes_on_past_a_faulty_card(own, espalier):
 
 
 def test_methods_lists_each_with_its_parameters(tmp_path, espalier):
-    from espalier.prune.registry import METHODS
-    from espalier.recipe import Recipe
+    from espalier.core.prune.registry import METHODS
+    from espalier.core.recipe import Recipe
 
     listed = espalier("methods", "--json", home=tmp_path).json()
     assert [m["method"] for m in listed] == list(METHODS)
@@ -297,7 +297,7 @@ def test_help_answers_at_once_and_imports_nothing_heavy():
     """Under half a second of processor time, the least of five: wall time also counts what else runs here."""
     code = """
         import json, sys
-        from cli.main import main
+        from espalier.cli.main import main
         try:
             main(["--help"])
         except SystemExit as end:
@@ -324,7 +324,7 @@ def test_commands_that_launch_nothing_do_not_import_dagster(tmp_path, textures, 
     arguments = {"status": [], "methods": [], "sql": ["select 1"], "land": [str(textures)]}[name]
     code = f"""
         import sys
-        from cli.main import main
+        from espalier.cli.main import main
         try:
             main({[name, *arguments]!r})
         except SystemExit as end:
@@ -367,7 +367,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_starts(tmp_path, espali
 
 def test_ctrl_c_ends_a_run_with_one_line_and_what_was_finished_is_kept(tmp_path, textures, espalier):
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli", "prune", str(textures), "-m", "random", "-r", "0.5"],
+        [sys.executable, "-m", "espalier.cli", "prune", str(textures), "-m", "random", "-r", "0.5"],
         env={**os.environ, "ESPALIER_HOME": str(tmp_path / "home")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -393,7 +393,7 @@ def test_ctrl_c_ends_a_run_with_one_line_and_what_was_finished_is_kept(tmp_path,
 
 def test_output_into_a_closed_pipe_is_no_error(pruned):
     home, _ = pruned
-    command = f"{sys.executable} -m cli sql 'from raw_dataset, range(2000)' --json | head -1"
+    command = f"{sys.executable} -m espalier.cli sql 'from raw_dataset, range(2000)' --json | head -1"
     out = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"],
         env={**os.environ, "ESPALIER_HOME": str(home)},
@@ -407,15 +407,17 @@ def test_output_into_a_closed_pipe_is_no_error(pruned):
 
 def test_the_program_ends_with_the_code_of_the_command_and_has_said_everything(tmp_path):
     environment = {**os.environ, "ESPALIER_HOME": str(tmp_path / "home")}
-    wrong = subprocess.run([sys.executable, "-m", "cli", "nope"], capture_output=True, text=True, env=environment)
+    wrong = subprocess.run(
+        [sys.executable, "-m", "espalier.cli", "nope"], capture_output=True, text=True, env=environment
+    )
     assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (2, "Error: No such command 'nope'.")
     absent = subprocess.run(
-        [sys.executable, "-m", "cli", "why", "absent", "x"], capture_output=True, text=True, env=environment
+        [sys.executable, "-m", "espalier.cli", "why", "absent", "x"], capture_output=True, text=True, env=environment
     )
     assert absent.returncode == 2
     assert absent.stderr.startswith("error: There is no dataset 'absent'.")
     right = subprocess.run(
-        [sys.executable, "-m", "cli", "methods", "--json"], capture_output=True, text=True, env=environment
+        [sys.executable, "-m", "espalier.cli", "methods", "--json"], capture_output=True, text=True, env=environment
     )
     assert right.returncode == 0
     assert {"density", "random"} <= {one["method"] for one in json.loads(right.stdout)}

@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cli.compare import compare
-from cli.launch import Launcher
-from cli.main import group
-from espalier.errors import EspalierError, UsageError
-from espalier.prune import Features
-from espalier.prune.select import select
-from espalier.recipe import Recipe
-from resources.home import Home
+from espalier.cli.compare import compare
+from espalier.cli.launch import Launcher
+from espalier.cli.main import group
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.prune import Features
+from espalier.core.prune.select import select
+from espalier.core.recipe import Recipe
+from espalier.io.home import Home
 
 CLASSES, EACH, TESTS, COPIES = ("bark", "leaf", "moss"), 14, 5, 3
 N_TRAIN = len(CLASSES) * EACH

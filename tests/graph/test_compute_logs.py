@@ -13,8 +13,8 @@ import definitions
 
 TALKING = """
 import os
-import resources.scanning.scan as scan
-from resources.warehouse import Warehouse
+import espalier.io.scanning.scan as scan
+from espalier.io.warehouse import Warehouse
 
 real_inspect, real_stage = scan.inspect, Warehouse.stage
 
@@ -39,7 +39,19 @@ def order(tmp_path, textures):
         "ESPALIER_HOME": str(tmp_path / "home"),
         "TERM": "xterm",
     }
-    command = [sys.executable, "-m", "cli", "prune", str(textures), "--name", "set", "-m", "random", "-r", "0.5"]
+    command = [
+        sys.executable,
+        "-m",
+        "espalier.cli",
+        "prune",
+        str(textures),
+        "--name",
+        "set",
+        "-m",
+        "random",
+        "-r",
+        "0.5",
+    ]
     return {"args": command, "env": environment, "check": True}
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from resources.home import Home
-from resources.landing.zone import LandingZone
-from resources.run_leases import LeaseWatch
-from resources.warehouse import Table
+from espalier.io.home import Home
+from espalier.io.landing.zone import LandingZone
+from espalier.io.leases import LeaseWatch
+from espalier.io.warehouse import Table
 from sensors.dead_runs import end_dead_runs
 
 pytestmark = pytest.mark.slow
@@ -31,12 +31,13 @@ RECIPE = "density@0.3"
 WARM = """
 import json, os, sys
 import dagster, duckdb, faiss, matplotlib.figure, openvino, rich.progress
-import definitions, assets.encoded_vectors, resources.pictures.plots, cli.launch, cli.prune, cli.pruning
-from cli.main import main
-assets.encoded_vectors.PART_ROWS = 3
+import definitions, espalier.stages.encoded_vectors, espalier.io.drawing.plots
+import espalier.cli.launch, espalier.cli.prune, espalier.cli.pruning
+from espalier.cli.main import main
+espalier.stages.encoded_vectors.PART_ROWS = 3
 for plot in ("cluster_sizes", "complexity", "kept_dropped", "histogram"):
     # Plots take a third of a tiny run and are not tested here.
-    setattr(resources.pictures.plots, plot, lambda *_, **__: b"")
+    setattr(espalier.io.drawing.plots, plot, lambda *_, **__: b"")
 print("warm", flush=True)
 for line in sys.stdin:
     order = json.loads(line)

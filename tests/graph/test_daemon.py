@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from resources.graph import CHAIN, DEFAULT_RECIPES, MANIFEST
+from espalier.stages.graph import CHAIN, DEFAULT_RECIPES, MANIFEST
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ class Page:
         self.log, environment = log, {**os.environ, "ESPALIER_HOME": str(home)}
         environment.pop("DAGSTER_HOME", None)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cli", "ui", "-p", str(self.port)],
+            [sys.executable, "-m", "espalier.cli", "ui", "-p", str(self.port)],
             env=environment,
             cwd=log.parent,
             stdin=subprocess.DEVNULL,

@@ -11,11 +11,11 @@ import dagster as dg
 import pytest
 
 import definitions
-from cli.launch import open_instance, prepare
-from resources import run_leases
-from resources.home import Home
-from resources.processes import Process
-from resources.run_leases import RENEWED_S, SILENT_S, LeaseWatch, leased, leases
+from espalier.cli.launch import open_instance, prepare
+from espalier.io import leases as run_leases
+from espalier.io.home import Home
+from espalier.io.leases import RENEWED_S, SILENT_S, LeaseWatch, leased, leases
+from espalier.io.processes import Process
 from sensors.dead_runs import end_dead_runs
 
 ELSEWHERE = Process("0123456789ab", "1", 2**22 + 1)
@@ -34,7 +34,7 @@ def instance():
 
 
 def gone():
-    code = "from resources.processes import Process; print(Process.current())"
+    code = "from espalier.io.processes import Process; print(Process.current())"
     return subprocess.check_output([sys.executable, "-c", code], text=True).strip()
 
 
@@ -155,7 +155,7 @@ def _noting(chain, held, real):
 
 SLOW = """
 import time
-from resources.warehouse import Warehouse
+from espalier.io.warehouse import Warehouse
 
 def stage(self, draft, meta):
     print("storing", flush=True)
@@ -173,7 +173,7 @@ def test_a_run_in_a_container_is_not_ended_from_outside_while_it_lives(tmp_path,
         "PYTHONPATH": f"{tmp_path}:{Path(definitions.__file__).parent}",
         "ESPALIER_HOME": str(home.root),
     }
-    command = [*namespace, sys.executable, "-m", "cli", "prune", str(textures), "--name", "set"]
+    command = [*namespace, sys.executable, "-m", "espalier.cli", "prune", str(textures), "--name", "set"]
     now, watch = 0.0, LeaseWatch(lambda: now)
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout.readline() == b"storing\n"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from espalier.errors import UsageError
-from resources.landing.zone import LandingZone
-from resources.verdicts.ledger import diff, why
-from resources.warehouse.views import query
+from espalier.apps.explain.ledger import diff, why
+from espalier.core.errors import UsageError
+from espalier.io.landing.zone import LandingZone
+from espalier.io.warehouse.views import query
 
 STAGES = ("raw_dataset", "dedup_set")
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from espalier.ndr import Ndr, ndr_features
-from resources.home import Home
-from resources.pictures.images import decode_rgb
-from resources.verdicts.stored_ndr import members, run_ndr
+from espalier.apps.ndr import members, run_ndr
+from espalier.core.dedup.ndr import Ndr, ndr_features
+from espalier.io.home import Home
+from espalier.io.images.decode import decode_rgb
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_copies_across_subsets_stay_when_each_is_worked_in_by_itself(home, espal
 def test_the_recall_of_an_index_is_printed_and_stored(home, espalier, monkeypatch):
     exact = ndr(espalier, home)
     assert (exact["pair_search"], exact["pair_recall"]) == ("exact", 1.0)
-    monkeypatch.setattr("espalier.near.neighbours.EXACT_LIMIT", 10)
+    monkeypatch.setattr("espalier.core.dedup.near.neighbours.EXACT_LIMIT", 10)
     found = ndr(espalier, home)
     assert (found["pair_search"], found["pair_recall"]) == ("index", 1.0)
     assert found["pairs_checked"] > 0
@@ -93,7 +93,7 @@ def test_the_recall_of_an_index_is_printed_and_stored(home, espalier, monkeypatc
 
 def test_a_recipe_prints_and_stores_the_recall_of_the_index(home, espalier, tmp_path, monkeypatch):
     home = shutil.copytree(home, tmp_path / "home")
-    monkeypatch.setattr("espalier.near.neighbours.EXACT_LIMIT", 10)
+    monkeypatch.setattr("espalier.core.dedup.near.neighbours.EXACT_LIMIT", 10)
     recipe = ("prune", "photos", "-m", "ndr", "-r", "0.5", "--param", "sim_threshold=0.01")
     assert "sought by an index: recall" in espalier(*recipe, home=home).out
     told = espalier(*recipe, "--json", home=home).json()

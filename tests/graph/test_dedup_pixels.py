@@ -162,7 +162,7 @@ def test_animations_with_one_first_frame_are_never_exact_by_pixels(kit, tmp_path
 
 
 def test_only_candidates_are_decoded_in_full(kit, tmp_path, monkeypatch):
-    from resources.pictures import pixels
+    from espalier.io.images import pixels
 
     read = []
     plain = pixels.decode_rgb

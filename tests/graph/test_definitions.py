@@ -13,9 +13,9 @@ import pytest
 
 import definitions
 from definitions import build_defs
-from resources.configured import HomeResource, ProgressResource
-from resources.graph import CHAIN, MANIFEST, STAGES
-from resources.home import Home
+from espalier.io.home import Home
+from espalier.stages.graph import CHAIN, MANIFEST, STAGES
+from resources import HomeResource, ProgressResource
 
 ROOT = Path(definitions.__file__).parent
 
@@ -79,7 +79,7 @@ def test_every_library_among_the_kinds_is_loaded_by_a_run_from_files_to_a_manife
     assert {"numpy", "duckdb", "openvino"} <= libraries
     code = f"""
         import atexit, json, sys
-        from cli.main import main
+        from espalier.cli.main import main
         atexit.register(lambda: print(json.dumps(sorted(set(sys.modules) & {libraries!r}))))
         main(["prune", {str(textures)!r}, "-m", "density", "-r", "0.5"])
     """

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-import assets.encoded_vectors
-from resources import configured
-from resources.encoders import runner
-from resources.reading import listing
-from resources.scanning.job import read_here
+import espalier.stages.encoded_vectors
+from espalier.io.encoders import runner
+from espalier.io.files import listing
+from espalier.io.scanning.request import read_here
+from resources import compute
 
 RECIPES = ("density@0.3", "cluster_random@n11:seed=7")
 
@@ -71,8 +71,8 @@ def test_files_listed_in_another_order_give_the_same_bytes(first, tmp_path, text
 
 def test_other_batch_sizes_give_the_same_bytes(first, tmp_path, textures, new_chain, monkeypatch):
     """Rows a batch of the scan, images a block of the encoder, vectors a part."""
-    monkeypatch.setattr(configured, "read_here", functools.partial(read_here, batch_size=5))
-    monkeypatch.setattr(assets.encoded_vectors, "PART_ROWS", 7)
+    monkeypatch.setattr(compute, "read_here", functools.partial(read_here, batch_size=5))
+    monkeypatch.setattr(espalier.stages.encoded_vectors, "PART_ROWS", 7)
     monkeypatch.setattr(runner, "BLOCK", 8)
     assert result(new_chain(tmp_path / "home", textures).grow(*RECIPES)) == first
 
@@ -82,7 +82,18 @@ def test_one_thread_in_a_process_of_its_own_gives_the_same_bytes(first, tmp_path
     one = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "OPENVINO")}
     for recipe in RECIPES:
         pruned = subprocess.run(
-            [sys.executable, "-m", "cli", "prune", str(textures), "--name", "set", "--recipe", recipe, "--json"],
+            [
+                sys.executable,
+                "-m",
+                "espalier.cli",
+                "prune",
+                str(textures),
+                "--name",
+                "set",
+                "--recipe",
+                recipe,
+                "--json",
+            ],
             env={**os.environ, **one, "ESPALIER_HOME": str(tmp_path / "home")},
             capture_output=True,
             text=True,

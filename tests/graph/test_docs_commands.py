@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.main import COMMANDS, group
-from resources.graph import COMPARISON
-from resources.landing.zone import LandingZone
-from resources.options import Options
+from espalier.cli.main import COMMANDS, group
+from espalier.io.landing.zone import LandingZone
+from espalier.stages.graph import COMPARISON
+from espalier.stages.options import Options
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

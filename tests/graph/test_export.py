@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli.exporting import Wanted
-from cli.launch import Launcher
-from cli.main import group
-from cli.pruning import prune
-from espalier.errors import EspalierError, UsageError
+from espalier.cli.exporting import Wanted
+from espalier.cli.launch import Launcher
+from espalier.cli.main import group
+from espalier.cli.pruning import prune
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.recipe import Recipe
+from espalier.io.home import Home
 from espalier.manifest import Manifest
-from espalier.recipe import Recipe
-from resources.graph import EXPORT
-from resources.home import Home
+from espalier.stages.graph import EXPORT
 
 RECIPE = "random@0.5:seed=7"
 
@@ -51,8 +51,8 @@ def test_an_export_holds_exactly_what_the_manifest_keeps(home, tmp_path):
 
 
 def test_another_format_holds_the_same_and_what_it_cannot_hold_is_told(home, tmp_path):
-    from resources.formats.detect import open_reader
-    from resources.landing.cards import Card
+    from espalier.io.formats.read.detect import open_reader
+    from espalier.io.landing.cards import Card
 
     out = tmp_path / "out"
     done = cli(home, "export", "set", RECIPE, "-o", str(out), "--format", "csv", "--json")
@@ -139,7 +139,7 @@ def test_in_place_replaces_the_source_by_the_subset_when_it_is_whole(home, tmp_p
 
 
 def test_an_interrupted_replacement_leaves_the_source_whole(home, tmp_path, monkeypatch):
-    from resources.exports import place
+    from espalier.io.formats.write import place
 
     data = tmp_path / "mine"
     shutil.copytree(home.data, data)
@@ -187,7 +187,7 @@ def hook(event, args):
         if count == at:
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(hook)
-from cli.main import main
+from espalier.cli.main import main
 main(["export", "mine", sys.argv[3], "--in-place", "--overwrite"])
 """
 

@@ -1,4 +1,4 @@
-"""The fence: an import that goes up, or an orchestrator in the pure floor, is refused by ``make check``'s tools."""
+"""The fence: an import that goes up, or Dagster in the library, is refused by ``make check``'s tools."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ import pytest
 import definitions
 
 ROOT = Path(definitions.__file__).parent
-PACKAGES = ("espalier", "resources", "assets", "sensors", "cli")
+PACKAGES = ("espalier", "resources", "assets", "sensors")
 BIN = Path(sys.executable).parent
 
 
@@ -64,13 +64,16 @@ def test_the_house_as_it_is_passes(tree):
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("espalier/quota.py", "from resources.home import Home"),
-        ("espalier/rng.py", "import assets.partitions"),
-        ("resources/pictures/plots.py", "from assets.checks import count_exact"),
-        ("resources/home.py", "import sensors.decide"),
-        ("assets/loading.py", "from sensors.decide import Memory"),
-        ("sensors/decide.py", "from cli.common import print_json"),
-        ("espalier/names.py", "def late():\n    from resources import home\n    return home"),
+        ("espalier/core/quota.py", "from espalier.io.home import Home"),
+        ("espalier/core/rng.py", "import assets.partitions"),
+        ("espalier/io/drawing/plots.py", "from assets.checks import count_exact"),
+        ("espalier/io/home.py", "import sensors.decide"),
+        ("assets/partitions.py", "from sensors.decide import Memory"),
+        ("espalier/stages/loading.py", "from espalier.apps.ndr import run_ndr"),
+        ("espalier/io/progress.py", "from espalier.stages.graph import STAGES"),
+        ("resources/home.py", "import assets.checks"),
+        ("sensors/decide.py", "from espalier.cli.common import print_json"),
+        ("espalier/core/names.py", "def late():\n    from resources import home\n    return home"),
     ],
 )
 def test_an_upward_import_is_refused(tree, planted, file, line):
@@ -81,45 +84,58 @@ def test_an_upward_import_is_refused(tree, planted, file, line):
     assert file.removesuffix(".py").replace("/", ".") in said.stdout
 
 
-@pytest.mark.parametrize("package", ["dagster", "duckdb", "openvino", "pyarrow", "datumaro"])
-def test_an_orchestrator_or_runtime_in_the_pure_floor_is_refused(tree, planted, package):
-    planted("espalier/quota.py", f"import {package}")
+@pytest.mark.parametrize("package", ["duckdb", "openvino", "pyarrow", "datumaro", "pathlib"])
+def test_a_database_runtime_or_file_in_core_is_refused(tree, planted, package):
+    planted("espalier/core/quota.py", f"import {package}")
     said = lint_imports(tree)
     assert said.returncode != 0
-    assert "the pure floor knows no orchestrator, database or runtime BROKEN" in said.stdout
+    assert "core is arithmetic: no database, runtime, table, picture, file or clock BROKEN" in said.stdout
     assert package in said.stdout
+
+
+@pytest.mark.parametrize("file", ["core/quota.py", "io/home.py", "stages/clusters.py", "apps/ndr.py", "manifest.py"])
+def test_dagster_is_refused_everywhere_in_the_library(tree, planted, file):
+    planted(f"espalier/{file}", "import dagster")
+    said = lint_imports(tree)
+    assert said.returncode != 0
+    assert "Dagster only in assets, resources, sensors, definitions.py and the command BROKEN" in said.stdout
+    assert "put what" in ruff(tree, f"espalier/{file}").stdout
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("import dagster", "put Dagster code into assets/ or sensors/"),
-        ("from dagster import asset", "put Dagster code into assets/ or sensors/"),
-        ("def late():\n    import dagster\n    return dagster", "put Dagster code into assets/ or sensors/"),
-        ("import duckdb", "put storage into resources/"),
-        ("import PIL.Image", "decoding belongs to resources/"),
+        ("import dagster", "put what knows Dagster into assets/, resources/ or sensors/"),
+        ("from dagster import asset", "put what knows Dagster into assets/, resources/ or sensors/"),
+        (
+            "def late():\n    import dagster\n    return dagster",
+            "put what knows Dagster into assets/, resources/ or sensors/",
+        ),
+        ("import duckdb", "storage belongs to espalier/io/warehouse"),
+        ("import PIL.Image", "decoding belongs to espalier/io/images"),
         ("import random", "Randomness comes in as a numpy Generator"),
-        ("import time", "The pure floor has no clock"),
-        ("import numpy as np\nRNG = np.random.default_rng(0)", "espalier.rng.generator"),
+        ("import time", "core has no clock"),
+        ("import numpy as np\nRNG = np.random.default_rng(0)", "espalier.core.rng.generator"),
         ("from .errors import EspalierError", "TID252"),
     ],
 )
 def test_ruff_refuses_it_too_and_says_where_the_code_belongs(tree, planted, line, words):
-    planted("espalier/names.py", line)
-    said = ruff(tree, "espalier/names.py")
+    planted("espalier/core/names.py", line)
+    said = ruff(tree, "espalier/core/names.py")
     assert said.returncode != 0
     assert words in said.stdout
 
 
-def test_no_file_of_the_pure_floor_names_dagster():
-    files = [path for path in (ROOT / "espalier").rglob("*") if path.suffix in (".py", ".toml", ".md", ".json")]
-    assert files
-    assert [str(path.relative_to(ROOT)) for path in files if "dagster" in path.read_text(encoding="utf-8")] == []
+def test_only_the_command_imports_dagster_in_the_library():
+    files = [
+        path for path in (ROOT / "espalier").rglob("*.py") if re.search("import dagster|from dagster", path.read_text())
+    ]
+    assert {path.parent.name for path in files} == {"cli"}
 
 
-def test_the_bans_of_the_pure_floor_bind_no_other_floor(tree, planted):
-    planted("resources/home.py", "import random\nimport time\nimport duckdb")
-    assert "TID251" not in ruff(tree, "resources/home.py").stdout
+def test_the_bans_of_core_bind_no_other_floor(tree, planted):
+    planted("espalier/io/home.py", "import random\nimport time\nimport duckdb")
+    assert "TID251" not in ruff(tree, "espalier/io/home.py").stdout
 
 
 def test_dagsters_folders_keep_out_the_future_import_that_breaks_its_configs():
@@ -135,7 +151,7 @@ def test_dagsters_folders_keep_out_the_future_import_that_breaks_its_configs():
 def test_every_generator_of_random_numbers_is_made_in_one_place():
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     makers = [path for path in files if re.search(r"np\.random\.(?!Generator\b(?!\())", path.read_text())]
-    assert makers == [ROOT / "espalier/rng.py"]
+    assert makers == [ROOT / "espalier/core/rng.py"]
 
 
 def test_make_check_runs_both_tools():

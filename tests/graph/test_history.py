@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 
 from assets.partitions import DATASET
-from resources.configured import HomeResource
-from resources.graph import CHAIN, HISTORY
-from resources.staleness import Staleness
+from espalier.stages.graph import CHAIN, HISTORY
+from espalier.stages.staleness import Staleness
+from resources import HomeResource
 from sensors.references import reference_sensor
 
 STAGES = ("raw_dataset", "dedup_set")

@@ -12,9 +12,9 @@ import definitions
 
 CRASHING = """
 import os, signal
-import resources.pictures.images as images
+import espalier.io.images.decode as images
 real = images.inspect
-import resources.scanning.scan as scan
+import espalier.io.scanning.scan as scan
 
 def inspect(data, *rest, **more):
     if data.startswith(b"CRASH"):
@@ -35,7 +35,7 @@ def espalier(tmp_path):
     }
 
     def run(*arguments):
-        command = [sys.executable, "-m", "cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "espalier.cli", *map(str, arguments)]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
     return run

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from espalier.cluster import assign, fit_kmeans
-from espalier.rng import generator
-from resources.verdicts.ledger import why
-from resources.verdicts.semantic import eps_for_share_of
+from espalier.apps.explain.ledger import why
+from espalier.apps.target_share import eps_for_share_of
+from espalier.core.kmeans import assign, fit_kmeans
+from espalier.core.rng import generator
 
 FIRST = ("raw_dataset", "dedup_set", "embeddings")
 STAGE = "semantic_dedup_set"

@@ -7,10 +7,10 @@ import dagster as dg
 import pytest
 
 from assets.partitions import DATASET, RECIPE
-from resources.configured import HomeResource
-from resources.graph import CHAIN, DEFAULT_RECIPES
-from resources.home import Home
-from resources.landing.zone import LandingZone, Listing
+from espalier.io.home import Home
+from espalier.io.landing.zone import LandingZone, Listing
+from espalier.stages.graph import CHAIN, DEFAULT_RECIPES
+from resources import HomeResource
 from sensors.decide import MOST_A_TICK, Memory, decide, refresh_plan
 from sensors.landing import landing_sensor
 from sensors.refresh import refresh

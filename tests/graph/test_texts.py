@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from assets.embeddings import templates_of
-from espalier.errors import EspalierError, UsageError
-from resources.embedding.texts import Texts
-from resources.encoders import ngrams
-from resources.formats.base import Sample
-from resources.graph import CHAIN
-from resources.options import Options
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.encoders import ngrams
+from espalier.io.formats.read.base import Sample
+from espalier.io.vectors.texts import Texts
+from espalier.stages.graph import CHAIN
+from espalier.stages.options import Options
 
 SUBJECTS = ("a dog", "two cats", "the old house", "my bicycle", "a red car", "the river", "a child", "the market")
 ENDS = ("runs across the garden", "waits at the station", "is seen from the hill", "was painted twice", "sleeps")
@@ -186,7 +186,7 @@ class Mixed:
 def test_texts_beside_pictures_need_an_encoder_of_both(tmp_path, kit, two_towers, monkeypatch):
     for i in range(10):
         kit.texture(i).save(tmp_path / f"{i}.png")
-    monkeypatch.setattr("resources.scanning.job.open_reader", lambda _: Mixed(tmp_path))
+    monkeypatch.setattr("espalier.io.scanning.request.open_reader", lambda _: Mixed(tmp_path))
     chain = kit.Chain(tmp_path / "home", tmp_path / "0.png").grow("random@0.5")
     assert chain.table("dedup_set").meta.stats["n_kept"] == 12
     row = chain.rows("pruned_manifest", "random@0.5")["011"]
@@ -213,8 +213,8 @@ def test_a_text_is_encoded_once_whatever_is_added_and_in_whatever_dataset(tmp_pa
     """Captions of pictures: reused from the stored table, from another dataset, and from a killed run's parts."""
     seen: list[str] = []
     monkeypatch.setattr(ngrams, "encode", lambda texts, real=ngrams.encode: (seen.extend(texts), real(texts))[1])
-    monkeypatch.setattr("assets.encoded_vectors.TEXT_ROWS", 4)
-    monkeypatch.setattr("assets.encoded_vectors.PART_ROWS", 4)
+    monkeypatch.setattr("espalier.stages.encoded_vectors.TEXT_ROWS", 4)
+    monkeypatch.setattr("espalier.stages.encoded_vectors.PART_ROWS", 4)
     data = tmp_path / "data"
     data.mkdir()
 

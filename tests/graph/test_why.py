@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from espalier.errors import UsageError
-from resources.verdicts import words as ledger_words
-from resources.verdicts.ledger import why
+from espalier.apps.explain import explanations as ledger_words
+from espalier.apps.explain.ledger import why
+from espalier.core.errors import UsageError
 
 EARLY, LATE = ("raw_dataset", "dedup_set"), ("embeddings", "semantic_dedup_set", "clusters", "cluster_complexity")
 RECIPE = "density@0.5"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from espalier.prune import Clusters, Features, Labels
-from espalier.rng import generator
+from espalier.core.prune import Clusters, Features, Labels
+from espalier.core.rng import generator
 
 
 def make_labels(per_sample: list[list[int]], names: tuple[str, ...]) -> Labels:

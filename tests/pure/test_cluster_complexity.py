@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.complexity import cluster_complexity, extreme_rows, label_entropy
-from espalier.errors import EspalierError
-from espalier.rng import generator
+from espalier.core.complexity import cluster_complexity, extreme_rows, label_entropy
+from espalier.core.errors import EspalierError
+from espalier.core.rng import generator
 
 
 def unit(rows):
@@ -86,15 +86,15 @@ def test_equal_centroids_are_neighbours_at_distance_zero():
 def test_blocks_of_another_size_change_no_bit(monkeypatch):
     centroids, assignment, distance = clusters(500, 300, 33)
     whole = cluster_complexity(centroids, assignment, distance)
-    monkeypatch.setattr("espalier.complexity.BLOCK_CELLS", 1000)
+    monkeypatch.setattr("espalier.core.complexity.BLOCK_CELLS", 1000)
     assert cluster_complexity(centroids, assignment, distance).d_inter.tobytes() == whole.d_inter.tobytes()
 
 
 PROGRAM = """
 import hashlib
 import numpy as np
-from espalier.complexity import cluster_complexity
-from espalier.rng import generator
+from espalier.core.complexity import cluster_complexity
+from espalier.core.rng import generator
 
 rows = generator(0).normal(size=(700, 130))
 rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

@@ -8,9 +8,9 @@ from typing import get_args
 
 import pytest
 
-from espalier.prune.registry import METHODS
-from espalier.prune.scope import Scope
-from espalier.recipe import Recipe, fields_of
+from espalier.core.prune.registry import METHODS
+from espalier.core.prune.scope import Scope
+from espalier.core.recipe import Recipe, fields_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
 

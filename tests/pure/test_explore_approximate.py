@@ -4,12 +4,12 @@ import faiss
 import numpy as np
 import pytest
 
-from espalier.errors import EspalierError, UsageError
-from espalier.explore import Explorer, Part
-from espalier.explore.approximate import ApproximateHamming
-from espalier.explore.joined import Joined
-from espalier.explore.part import Hamming
-from espalier.rng import generator
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.rng import generator
+from espalier.core.search import Explorer, Part
+from espalier.core.search.approximate import ApproximateHamming
+from espalier.core.search.joined import Joined
+from espalier.core.search.part import Hamming
 
 
 def grouped(n, groups=60, flip=0.08, n_bytes=32, seed=0):

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.errors import EspalierError, UsageError
-from espalier.explore import Explorer, Part, cosine, hamming, part
-from espalier.explore.ranking import score_together
-from espalier.rng import generator
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.rng import generator
+from espalier.core.search import Explorer, Part, cosine, hamming, part
+from espalier.core.search.ranking import score_together
 
 
 def bits(n, n_bytes=8, seed=0, values=256):

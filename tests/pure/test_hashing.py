@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.errors import UsageError
-from espalier.hashing import SimHash, as_vectors, estimated_cosine, hamming, hamming_matrix
-from espalier.rng import generator
+from espalier.core.errors import UsageError
+from espalier.core.hashing import SimHash, as_vectors, estimated_cosine, hamming, hamming_matrix
+from espalier.core.rng import generator
 
 
 def unit(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -72,7 +72,7 @@ def test_blocks_do_not_change_the_codes(monkeypatch):
     x = unit(300, 64)
     whole = SimHash(512)(x)
     distances = hamming_matrix(whole, whole)
-    monkeypatch.setattr("espalier.hashing._BLOCK_BYTES", 40_000)
+    monkeypatch.setattr("espalier.core.hashing._BLOCK_BYTES", 40_000)
     assert np.array_equal(SimHash(512)(x), whole)
     assert np.array_equal(hamming_matrix(whole, whole), distances)
 

@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.cluster import assign, auto_k, fit_kmeans
-from espalier.cluster.batches import draw_in_batches
-from espalier.cluster.lloyd import Lloyd
-from espalier.cluster.pruned import nearest_pruned
-from espalier.cluster.repair import fill_empty
-from espalier.cluster.rows import own_cosine
-from espalier.cluster.search import nearest
-from espalier.cluster.seeding import fixed_point, kmeans_plusplus
-from espalier.cluster.starts import drawn_start
-from espalier.cluster.sums import ClusterSums
-from espalier.cluster.swaps import improve
-from espalier.errors import EspalierError
-from espalier.rng import generator
+from espalier.core.errors import EspalierError
+from espalier.core.kmeans import assign, auto_k, fit_kmeans
+from espalier.core.kmeans.batches import draw_in_batches
+from espalier.core.kmeans.lloyd import Lloyd
+from espalier.core.kmeans.pruned import nearest_pruned
+from espalier.core.kmeans.repair import fill_empty
+from espalier.core.kmeans.rows import own_cosine
+from espalier.core.kmeans.search import nearest
+from espalier.core.kmeans.seeding import fixed_point, kmeans_plusplus
+from espalier.core.kmeans.starts import drawn_start
+from espalier.core.kmeans.sums import ClusterSums
+from espalier.core.kmeans.swaps import improve
+from espalier.core.rng import generator
 
 
 def unit(rows):
@@ -104,7 +104,7 @@ def test_the_block_size_changes_no_bit_of_an_assignment(block_rows):
 def test_more_centroids_than_a_tile_holds_are_all_searched(monkeypatch):
     rows, centroids = scattered(50, 8), scattered(70, 8, 1)
     expected = nearest(rows, centroids)
-    monkeypatch.setattr("espalier.cluster.search.TILE_CENTROIDS", 16)
+    monkeypatch.setattr("espalier.core.kmeans.search.TILE_CENTROIDS", 16)
     found = nearest(rows, centroids)
     np.testing.assert_array_equal(found.index, expected.index)
     np.testing.assert_allclose(found.second, expected.second, atol=1e-6)
@@ -119,7 +119,7 @@ def test_second_is_the_greatest_cosine_to_any_other_centroid():
 
 @pytest.mark.parametrize("spread", [0.3, 1.0])
 def test_the_pruned_search_finds_what_the_plain_one_finds(spread, monkeypatch):
-    monkeypatch.setattr("espalier.cluster.pruned.ENERGY", 0.5)
+    monkeypatch.setattr("espalier.core.kmeans.pruned.ENERGY", 0.5)
     rows, group = planted(3000, 128, 12, spread)
     centroids = rows[np.argsort(group, kind="stable")][::4]
     expected = nearest(rows, centroids)
@@ -135,7 +135,7 @@ def test_the_pruned_search_leaves_most_stretches_out(monkeypatch):
     centroids = rows[np.argsort(group, kind="stable")][::2]
     seen = []
     real = nearest_pruned.__globals__["_search"]
-    monkeypatch.setattr("espalier.cluster.pruned._search", lambda *a: (seen.append(a[2].mean()), real(*a))[1])
+    monkeypatch.setattr("espalier.core.kmeans.pruned._search", lambda *a: (seen.append(a[2].mean()), real(*a))[1])
     nearest_pruned(rows, centroids, nearest(rows, centroids).cosine)
     assert seen
     assert max(seen) < 0.3
@@ -212,7 +212,7 @@ def test_mean_cosine_is_at_least_that_of_scikit_learn():
 
 def test_very_many_clusters_come_as_near_as_scikit_learn(monkeypatch):
     sklearn_cluster = pytest.importorskip("sklearn.cluster")
-    monkeypatch.setattr("espalier.cluster.kmeans.HUGE", 100)
+    monkeypatch.setattr("espalier.core.kmeans.fit.HUGE", 100)
     rows, _ = planted(1500, 64, 30)
     peer = sklearn_cluster.KMeans(450, n_init=1, random_state=0).fit(rows)
     reached = exact_cosines(rows, unit(peer.cluster_centers_)).max(axis=1).mean()
@@ -348,7 +348,7 @@ def test_greedy_draws_hit_each_of_well_parted_groups_once():
 def test_the_table_of_distances_changes_no_draw(monkeypatch):
     rows = fixed_point(scattered(300, 16))
     with_table = kmeans_plusplus(rows, 100, generator(0))
-    monkeypatch.setattr("espalier.cluster.seeding.TABLE_ROWS", 0)
+    monkeypatch.setattr("espalier.core.kmeans.seeding.TABLE_ROWS", 0)
     np.testing.assert_array_equal(with_table, kmeans_plusplus(rows, 100, generator(0)))
 
 
@@ -392,9 +392,9 @@ def test_centroids_of_another_width_are_refused():
 PROGRAM = """
 import hashlib, sys
 import numpy as np
-from espalier.cluster import fit_kmeans
-from espalier.cluster import kmeans
-from espalier.rng import generator
+from espalier.core.kmeans import fit_kmeans
+from espalier.core.kmeans import kmeans
+from espalier.core.rng import generator
 
 kmeans.HUGE = int(sys.argv[2])
 rng = generator(0, "data")
@@ -426,9 +426,9 @@ def test_one_thread_or_two_and_two_processes_give_the_same_bits(k, huge):
 def test_blocks_of_another_size_give_the_same_bits(monkeypatch):
     rows, _ = planted(3000, 77, 30)
     first = fit_kmeans(rows, 30, rng=generator(0))
-    monkeypatch.setattr("espalier.cluster.search.TILE_CELLS", 1000)
-    monkeypatch.setattr("espalier.cluster.sums.BLOCK", 37)
-    monkeypatch.setattr("espalier.cluster.rows.BLOCK", 100)
+    monkeypatch.setattr("espalier.core.kmeans.search.TILE_CELLS", 1000)
+    monkeypatch.setattr("espalier.core.kmeans.sums.BLOCK", 37)
+    monkeypatch.setattr("espalier.core.kmeans.rows.BLOCK", 100)
     second = fit_kmeans(rows, 30, rng=generator(0))
     assert first.centroids.tobytes() == second.centroids.tobytes()
     assert first.distance.tobytes() == second.distance.tobytes()

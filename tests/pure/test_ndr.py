@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from espalier.errors import EspalierError, UsageError
-from espalier.ndr import EXPONENT, Ndr, hash_keys, ndr_features, ndr_grid_features
+from espalier.core.dedup.ndr import EXPONENT, Ndr, hash_keys, ndr_features, ndr_grid_features
+from espalier.core.errors import EspalierError, UsageError
 
 
 def textures(n, seed=0, side=48):
@@ -122,7 +122,7 @@ def test_an_index_is_used_for_many_rows_and_its_recall_is_measured(monkeypatch):
     features = ndr_grid_features(np.concatenate([grids_of(1500), grids_of(1500)]))
     exact = Ndr()(features)
     assert exact.search.describe() == {"pair_search": "exact", "pair_recall": 1.0, "pairs_checked": 0}
-    monkeypatch.setattr("espalier.near.neighbours.EXACT_LIMIT", 1000)
+    monkeypatch.setattr("espalier.core.dedup.near.neighbours.EXACT_LIMIT", 1000)
     result = Ndr()(features)
     assert result.search.method == "index"
     assert result.search.recall_pairs > 300
@@ -282,5 +282,5 @@ def test_large_images_give_the_same_feature_strip_by_strip(monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (211, 130, 3), np.uint8)
     whole = ndr_features([image])
     for strip in (1, 7, 1000):
-        monkeypatch.setattr("espalier.ndr.STRIP", strip)
+        monkeypatch.setattr("espalier.core.dedup.ndr.STRIP", strip)
         np.testing.assert_allclose(ndr_features([image]), whole, atol=1 / 2048)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from espalier.near import DEFAULT_THRESHOLD, find_duplicates
-from espalier.rng import generator
+from espalier.core.dedup.near import DEFAULT_THRESHOLD, find_duplicates
+from espalier.core.rng import generator
 
 
 def grids(n: int) -> np.ndarray:

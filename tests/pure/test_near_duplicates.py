@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from espalier.errors import UsageError
-from espalier.near import compare, find_duplicates, gradient_features, index, mirror_features, neighbours
-from espalier.near.compare import Comparer
-from espalier.near.features import DIMENSION
-from espalier.near.groups import Grouper, settle
-from espalier.near.neighbours import Block, SearchReport, pair_blocks
-from espalier.pairs import Pairs, components
-from espalier.rng import generator
+from espalier.core.dedup.near import compare, find_duplicates, gradient_features, index, mirror_features, neighbours
+from espalier.core.dedup.near.compare import Comparer
+from espalier.core.dedup.near.features import DIMENSION
+from espalier.core.dedup.near.groups import Grouper, settle
+from espalier.core.dedup.near.neighbours import Block, SearchReport, pair_blocks
+from espalier.core.dedup.pairs import Pairs, components
+from espalier.core.errors import UsageError
+from espalier.core.rng import generator
 
 T = 0.66
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from espalier.near import equal
-from espalier.near.equal import first_equal
+from espalier.core.dedup.near import equal
+from espalier.core.dedup.near.equal import first_equal
 
 
 def grids(n, distinct, width=243, seed=0):

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from espalier.near import DEFAULT_THRESHOLD, auto_threshold, find_duplicates, gradient_features, mirror_features
-from espalier.near.features import DIMENSION, STEP
-from espalier.rng import generator
+from espalier.core.dedup.near import (
+    DEFAULT_THRESHOLD,
+    auto_threshold,
+    find_duplicates,
+    gradient_features,
+    mirror_features,
+)
+from espalier.core.dedup.near.features import DIMENSION, STEP
+from espalier.core.rng import generator
 
 
 def grids(n, seed=0):

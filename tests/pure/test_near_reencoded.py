@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from espalier.near import find_duplicates
-from espalier.near.reencoded import equal_grid_rows, other_format_rows
+from espalier.core.dedup.near import find_duplicates
+from espalier.core.dedup.near.reencoded import equal_grid_rows, other_format_rows
 
 
 def grids(n, seed=0):

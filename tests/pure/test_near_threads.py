@@ -9,10 +9,10 @@ SCRIPT = """
 import hashlib
 import numpy as np
 from espalier import screen
-from espalier.near import find_duplicates, compare
-from espalier.ndr import Ndr, ndr_grid_features
-from espalier.rng import generator
-from espalier.semdedup import rank_positions, resolve, search, similar_pairs
+from espalier.core.dedup.near import find_duplicates, compare
+from espalier.core.dedup.ndr import Ndr, ndr_grid_features
+from espalier.core.rng import generator
+from espalier.core.dedup.semantic import rank_positions, resolve, search, similar_pairs
 
 compare.LEAST_WORK = search.LEAST_WORK = 0
 rng = np.random.default_rng(0)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from espalier.errors import EspalierError, UsageError
-from espalier.prune import Balanced, Clusters, Features, Labels
-from espalier.rng import generator
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.prune import Balanced, Clusters, Features, Labels
+from espalier.core.rng import generator
 
 MakeLabels = Callable[..., Labels]
 

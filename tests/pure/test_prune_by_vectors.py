@@ -10,12 +10,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from espalier.errors import EspalierError
-from espalier.prune import Centroid, Features, KCenter, Labels, QueryClust, kcenter
-from espalier.prune.centroid import FLAT, fit_cells
-from espalier.prune.kcenter import SCALE, farthest_first
-from espalier.prune.query_clust import representatives
-from espalier.rng import generator
+from espalier.core.errors import EspalierError
+from espalier.core.prune import Centroid, Features, KCenter, Labels, QueryClust, kcenter
+from espalier.core.prune.centroid import FLAT, fit_cells
+from espalier.core.prune.kcenter import SCALE, farthest_first
+from espalier.core.prune.query_clust import representatives
+from espalier.core.rng import generator
 
 Make = Callable[..., Features]
 MakeLabels = Callable[..., Labels]
@@ -124,7 +124,7 @@ def test_many_cells_are_found_in_two_levels_without_losing_closeness(features_of
     np.add.at(centres, cell, vectors)
     own = np.einsum("ij,ij->i", unit(centres)[cell], vectors)
     assert np.abs((1 - own) - distance).max() < 0.02
-    from espalier.cluster import fit_kmeans
+    from espalier.core.kmeans import fit_kmeans
 
     flat = fit_kmeans(vectors, k, rng=rng())
     assert 1 - distance.mean() > 0.995 * flat.mean_cosine
@@ -205,8 +205,8 @@ def test_query_clust_by_text_clusters_the_texts(labels_of: MakeLabels) -> None:
 _ELSEWHERE = """
 import sys, hashlib, numpy as np, faiss
 faiss.omp_set_num_threads(int(sys.argv[1]))
-from espalier.prune import Centroid, Features, KCenter
-from espalier.rng import generator
+from espalier.core.prune import Centroid, Features, KCenter
+from espalier.core.rng import generator
 x = generator(1, "x").normal(size=(4000, 96)); x /= np.linalg.norm(x, axis=1, keepdims=True)
 features = Features(4000, vectors=x.astype(np.float32))
 for method in (Centroid(), KCenter()):

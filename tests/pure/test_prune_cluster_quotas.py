@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from espalier.complexity import cluster_complexity
-from espalier.errors import EspalierError, UsageError
-from espalier.prune import (
+from espalier.core.complexity import cluster_complexity
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.prune import (
     ClusterRandom,
     Clusters,
     Density,
@@ -22,9 +22,9 @@ from espalier.prune import (
     Selection,
     Stratified,
 )
-from espalier.prune.entropy import draw_weights
-from espalier.prune.stratified import equal_width_bins
-from espalier.rng import generator
+from espalier.core.prune.entropy import draw_weights
+from espalier.core.prune.stratified import equal_width_bins
+from espalier.core.rng import generator
 
 Make = Callable[..., Features]
 MakeLabels = Callable[..., Labels]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from espalier.prune.counts import kept_counts, kept_words
+from espalier.core.prune.counts import kept_counts, kept_words
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from espalier.errors import EspalierError, UsageError
-from espalier.prune import Features, Ndr
-from espalier.prune.reasons import reasons
-from espalier.prune.select import needs, select
-from espalier.recipe import Recipe
-from espalier.rng import generator
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.prune import Features, Ndr
+from espalier.core.prune.reasons import reasons
+from espalier.core.prune.select import needs, select
+from espalier.core.recipe import Recipe
+from espalier.core.rng import generator
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_per_subset_is_within_the_subsets_that_are_pruned(planted: Features) -> 
 def test_how_pairs_were_sought_is_told(planted: Features, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe.parse("ndr@n60")
     assert select(recipe, planted).measured["pair_search"] == "exact"
-    monkeypatch.setattr("espalier.near.neighbours.EXACT_LIMIT", 50)
+    monkeypatch.setattr("espalier.core.dedup.near.neighbours.EXACT_LIMIT", 50)
     told = select(recipe, planted).measured
     assert (told["pair_search"], told["pair_recall"], told["pairs_checked"]) == ("index", 1.0, 30)
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from espalier.errors import EspalierError
-from espalier.prune import Features, Rule, Selection
-from espalier.prune.registry import METHODS
-from espalier.prune.select import needs, select
-from espalier.recipe import Recipe
+from espalier.core.errors import EspalierError
+from espalier.core.prune import Features, Rule, Selection
+from espalier.core.prune.registry import METHODS
+from espalier.core.prune.select import needs, select
+from espalier.core.recipe import Recipe
 
 Make = Callable[..., Features]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from espalier.prune import Clusters, Features, Labels
-from espalier.prune.reasons import ordinals, reasons
-from espalier.prune.select import select
-from espalier.recipe import Recipe
+from espalier.core.prune import Clusters, Features, Labels
+from espalier.core.prune.reasons import ordinals, reasons
+from espalier.core.prune.select import select
+from espalier.core.recipe import Recipe
 
 
 def words(text: str, features: Features, **more: object) -> list[str]:

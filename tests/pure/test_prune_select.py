@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from espalier.errors import EspalierError, UsageError
-from espalier.prune import Clusters, Features, Labels, Rule
-from espalier.prune.reasons import reasons
-from espalier.prune.select import needs, pruned_subsets, select
-from espalier.recipe import Recipe
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.prune import Clusters, Features, Labels, Rule
+from espalier.core.prune.reasons import reasons
+from espalier.core.prune.select import needs, pruned_subsets, select
+from espalier.core.recipe import Recipe
 
 Make = Callable[..., Features]
 MakeLabels = Callable[..., Labels]

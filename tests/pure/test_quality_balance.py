@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.prune.base import Labels
-from espalier.quality.balance import classes_lost, divergence
-from espalier.quality.codes import first, pairs, take
+from espalier.core.evaluate.balance import classes_lost, divergence
+from espalier.core.evaluate.codes import first, pairs, take
+from espalier.core.prune.base import Labels
 
 codes = st.lists(st.integers(-1, 5), max_size=30).map(lambda x: np.array(x, np.int32))
 rows = st.lists(st.lists(st.integers(0, 5), unique=True, max_size=4), min_size=1, max_size=12)

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from espalier.complexity import cluster_complexity
-from espalier.errors import EspalierError, UsageError
-from espalier.prune import Clusters, Features, Labels
-from espalier.quality import knn_accuracy, logistic_probe, measure
-from espalier.quality.beside import beside, compare, plan, random_of_size
-from espalier.quality.ground import Ground
-from espalier.recipe import Recipe
+from espalier.core.complexity import cluster_complexity
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.evaluate import knn_accuracy, logistic_probe, measure
+from espalier.core.evaluate.baseline import beside, compare, plan, random_of_size
+from espalier.core.evaluate.evaluation import Ground
+from espalier.core.prune import Clusters, Features, Labels
+from espalier.core.recipe import Recipe
 
 N, N_TEST, DIM, K = 300, 60, 16, 6
 

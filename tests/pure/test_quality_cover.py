@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.errors import EspalierError
-from espalier.quality import cover
-from espalier.quality.cover import coverage, redundancy
-from espalier.rng import generator
+from espalier.core.errors import EspalierError
+from espalier.core.evaluate import cover
+from espalier.core.evaluate.cover import coverage, redundancy
+from espalier.core.rng import generator
 
 
 def unit(n, dim=8, seed=0):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.errors import EspalierError
-from espalier.prune.base import Labels
-from espalier.quality import Quality, holdout, judge, measure
-from espalier.rng import generator
+from espalier.core.errors import EspalierError
+from espalier.core.evaluate import Quality, holdout, judge, measure
+from espalier.core.prune.base import Labels
+from espalier.core.rng import generator
 
 
 def quality(accuracy=None, radius=0.5, n_kept=10):

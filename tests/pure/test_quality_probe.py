@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.errors import EspalierError
-from espalier.prune.base import Labels
-from espalier.quality import logistic
-from espalier.quality.knn import knn_accuracy
-from espalier.quality.logistic import logistic_probe
-from espalier.rng import generator
+from espalier.core.errors import EspalierError
+from espalier.core.evaluate import logistic
+from espalier.core.evaluate.knn import knn_accuracy
+from espalier.core.evaluate.logistic import logistic_probe
+from espalier.core.prune.base import Labels
+from espalier.core.rng import generator
 
 
 def blobs(n, dim=64, classes=10, noise=1.2, seed=0):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from espalier.quality import train_and_test
-from espalier.quality.protocol import HELD_OUT, NONE
+from espalier.core.evaluate import train_and_test
+from espalier.core.evaluate.protocol import HELD_OUT, NONE
 
 N = 200
 

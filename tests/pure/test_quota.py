@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.errors import EspalierError
-from espalier.quota import density_quota, largest_remainder, project, projected
+from espalier.core.errors import EspalierError
+from espalier.core.quota import density_quota, largest_remainder, project, projected
 
 
 @st.composite

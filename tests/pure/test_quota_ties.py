@@ -8,9 +8,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from espalier.prune import Clusters, Density
-from espalier.quota import density_quota, largest_remainder, projected
-from espalier.rng import generator
+from espalier.core.prune import Clusters, Density
+from espalier.core.quota import density_quota, largest_remainder, projected
+from espalier.core.rng import generator
 
 
 def shares_on_the_line(base, slope, target, lower, upper):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from espalier.errors import EspalierError, UsageError
-from espalier.prune.registry import METHODS
-from espalier.prune.scope import Scope
-from espalier.recipe import Amount, Recipe, describe, fields_of
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.prune.registry import METHODS
+from espalier.core.prune.scope import Scope
+from espalier.core.recipe import Amount, Recipe, describe, fields_of
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier import screen
-from espalier.errors import EspalierError, UsageError
-from espalier.pairs import Pairs, components, keep_greedily
-from espalier.rng import generator
-from espalier.semdedup import (
+from espalier.core import screen
+from espalier.core.dedup.pairs import Pairs, components, keep_greedily
+from espalier.core.dedup.semantic import (
     SimilarPairs,
     TooManyPairs,
     direct,
@@ -22,6 +20,8 @@ from espalier.semdedup import (
     search,
     similar_pairs,
 )
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.rng import generator
 
 
 def unit(rows):

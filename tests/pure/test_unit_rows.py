@@ -7,19 +7,19 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from espalier.cluster import assign, fit_kmeans
-from espalier.cluster.rows import UNIT_TOLERANCE, as_unit_rows, not_unit
-from espalier.complexity import cluster_complexity
-from espalier.errors import EspalierError
-from espalier.explore import Explorer
-from espalier.hashing import as_vectors
-from espalier.prune import Labels
-from espalier.prune.kcenter import farthest_first
-from espalier.prune.query_clust import representatives
-from espalier.quality.cover import coverage, redundancy
-from espalier.quality.knn import knn_accuracy
-from espalier.rng import generator
-from espalier.semdedup import rank_positions, resolve, resolve_directly, similar_pairs
+from espalier.core.complexity import cluster_complexity
+from espalier.core.dedup.semantic import rank_positions, resolve, resolve_directly, similar_pairs
+from espalier.core.errors import EspalierError
+from espalier.core.evaluate.cover import coverage, redundancy
+from espalier.core.evaluate.knn import knn_accuracy
+from espalier.core.hashing import as_vectors
+from espalier.core.kmeans import assign, fit_kmeans
+from espalier.core.kmeans.rows import UNIT_TOLERANCE, as_unit_rows, not_unit
+from espalier.core.prune import Labels
+from espalier.core.prune.kcenter import farthest_first
+from espalier.core.prune.query_clust import representatives
+from espalier.core.rng import generator
+from espalier.core.search import Explorer
 
 N, DIM = 24, 8
 ONE = np.zeros(N, np.int32)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from resources.processes import Process
+from espalier.io.processes import Process
 
 _STEPS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
 
@@ -15,7 +15,7 @@ _STEPS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
 @pytest.fixture(scope="session")
 def gone() -> Process:
     """A process that has ended."""
-    code = "from resources.processes import Process; print(Process.current())"
+    code = "from espalier.io.processes import Process; print(Process.current())"
     return Process.parse(subprocess.check_output([sys.executable, "-c", code], text=True).strip())
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import fsspec
 import pytest
 
-from resources.reading.blobs import BlobError, _remote_mtime, read_blob, read_bytes, stat_blob
+from espalier.io.files.blobs import BlobError, _remote_mtime, read_blob, read_bytes, stat_blob
 
 
 def test_a_file_is_read_whole_with_its_digest_size_and_time(tmp_path):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espalier.errors import UsageError
-from resources.embedding.brought import NO_VECTOR, Brought, gather, report
-from resources.embedding.own_embeddings import OwnEmbeddings
-from resources.options import Options
+from espalier.core.errors import UsageError
+from espalier.io.precomputed.embeddings import OwnEmbeddings
+from espalier.io.precomputed.spec import NO_VECTOR, Brought, gather, report
+from espalier.stages.options import Options
 
 
 @pytest.mark.parametrize(

@@ -17,17 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from espalier.errors import EspalierError, UsageError
-from resources.exports.base import Subset
-from resources.exports.choose import choose_writer, writable
-from resources.exports.convert import extension_of
-from resources.exports.place import stage_export
-from resources.exports.to_webdataset import tar_keys
-from resources.formats.boxes import boxes_of
-from resources.formats.detect import open_reader
-from resources.formats.webdataset import split_member
-from resources.landing.cards import Card
-from resources.reading.blobs import read_bytes
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.files.blobs import read_bytes
+from espalier.io.formats.read.boxes import boxes_of
+from espalier.io.formats.read.detect import open_reader
+from espalier.io.formats.read.webdataset import split_member
+from espalier.io.formats.write.base import Subset
+from espalier.io.formats.write.choose import choose_writer, writable
+from espalier.io.formats.write.convert import extension_of
+from espalier.io.formats.write.place import stage_export
+from espalier.io.formats.write.to_webdataset import tar_keys
+from espalier.io.landing.cards import Card
 
 OURS = ("image_folder", "webdataset", "parquet", "hf_disk", "csv", "jsonl")
 READ_AS = {"csv": "list", "jsonl": "list"}

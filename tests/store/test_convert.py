@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from espalier.errors import EspalierError, UsageError
-from resources.encoders import load_encoder
-from resources.encoders.convert import convert
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.encoders import load_encoder
+from espalier.io.encoders.convert import convert
 
 WHY = "the extra convert is not installed (pip install -e '.[convert]')"
 WORDS = ["[PAD]", "[START]", "[END]", "a", "photo", "of", "the", "dog", "cat", "red", "blue"]
@@ -196,7 +196,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
 def test_without_the_extra_the_remedy_is_named(tmp_path, monkeypatch):
     (tmp_path / "model.safetensors").write_bytes(b"")
     (tmp_path / "config.json").write_text("{}")
-    monkeypatch.setattr("resources.encoders.convert.NEEDED", ("torch_that_is_not_there",))
+    monkeypatch.setattr("espalier.io.encoders.convert.NEEDED", ("torch_that_is_not_there",))
     with pytest.raises(EspalierError, match=r"cannot be imported.*espalier\[convert\]"):
         convert(str(tmp_path), tmp_path / "out")
     assert "torch_that_is_not_there" not in sys.modules

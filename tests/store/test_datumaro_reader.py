@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from espalier.errors import EspalierError, UsageError
-from resources.formats.datumaro_reader import _picture
-from resources.formats.detect import general, known_formats, open_reader
-from resources.landing.cards import Card
-from resources.reading.blobs import read_bytes
-from resources.scanning.scan import scan
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.files.blobs import read_bytes
+from espalier.io.formats.read.datumaro_reader import _picture
+from espalier.io.formats.read.detect import general, known_formats, open_reader
+from espalier.io.landing.cards import Card
+from espalier.io.scanning.scan import scan
 
 
 def picture(path, seed=0):
@@ -175,7 +175,7 @@ def test_the_order_does_not_depend_on_the_importer(tmp_path):
 
 
 def test_without_datumaro_its_formats_are_refused_with_what_to_install(tmp_path, monkeypatch):
-    from resources.formats import datumaro_reader
+    from espalier.io.formats.read import datumaro_reader
 
     def absent():
         raise EspalierError("This format needs the package datumaro.", "Install it.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from assets.semantic_dedup_set import ROWS_A_CLUSTER
-from resources.options import Options
+from espalier.stages.options import Options
 
 PAGE = (Path(__file__).parents[2] / "docs" / "duplicates.md").read_text(encoding="utf-8")
 

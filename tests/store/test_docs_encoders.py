@@ -4,9 +4,9 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from cli.models import command
-from resources.encoders.catalogue import CATALOGUE
-from resources.encoders.spec import Options
+from espalier.cli.models import command
+from espalier.io.encoders.catalogue import CATALOGUE
+from espalier.io.encoders.spec import Options
 
 PAGE = (Path(__file__).parents[2] / "docs" / "encoders.md").read_text(encoding="utf-8")
 

@@ -12,12 +12,12 @@ from openvino import opset13 as op
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from espalier.errors import EspalierError, UsageError
-from resources.encoders import load_encoder
-from resources.encoders.fetch import download
-from resources.encoders.folder import read_folder
-from resources.encoders.prompts import DEFAULT, encode_labels, pair_scores, templates_for
-from resources.encoders.tokens import read_tokens
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.encoders import load_encoder
+from espalier.io.encoders.fetch import download
+from espalier.io.encoders.folder import read_folder
+from espalier.io.encoders.prompts import DEFAULT, encode_labels, pair_scores, templates_for
+from espalier.io.encoders.tokens import read_tokens
 
 DIM = 8
 WORDS = ["[PAD]", "[START]", "[END]", "a", "photo", "of", "red", "green", "blue"]

@@ -19,8 +19,8 @@ from openvino import opset13 as op
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LOAD = """
 import sys
-from espalier.errors import EspalierError
-from resources.encoders import load_encoder
+from espalier.core.errors import EspalierError
+from espalier.io.encoders import load_encoder
 for spec in sys.argv[1:]:
     try:
         print(load_encoder(spec).id)

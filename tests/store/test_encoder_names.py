@@ -13,14 +13,14 @@ import pytest
 from openvino import opset13 as op
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from espalier.errors import EspalierError, UsageError
-from resources.encoders import EncoderSpec, load_encoder
-from resources.encoders.adding import add
-from resources.encoders.catalogue import CATALOGUE, Bundle, Known
-from resources.encoders.folder import wanted_files
-from resources.encoders.names import added, in_full, is_name, resolve
-from resources.encoders.shelf import survey
-from resources.options import Options
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.encoders import EncoderSpec, load_encoder
+from espalier.io.encoders.adding import add
+from espalier.io.encoders.catalogue import CATALOGUE, Bundle, Known
+from espalier.io.encoders.folder import wanted_files
+from espalier.io.encoders.known import survey
+from espalier.io.encoders.names import added, is_name, resolve
+from espalier.stages.options import Options, in_full
 
 DIM, SIDE = 6, 16
 CLIP = (
@@ -291,7 +291,7 @@ def test_a_bundle_is_put_together_whole_and_works(served, monkeypatch, tmp_path,
     settings = {"size": SIDE, "crop_size": SIDE, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     entry = Known("tiny", DIM, "", text=True, bundle=Bundle(tuple(served), "o/n", settings))
     for module in ("fetch", "names"):
-        monkeypatch.setattr(f"resources.encoders.{module}.known", lambda name: entry if name == "tiny" else None)
+        monkeypatch.setattr(f"espalier.io.encoders.{module}.known", lambda name: entry if name == "tiny" else None)
     save_tokenizer(tmp_path / "tokenizer.json")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_: str(tmp_path / "tokenizer.json"))
     with pytest.raises(EspalierError, match="Run again to continue"):

@@ -6,10 +6,10 @@ import pytest
 from openvino import opset13 as op
 from PIL import Image
 
-from espalier.errors import EspalierError, UsageError
-from resources.encoders import EncoderSpec, load_encoder
-from resources.encoders.geometry import Geometry
-from resources.encoders.runner import BLOCK
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.encoders import EncoderSpec, load_encoder
+from espalier.io.encoders.geometry import Geometry
+from espalier.io.encoders.runner import BLOCK
 
 MEAN, STD = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
 SIDE, DIM = 32, 24

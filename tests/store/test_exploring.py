@@ -12,18 +12,18 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from cli.explore import _spread
-from cli.main import main
-from espalier.hashing import SimHash, hamming
-from resources.encoders import load_encoder
-from resources.exploring import Asked, Explored, Query, check_folder, save
-from resources.exploring.encoding import Encoding
-from resources.exploring.indexed import Indexed
-from resources.home import Home
-from resources.landing.zone import LandingZone
-from resources.reading.blobs import read_bytes
-from resources.warehouse import Draft, Meta
-from resources.warehouse.table import array_column
+from espalier.apps.search import Asked, Explored, Query, check_folder, save
+from espalier.apps.search.encoding import Encoding
+from espalier.apps.search.indexed import Indexed
+from espalier.cli.explore import _spread
+from espalier.cli.main import main
+from espalier.core.hashing import SimHash, hamming
+from espalier.io.encoders import load_encoder
+from espalier.io.files.blobs import read_bytes
+from espalier.io.home import Home
+from espalier.io.landing.zone import LandingZone
+from espalier.io.warehouse import Draft, Meta
+from espalier.io.warehouse.table import array_column
 
 LABELS = ("heron", "otter", "lynx")
 EACH = 6
@@ -335,8 +335,8 @@ def test_several_datasets_are_searched_together_and_results_name_theirs(home):
 def test_asking_by_id_needs_neither_the_encoder_nor_dagster(home):
     code = f"""
 import sys
-from resources.exploring import Asked, Explored, Query
-from resources.home import Home
+from espalier.apps.search import Asked, Explored, Query
+from espalier.io.home import Home
 Explored(Home.find({str(home.root)!r}), ["wild"]).ask(Asked((Query("item", "train/lynx/2.png"),)))
 print(sorted({{"openvino", "dagster", "matplotlib", "datumaro"}} & set(sys.modules)))
 """

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from espalier.errors import EspalierError, UsageError
-from resources.exploring import Answer, Asked, Query, Result, check_folder, save, sheet
+from espalier.apps.search import Answer, Asked, Query, Result, check_folder, save, sheet
+from espalier.core.errors import EspalierError, UsageError
 
 STEPS = ("write_bytes", "write_text", "symlink_to", "replace", "rename", "mkdir", "unlink")
 

@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from espalier.errors import EspalierError, UsageError
-from resources.exports import place
-from resources.exports.base import Subset, inside
-from resources.exports.choose import choose_writer
-from resources.exports.place import recover, stage_export
-from resources.exports.refusals import check_replacement, check_source, check_target, own_folder
-from resources.formats.detect import open_reader
-from resources.landing.cards import Card
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.formats.read.detect import open_reader
+from espalier.io.formats.write import place
+from espalier.io.formats.write.base import Subset, inside
+from espalier.io.formats.write.choose import choose_writer
+from espalier.io.formats.write.place import recover, stage_export
+from espalier.io.formats.write.refusals import check_replacement, check_source, check_target, own_folder
+from espalier.io.landing.cards import Card
 
 N = 10
 
@@ -211,7 +211,7 @@ def contents(root):
 
 def described(root):
     """What a reader finds: everything of each sample, and its bytes."""
-    from resources.reading.blobs import read_bytes
+    from espalier.io.files.blobs import read_bytes
 
     return {k: (s.subset, s.labels, s.caption, s.uid, s.uri and read_bytes(s.uri)) for k, s in samples(root)[1].items()}
 
@@ -390,7 +390,7 @@ def test_keys_that_shards_share_keep_their_shard(tmp_path):
 
 
 def described_with(root):
-    from resources.reading.blobs import read_bytes
+    from espalier.io.files.blobs import read_bytes
 
     found = samples(root, shard_in_key=True)[1]
     return {k: (s.subset, s.labels, s.caption, s.uid, read_bytes(s.uri)) for k, s in found.items()}

@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from espalier.errors import EspalierError
-from resources.exports.base import Subset
-from resources.exports.choose import choose_writer
-from resources.exports.place import stage_export
-from resources.formats import datumaro_reader
-from resources.formats.detect import open_reader
-from resources.landing.cards import Card, read_card
-from resources.reading import cells
-from resources.scanning.scan import scan
+from espalier.core.errors import EspalierError
+from espalier.io.files import cells
+from espalier.io.formats.read import datumaro_reader
+from espalier.io.formats.read.detect import open_reader
+from espalier.io.formats.write.base import Subset
+from espalier.io.formats.write.choose import choose_writer
+from espalier.io.formats.write.place import stage_export
+from espalier.io.landing.cards import Card, read_card
+from espalier.io.scanning.scan import scan
 
 
 def picture(seed=0):

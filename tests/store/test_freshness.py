@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from resources.freshness import current_inputs, stale_stages, why_stale
-from resources.graph import CHAIN, HISTORY, MANIFEST, STAGES
-from resources.warehouse import Meta
+from espalier.io.warehouse import Meta
+from espalier.stages.freshness import current_inputs, stale_stages, why_stale
+from espalier.stages.graph import CHAIN, HISTORY, MANIFEST, STAGES
 
 PARAMS = {name: {option: () for option in stage.options} for name, stage in STAGES.items()}
 

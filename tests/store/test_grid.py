@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from resources.pictures import grid as module
-from resources.pictures.grid import GRID_LENGTH, GRID_SIDE, area_grid
+from espalier.io.images import grid as module
+from espalier.io.images.grid import GRID_LENGTH, GRID_SIDE, area_grid
 
 
 def by_hand(rgb):

@@ -5,10 +5,10 @@ import os
 import fsspec
 import pytest
 
-from espalier.errors import EspalierError, UsageError
-from resources.formats.base import subset_role
-from resources.formats.detect import open_reader
-from resources.landing.cards import Card
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.formats.read.base import subset_role
+from espalier.io.formats.read.detect import open_reader
+from espalier.io.landing.cards import Card
 
 
 def make(root, *paths):

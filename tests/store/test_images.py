@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from resources.pictures.images import ImageInfo, UnreadableImage, decode_pixels, decode_rgb, inspect, probe
+from espalier.io.images.decode import ImageInfo, UnreadableImage, decode_pixels, decode_rgb, inspect, probe
 
 
 def picture(height: int = 40, width: int = 60) -> np.ndarray:

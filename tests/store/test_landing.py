@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import fsspec
 import pytest
 
-from espalier.errors import EspalierError, UsageError
-from resources.landing.zone import LandingZone
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.landing.zone import LandingZone
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ def test_the_fingerprint_of_a_folder_that_cannot_be_listed_raises(zone, data, mo
     def refuse(path):
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("resources.reading.listing.os.scandir", refuse)
+    monkeypatch.setattr("espalier.io.files.listing.os.scandir", refuse)
     with pytest.raises(EspalierError, match="permission denied"):
         zone.fingerprint("pets")
 

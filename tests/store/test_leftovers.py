@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.leftovers import ABANDONED_S, beside, remove_leftovers
-from resources.processes import Process
+from espalier.io.atomic import ABANDONED_S, beside, remove_leftovers
+from espalier.io.processes import Process
 
 ELSEWHERE = Process("0123456789ab", "1", 2**22 + 1)
 
@@ -73,7 +73,7 @@ def test_what_a_process_in_a_container_writes_is_left_alone(tmp_path, namespace)
     code = f"""if 1:
         import os
         from pathlib import Path
-        from resources.leftovers import beside
+        from espalier.io.atomic import beside
         while os.getpid() in {here}:  # an id that nobody has outside
             if child := os.fork():
                 os.waitpid(child, 0)

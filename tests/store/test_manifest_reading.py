@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.errors import EspalierError
+from espalier.core.errors import EspalierError
+from espalier.io.results.kept import UID, uid_array
+from espalier.io.results.manifests import write_manifest
 from espalier.manifest import Manifest
-from resources.results.kept import UID, uid_array
-from resources.results.manifests import write_manifest
 
 KEYS = ["00000/000000123", "a.b.c", "a\nb", "ein schönes 图", "n", "x#repeat"]
 

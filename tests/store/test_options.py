@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from espalier.errors import UsageError
-from resources.graph import STAGES
-from resources.landing.cards import Card
-from resources.options import Options, parse_pairs
-from resources.pictures.images import MAX_PIXELS
+from espalier.core.errors import UsageError
+from espalier.io.images.decode import MAX_PIXELS
+from espalier.io.landing.cards import Card
+from espalier.stages.graph import STAGES
+from espalier.stages.options import Options, parse_pairs
 
 
 def test_nothing_given_is_the_defaults():

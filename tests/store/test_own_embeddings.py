@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from espalier.errors import EspalierError
-from resources.embedding.own_embeddings import OwnEmbeddings
-from resources.embedding.shards import find_shards
+from espalier.core.errors import EspalierError
+from espalier.io.precomputed.embeddings import OwnEmbeddings
+from espalier.io.precomputed.shards import find_shards
 
 IDS = [f"cat/{i:02d}.jpg" for i in range(20)]
 
@@ -89,7 +89,7 @@ def test_every_layout_gives_the_same_unit_vectors_in_the_rows_of_their_samples(t
 
 
 def test_blocks_do_not_matter(tmp_path, monkeypatch):
-    monkeypatch.setattr("resources.embedding.shards.BLOCK_ROWS", 3)
+    monkeypatch.setattr("espalier.io.precomputed.shards.BLOCK_ROWS", 3)
     for number, layout in enumerate((npy_with_lines, parquet_lists, npz_with_uids)):
         folder = tmp_path / str(number)
         folder.mkdir()

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resources.pictures import plots
-from resources.pictures.sheets import Cell, contact_sheet, in_markdown
-from resources.reading.blobs import read_bytes
+from espalier.io.drawing import plots
+from espalier.io.drawing.sheets import Cell, contact_sheet, in_markdown
+from espalier.io.files.blobs import read_bytes
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [1.0, 1.0 + 1e-7, 1.0 + 2e-7], [0.0, 1.0]])

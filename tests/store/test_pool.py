@@ -5,8 +5,8 @@ import shutil
 import duckdb
 import pytest
 
-from resources.warehouse import pool
-from resources.warehouse.pool import attached, created
+from espalier.io.warehouse import pool
+from espalier.io.warehouse.pool import attached, created
 
 SPILLING = "SELECT count(*) FROM (SELECT i, repeat(i::VARCHAR, 40) AS text FROM range(1500000) t(i) ORDER BY text DESC)"
 

@@ -8,10 +8,10 @@ import uuid
 
 import pytest
 
-from resources import processes
-from resources.processes import Process
+from espalier.io import processes
+from espalier.io.processes import Process
 
-NAMED = "from resources.processes import Process; print(Process.current(), flush=True); input()"
+NAMED = "from espalier.io.processes import Process; print(Process.current(), flush=True); input()"
 
 
 @pytest.fixture

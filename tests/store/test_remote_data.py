@@ -18,16 +18,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from espalier.errors import EspalierError
-from resources.exports.base import Subset
-from resources.exports.choose import choose_writer
-from resources.exports.place import stage_export
-from resources.formats.detect import open_reader
-from resources.landing.cards import Card, read_card
-from resources.landing.zone import LandingZone
-from resources.reading.blobs import BlobError, read_blob, read_bytes, read_head
-from resources.reading.listing import PACKAGES, walk
-from resources.scanning.scan import scan
+from espalier.core.errors import EspalierError
+from espalier.io.files.blobs import BlobError, read_blob, read_bytes, read_head
+from espalier.io.files.listing import PACKAGES, walk
+from espalier.io.formats.read.detect import open_reader
+from espalier.io.formats.write.base import Subset
+from espalier.io.formats.write.choose import choose_writer
+from espalier.io.formats.write.place import stage_export
+from espalier.io.landing.cards import Card, read_card
+from espalier.io.landing.zone import LandingZone
+from espalier.io.scanning.scan import scan
 
 
 def picture(seed):

@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from espalier.hashing import SimHash
-from resources.embedding.texts import Texts, encode_texts, text_columns, texts_id
-from resources.encoders import ngrams
-from resources.encoders.prompts import DEFAULT, templates_for
-from resources.options import Options
+from espalier.core.hashing import SimHash
+from espalier.io.encoders import ngrams
+from espalier.io.encoders.prompts import DEFAULT, templates_for
+from espalier.io.vectors.texts import Texts, encode_texts, text_columns, texts_id
+from espalier.stages.options import Options
 
 ENCODER = SimpleNamespace(has_text=True, joint=True, encode_text=ngrams.encode, text_id="abc")
 RAW = [

@@ -9,14 +9,14 @@ import pyarrow.compute as pc
 import pytest
 from PIL import Image
 
-from espalier.errors import EspalierError
-from resources.formats.base import Sample
-from resources.formats.image_folder import ImageFolder
-from resources.landing.cards import Card
-from resources.scanning.earlier import FACTS, earlier_rows
-from resources.scanning.scan import GRID_LENGTH, RAW_SCHEMA, scan
-from resources.scanning.seen import SeenIds
-from resources.warehouse import Draft, Meta, Table, Warehouse
+from espalier.core.errors import EspalierError
+from espalier.io.formats.read.base import Sample
+from espalier.io.formats.read.image_folder import ImageFolder
+from espalier.io.landing.cards import Card
+from espalier.io.scanning.previous import FACTS, earlier_rows
+from espalier.io.scanning.sample_ids import SeenIds
+from espalier.io.scanning.scan import GRID_LENGTH, RAW_SCHEMA, scan
+from espalier.io.warehouse import Draft, Meta, Table, Warehouse
 
 
 def picture(path, size=(40, 30), colour=(200, 30, 60), **options):
@@ -155,7 +155,7 @@ def test_an_unchanged_file_is_not_read_again(folder, store, monkeypatch):
     (folder / "class0/new.png").write_bytes((folder / "class0/00.png").read_bytes())
     os.utime(folder / "class0/03.png", ns=(5, 5))
     read = []
-    import resources.scanning.scan as module
+    import espalier.io.scanning.scan as module
 
     honest = module.read_blob
     monkeypatch.setattr(module, "read_blob", lambda uri: read.append(uri) or honest(uri))
@@ -188,7 +188,7 @@ def test_a_file_that_changes_while_it_is_read_is_a_row(tmp_path, monkeypatch):
             out.write(b"more")
         return data
 
-    monkeypatch.setattr("resources.reading.blobs.os.pread", meddle)
+    monkeypatch.setattr("espalier.io.files.blobs.os.pread", meddle)
     table = rows(Listed([Sample("a", "", str(path))]))
     assert table["error"].to_pylist() == ["the file changed while it was read"]
 
@@ -235,8 +235,8 @@ def test_an_error_of_the_dataset_itself_is_kept():
 
 def test_a_file_beyond_the_limit_is_a_row(tmp_path, monkeypatch):
     path = picture(tmp_path / "a.png")
-    monkeypatch.setattr("resources.scanning.scan.read_blob.__kwdefaults__", {"limit": 10, "digest": True})
-    monkeypatch.setattr("resources.reading.blobs._CHUNK", 16)
+    monkeypatch.setattr("espalier.io.scanning.scan.read_blob.__kwdefaults__", {"limit": 10, "digest": True})
+    monkeypatch.setattr("espalier.io.files.blobs._CHUNK", 16)
     row = rows(Listed([Sample("a", "", str(path))])).to_pylist()[0]
     assert "more than the limit" in row["error"]
     assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()

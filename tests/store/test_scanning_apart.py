@@ -11,17 +11,17 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from espalier.errors import EspalierError, UsageError
-from resources.landing.zone import LandingZone
-from resources.scanning import apart
-from resources.scanning.apart import read_apart
-from resources.scanning.job import About, Job, Reading, read_here
-from resources.scanning.scan import RAW_SCHEMA
-from resources.warehouse import Draft, Meta, Warehouse
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.landing.zone import LandingZone
+from espalier.io.scanning import subprocess_reader as apart
+from espalier.io.scanning.request import About, Job, Reading, read_here
+from espalier.io.scanning.scan import RAW_SCHEMA
+from espalier.io.scanning.subprocess_reader import read_apart
+from espalier.io.warehouse import Draft, Meta, Warehouse
 
 CRASHING = """
 import os, signal, time
-import resources.scanning.scan as scan
+import espalier.io.scanning.scan as scan
 real = scan.inspect
 
 def inspect(data, *rest, **more):
@@ -184,7 +184,7 @@ def test_no_process_outlives_a_killed_one(tmp_path, folder, crashing):
     order = job(tmp_path, folder).dumps(batch_size=16)
     code = f"""if 1:
         import sys
-        from resources.scanning.apart import _Child
+        from espalier.io.scanning.subprocess_reader import _Child
         for batch in _Child({order!r}):
             print(len(batch), flush=True)
     """

@@ -2,8 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from resources.warehouse import spool
-from resources.warehouse.spool import array_aside, spooled
+from espalier.io.warehouse import spool
+from espalier.io.warehouse.spool import array_aside, spooled
 
 SCHEMA = pa.schema([("x", pa.int64()), ("y", pa.list_(pa.uint16(), 3))])
 

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from espalier.errors import EspalierError, UsageError
-from resources.formats.columns import contained
-from resources.formats.detect import open_reader
-from resources.landing.cards import Card
-from resources.reading import cells
-from resources.reading.blobs import BlobError, read_bytes, stat_blob
-from resources.scanning.scan import scan
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.files import cells
+from espalier.io.files.blobs import BlobError, read_bytes, stat_blob
+from espalier.io.formats.read.columns import contained
+from espalier.io.formats.read.detect import open_reader
+from espalier.io.landing.cards import Card
+from espalier.io.scanning.scan import scan
 
 
 def picture(seed=0):

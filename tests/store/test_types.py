@@ -17,9 +17,9 @@ SLIPS = {
 def test_slips_are_told_by_mypy(monkeypatch):
     monkeypatch.chdir(ROOT)
     program = [
-        "from resources.embedding.texts import texts_id",
-        "from resources.exploring.encoding import Encoding",
-        "from resources.home import Home",
+        "from espalier.io.vectors.texts import texts_id",
+        "from espalier.apps.search.encoding import Encoding",
+        "from espalier.io.home import Home",
         "encoding: Encoding",
         *SLIPS,
     ]

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from resources.embedding.vectors import VectorStore
-from resources.warehouse import Draft, Meta, Warehouse
-from resources.warehouse.table import array_block
+from espalier.io.vectors.store import VectorStore
+from espalier.io.warehouse import Draft, Meta, Warehouse
+from espalier.io.warehouse.table import array_block
 
 DIM, BYTES = 4, 2
 
@@ -179,8 +179,8 @@ def test_the_lock_of_a_killed_run_ends_with_it(store):
     code = """
         import os, signal, sys
         from pathlib import Path
-        from resources.embedding.vectors import VectorStore
-        from resources.warehouse import Warehouse
+        from espalier.io.vectors.store import VectorStore
+        from espalier.io.warehouse import Warehouse
         vectors = VectorStore.open(Warehouse(Path(sys.argv[1])), "set", "enc1", 4, 2)
         os.kill(os.getpid(), signal.SIGKILL)
     """

@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from espalier.errors import EspalierError, UsageError
-from resources.warehouse import Draft, Meta, Warehouse
-from resources.warehouse.views import query
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.warehouse import Draft, Meta, Warehouse
+from espalier.io.warehouse.views import query
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from espalier.errors import EspalierError, UsageError
-from resources.processes import Process
-from resources.warehouse import Draft, Meta, Table, Warehouse
-from resources.warehouse.session import session
-from resources.warehouse.table import array_column
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.processes import Process
+from espalier.io.warehouse import Draft, Meta, Table, Warehouse
+from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import array_column
 
 
 @pytest.fixture
@@ -291,8 +291,8 @@ def test_rows_that_stream_out_are_never_all_in_memory(store):
     code = """
         import resource, sys
         from pathlib import Path
-        from resources.warehouse import Table
-        from resources.warehouse.table import array_block
+        from espalier.io.warehouse import Table
+        from espalier.io.warehouse.table import array_block
         table = Table(Path(sys.argv[1]))
         next(table.batches(["v"], where="sample_id < 100"))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

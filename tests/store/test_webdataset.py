@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from espalier.errors import EspalierError, UsageError
-from resources.formats.detect import open_reader
-from resources.formats.tar_members import BadTar, members
-from resources.formats.webdataset import shard_subset
-from resources.landing.cards import Card
-from resources.reading.blobs import read_bytes
-from resources.scanning.scan import scan
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.files.blobs import read_bytes
+from espalier.io.formats.read.detect import open_reader
+from espalier.io.formats.read.tar_members import BadTar, members
+from espalier.io.formats.read.webdataset import shard_subset
+from espalier.io.landing.cards import Card
+from espalier.io.scanning.scan import scan
 
 
 def picture(seed=0, format="JPEG"):

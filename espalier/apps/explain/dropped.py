@@ -1,0 +1,106 @@
+"""The samples that are dropped as duplicates, as lists and pictures for people: files, not tables.
+
+What belongs here: the list of what the chain dropped, how a list is written, and copies of the contact sheets.
+What does not: drawing the sheets (``espalier.stages.dedup_sheets``) and deciding anything.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.home import Home
+from espalier.io.results.reports import sheet_name
+from espalier.io.warehouse.session import session
+
+SHEETS = (("dedup", "groups"), ("dedup", "leaks"), ("dedup", "threshold"), ("semantic", "pairs"))
+COLUMNS = ("sample_id", "subset", "stage", "duplicate_of", "of_dataset", "similarity")
+LIST = "dropped.csv"
+
+DROPPED = """
+SELECT r.sample_id, r.subset, coalesce(d.stage, 'semantic') AS stage,
+  coalesce(d.duplicate_of, s.duplicate_of) AS duplicate_of, d.of_dataset,
+  round(coalesce(d.similarity, s.similarity)::DOUBLE, 6) AS similarity
+FROM raw r JOIN dedup d USING (sample_id) LEFT JOIN semantic s USING (sample_id)
+WHERE NOT d.kept OR NOT s.kept ORDER BY sample_id
+"""
+
+
+def dropped_by_chain(home: Home, dataset: str) -> list[dict[str, Any]]:
+    """Return what the chain dropped as duplicates, a dict of COLUMNS a sample, in order of sample_id."""
+    store = home.store()
+    tables = {
+        name: store.need(asset, dataset)
+        for name, asset in (("raw", "raw_dataset"), ("dedup", "dedup_set"), ("semantic", "semantic_dedup_set"))
+    }
+    with session(**tables) as db:
+        return db.sql(DROPPED).to_arrow_table().to_pylist()
+
+
+def listing(rows: Sequence[dict[str, Any]], columns: Sequence[str], suffix: str) -> str:
+    """Write samples down: for ``.csv`` a table with a header, else one id a line."""
+    if suffix.lower() != ".csv":
+        return "".join(f"{row['sample_id']}\n" for row in rows)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place and rename it there."""
+    fresh = path.with_name(f".{path.name}.tmp")
+    try:
+        fresh.write_text(text, encoding="utf-8", newline="")
+        fresh.replace(path)
+    except OSError as error:
+        raise EspalierError(f"Cannot write {path}: {error.strerror or error}.", "Give another place.") from error
+
+
+def check_list(path: Path | None, *, overwrite: bool) -> None:
+    """Refuse a list's place before anything runs."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", "Give a file for the list, such as dropped.txt or dropped.csv.")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} is there already.", "Give another file, or --overwrite.")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {path.absolute().parent}.", "Make it first.")
+
+
+def check_sheets_folder(folder: Path | None, *, overwrite: bool) -> None:
+    """Refuse a folder for the contact sheets before anything runs."""
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file.", "Give a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise UsageError(f"{folder} is there already and not empty.", "Give another folder, or --overwrite.")
+
+
+def sheet_paths(home: Home, dataset: str) -> list[Path]:
+    """Return the contact sheets of a dataset's duplicates that there are."""
+    paths = (home.reports / dataset / sheet_name(*name) for name in SHEETS)
+    return [path for path in paths if path.is_file()]
+
+
+def save_duplicates(home: Home, dataset: str, folder: Path) -> list[Path]:
+    """Copy the contact sheets into a folder, with the list of dropped samples; return the files written.
+
+    A sheet of an earlier answer that has nothing to show now goes; nothing else in the folder does.
+    """
+    present = {path.name: path for path in sheet_paths(home, dataset)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (sheet_name(*sheet) for sheet in SHEETS):
+            (folder / name).unlink(missing_ok=True)
+        for name, path in present.items():
+            (folder / name).write_bytes(path.read_bytes())
+    except OSError as error:
+        raise EspalierError(f"Cannot write to {folder}: {error.strerror or error}.", "Give another folder.") from error
+    write_text(folder / LIST, listing(dropped_by_chain(home, dataset), COLUMNS, ".csv"))
+    return [*(folder / name for name in present), folder / LIST]

@@ -1,0 +1,193 @@
+"""The words of ``espalier why``: one stage's verdict on one sample, for somebody who knows none of the stages.
+
+Each function takes a :class:`Case` and returns a sentence, or '' where the stage has nothing to say. Not here:
+finding the rows (``espalier.apps.explain.ledger``), and the reasons of recipes (``espalier.core.prune.reasons``).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from espalier.io.formats.read.base import subset_role
+from espalier.io.warehouse import Table
+
+COPIES_SHOWN = 5
+WIDE = ("grid", "vector", "hash", "text_hash")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One stage's row of one sample, and what it takes to explain it.
+
+    Attributes
+    ----------
+    table : Table
+        The stage's rows.
+    row : dict or None
+        The sample's own, None where the stage has none.
+    raw : dict
+        The sample's row of raw_dataset.
+    raw_dataset : Table
+    """
+
+    table: Table
+    row: dict[str, Any] | None
+    raw: dict[str, Any]
+    raw_dataset: Table
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the stage ran with a human's verdict to keep the sample."""
+        return self.raw["sample_id"] in (self.table.meta.params.get("keep") or ())
+
+    @property
+    def protected(self) -> bool:
+        """Whether the sample is of a subset that loses none."""
+        return subset_role(self.raw["subset"]) in (self.table.meta.params.get("protect") or ())
+
+
+def row_of(table: Table, sample_id: str) -> dict[str, Any] | None:
+    """Return a sample's row without its arrays, or None."""
+    with table.connect() as db:
+        names = [c[0] for c in db.execute("DESCRIBE data").fetchall() if c[0] not in WIDE]
+        found = db.execute(f"SELECT {', '.join(names)} FROM data WHERE sample_id = ?", [sample_id]).fetchall()
+    return dict(zip(names, found[0], strict=True)) if found else None
+
+
+def landed(raw: dict[str, Any]) -> str:
+    """Say what was read."""
+    if raw["error"]:
+        return f"unreadable: {raw['error']}. It is left out of everything below."
+    labels = f", labels {', '.join(raw['labels'])}" if raw["labels"] else ""
+    subset = f", subset {raw['subset']}" if raw["subset"] else ""
+    size = f"{raw['width']} x {raw['height']} pixels" if raw["uri"] else "a text"
+    return f"{size}, {raw['n_bytes']:,} bytes{subset}{labels}"
+
+
+def dedup(case: Case) -> str:
+    """Tell of exact and near duplicates."""
+    row = case.row
+    if row is None:
+        return ""
+    if row["kept"]:
+        return f"kept{_though(case, row['twin'])}{_chained(case, row)}{_copies(case)}"
+    if row["stage"] == "by hand":
+        return "dropped by hand (espalier drop DATASET SAMPLE --clear takes that back)"
+    foreign = f" of dataset {row['of_dataset']}" if row["of_dataset"] else ""
+    of = f"{row['duplicate_of']}{foreign}"
+    return f"dropped: {_equal(case, row, of) if row['stage'] == 'exact' else _near(case, row, of)}{_leak(case, row)}"
+
+
+def embedded(case: Case) -> str:
+    """Name the encoder, or why there is no embedding."""
+    row, stats = case.row, case.table.meta.stats
+    if row is not None:
+        score = f", CLIP score {row['clip_score']:.3f}" if row.get("clip_score") is not None else ""
+        return f"by {stats['encoder']} ({stats['encoder_id']}){score}"
+    with case.table.connect() as db:
+        found = db.execute("SELECT reason FROM errors WHERE sample_id = ?", [case.raw["sample_id"]]).fetchall()
+    return f"could not be embedded: {found[0][0]}. It is left out of everything below." if found else ""
+
+
+def semantic(case: Case) -> str:
+    """Tell of semantic duplicates."""
+    row = case.row
+    if row is None:
+        return ""
+    if row["kept"]:
+        return f"kept{_though(case, None)}{_copies(case)}"
+    limit = 1 - max(case.table.meta.params["eps"], 0)
+    through = row["via"] if row["via"] != row["duplicate_of"] else None
+    via = f" through {through}, which was dropped too (rule paper)" if through else ""
+    return (
+        f"dropped: semantic duplicate of {row['duplicate_of']}{via}: the cosine of their embeddings, "
+        f"{row['similarity']:.3f}, is above the limit {limit:g}; {_fine_clusters(case, row)}"
+    )
+
+
+def cluster(case: Case) -> str:
+    """Tell the place in its cluster."""
+    row = case.row
+    if row is None:
+        return ""
+    with case.table.connect() as db:
+        size, farther = db.execute(
+            "SELECT count(*), count(*) FILTER (distance > ?) FROM data WHERE cluster = ?",
+            [row["distance"], row["cluster"]],
+        ).fetchall()[0]
+    place = f"{farther:,} of its {size:,} samples are farther out" if size > 1 else "its only sample"
+    return f"in cluster {row['cluster']}, at distance {row['distance']:.3f} from the centre; {place}"
+
+
+def _fine_clusters(case: Case, row: dict[str, Any]) -> str:
+    """Say where SemDeDup met the pair that decided; neighbouring clusters are searched too (option n_probe)."""
+    other = row_of(case.table, row["via"])
+    assert other is not None
+    here, there = sorted((row["fine_cluster"], other["fine_cluster"]))
+    return f"both lie in fine cluster {here}" if here == there else f"they lie in fine clusters {here} and {there}"
+
+
+def _equal(case: Case, row: dict[str, Any], of: str) -> str:
+    same = _same(case, row)
+    if row["via"]:
+        return f"{same.format(row['via'])}, which is a near duplicate of {of} (similarity {row['similarity']:.3f})"
+    return f"{same.format(of)}, which is kept"
+
+
+def _same(case: Case, row: dict[str, Any]) -> str:
+    if not case.raw["uri"]:
+        return "the same text as {}"
+    words = {"bytes": "the same file as {}", "pixels": "pixel for pixel the same picture as {}"}
+    return words.get(row.get("exact_by") or "", "the same picture as {}")  # rows of older code do not say by what
+
+
+def _near(case: Case, row: dict[str, Any], of: str) -> str:
+    mirrored = ", mirrored" if row["mirrored"] else ""
+    limit = case.table.meta.stats["threshold"]
+    number = f"similarity {row['similarity']:.3f}, and copies are above {limit:g}"
+    return f"near duplicate of {of}{mirrored}, which is kept: {number}"
+
+
+def _leak(case: Case, row: dict[str, Any]) -> str:
+    """Say that a copy stands in two subsets."""
+    if row["of_dataset"]:
+        return ""
+    other = row_of(case.raw_dataset, row["duplicate_of"])
+    if other is None or other["subset"] == case.raw["subset"]:
+        return ""
+    roles = case.table.meta.params.get("protect") or ()
+    why = f"{other['subset']} is protected and loses nothing" if subset_role(other["subset"]) in roles else "a leak"
+    return f"; it stood in subset {case.raw['subset'] or 'none'}, the other in {other['subset'] or 'none'}: {why}"
+
+
+def _though(case: Case, twin: str | None) -> str:
+    """Say what kept a sample beside being no copy."""
+    if case.by_hand:
+        return f" by hand, though it is a copy of {twin}" if twin else " by hand (espalier keep)"
+    if not twin:
+        return ""
+    why = f"subset {case.raw['subset']} is protected" if case.protected else "an earlier run kept it"
+    return f", though it is a copy of {twin}: {why}"
+
+
+def _chained(case: Case, row: dict[str, Any]) -> str:
+    """Tell the chain by which a kept sample hangs together with others."""
+    if not row["chained"]:
+        return ""
+    via = row["via"]
+    link = row_of(case.table, via)
+    keeper = (link or {}).get("duplicate_of")
+    if keeper is None:
+        return f"; chained: a copy of it resembles {via}, but it is not similar enough to {via} to be its copy"
+    return f"; chained: linked with {via}, a copy of {keeper}, but not similar enough to {keeper} to be its copy"
+
+
+def _copies(case: Case) -> str:
+    with case.table.connect() as db:
+        found = db.execute(
+            "SELECT sample_id FROM data WHERE duplicate_of = ? ORDER BY sample_id", [case.raw["sample_id"]]
+        ).fetchall()
+    if not found:
+        return ""
+    names = ", ".join(row[0] for row in found[:COPIES_SHOWN])
+    more = f" and {len(found) - COPIES_SHOWN} more" if len(found) > COPIES_SHOWN else ""
+    return f"; {len(found)} {'copies were' if len(found) > 1 else 'copy was'} dropped in its favour: {names}{more}"

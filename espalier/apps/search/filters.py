@@ -1,0 +1,84 @@
+"""Which rows may be shown: subsets, labels, and any SQL over the ledger and the facts of the files."""
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow.compute as pc
+
+from espalier.apps.search.rows import Rows
+from espalier.core.errors import UsageError
+from espalier.io.home import Home
+from espalier.io.warehouse.pool import quoted
+from espalier.io.warehouse.views import query
+
+LEDGER = """
+SELECT DISTINCT dataset, sample_id FROM (
+  SELECT l.*, r.uri, r.sha256, r.n_bytes, r.width, r.height, r.caption, r.uid
+  FROM ledger l JOIN raw_dataset r USING (dataset, sample_id) WHERE dataset IN ({datasets})
+) WHERE {condition}
+"""
+COLUMNS = (
+    "Columns: sample_id, subset, labels, caption, width, height, n_bytes, uri, dedup_kept, cluster, distance, recipe, "
+    "kept, fate, and what else espalier sql shows of ledger."
+)
+
+
+def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], where: str) -> np.ndarray | None:
+    """Return which rows pass all filters, (n,) bool; None when there is no filter.
+
+    Several subsets, or several labels, are alternatives.
+
+    Raises
+    ------
+    UsageError
+        For a subset or label that no dataset has, and for SQL that is not valid.
+    """
+    passes = []
+    if subsets:
+        check_subsets(home, rows, subsets)
+        passes.append(f"subset IN ({', '.join(map(quoted, subsets))})")
+    if labels:
+        _check("label", labels, _distinct(home, rows, "unnest(labels)"))
+        passes.append(f"list_has_any(labels, [{', '.join(map(quoted, labels))}])")
+    if where:
+        passes.append(f"({where}\n)")
+    if not passes:
+        return None
+    sql = LEDGER.format(datasets=", ".join(map(quoted, rows.names)), condition=" AND ".join(passes))
+    try:
+        with query(home.store(), sql) as found:
+            passed = found.to_arrow_table()
+    except UsageError as error:
+        first = str(error).splitlines()[0].rstrip(".!")
+        raise UsageError(f"The condition {where!r} is not valid: {first}.", COLUMNS) from error
+    out = np.zeros(len(rows), bool)
+    for number, name in enumerate(rows.names):
+        part = rows.part(number)
+        ids = passed.filter(pc.equal(passed["dataset"], name))["sample_id"].combine_chunks()
+        own = rows.facts["sample_id"].slice(part.start, part.stop - part.start)
+        out[part] = pc.is_in(own, value_set=ids).to_numpy()
+    return out
+
+
+def check_subsets(home: Home, rows: Rows, subsets: Sequence[str]) -> None:
+    """Refuse a subset that no dataset has."""
+    _check("subset", subsets, _distinct(home, rows, "subset"))
+
+
+def _distinct(home: Home, rows: Rows, expression: str) -> list[str]:
+    store, found = home.store(), set()
+    for name in rows.names:
+        values = store.need("raw_dataset", name).arrow([f"DISTINCT {expression} AS v"])["v"].to_pylist()
+        found |= {v for v in values if v}
+    return sorted(found)
+
+
+def _check(what: str, asked: Sequence[str], known: list[str]) -> None:
+    for one in asked:
+        if one in known:
+            continue
+        near = difflib.get_close_matches(one, known, 3, 0.5) or known[:10]
+        raise UsageError(
+            f"There is no {what} {one!r}.", f"There are: {', '.join(near)}." if near else f"No sample has a {what}."
+        )

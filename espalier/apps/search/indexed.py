@@ -1,0 +1,141 @@
+"""The approximate indexes: one a dataset, over the hashes of the samples that were kept, stored beside its tables.
+
+An index is built once for each state of a dataset's embeddings. It gives the samples worth a closer look; the ranking
+itself stays exact (``explored.py``), so every distance shown is a true one and only the reach is approximate.
+"""
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from espalier.apps.search.rows import Rows
+from espalier.apps.search.spaces import Space
+from espalier.core.errors import EspalierError
+from espalier.core.search.approximate import ApproximateHamming, IndexReport
+from espalier.core.search.joined import Joined
+from espalier.core.search.part import Hamming
+from espalier.io.atomic import beside, remove_leftovers
+from espalier.io.warehouse import Table, Warehouse
+
+FOLDER = "explore_index"  # below the warehouse; goes with the dataset when that is forgotten
+RECALL = 0.95
+_LEAST = 64  # neighbours that recall is measured at; doubled until they are enough
+
+
+class Indexed:
+    """The kept samples of several datasets, each dataset in an index of its own.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    embeddings : mapping of str to Table
+    rows : Rows
+    space : Space
+        Of hashes.
+    k : int
+        Most neighbours that will be asked for.
+    tell : callable
+        Is told when an index has to be built.
+    """
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        embeddings: Mapping[str, Table],
+        rows: Rows,
+        space: Space,
+        k: int,
+        tell: Callable[[str], object],
+    ) -> None:
+        wanted = _LEAST
+        while wanted < k:
+            wanted *= 2
+        self._parts: list[tuple[np.ndarray, ApproximateHamming]] = []
+        for number, (name, table) in enumerate(embeddings.items()):
+            kept = np.flatnonzero(rows.embedded[rows.part(number)])
+            hashes = space.parts[number]
+            data = Joined([Hamming(hashes if len(kept) == len(hashes) else hashes[kept])])
+            place = _Place(warehouse.root / FOLDER / name, table.meta.data_version, name, tell)
+            self._parts.append((kept + rows.starts[number], place.stored(data, wanted) or place.built(data, wanted)))
+        self.k = min(index.report.k for _, index in self._parts)
+
+    def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
+        """Return the rows of about the k nearest kept samples of each query, a dataset: int64, in no order."""
+        found = [kept[index.search(queries, min(k, len(kept)))[0].ravel()] for kept, index in self._parts]
+        return np.unique(np.concatenate(found))
+
+    @property
+    def recall(self) -> float:
+        """The least recall that was measured for one of the datasets."""
+        return min(index.report.recall for _, index in self._parts)
+
+    @property
+    def words(self) -> str:
+        """What was measured, in a sentence."""
+        reports = [index.report for _, index in self._parts]
+        share = sum(r.scanned * len(kept) for r, (kept, _) in zip(reports, self._parts, strict=True))
+        share /= sum(len(kept) for kept, _ in self._parts)
+        return (
+            f"Approximate: recall {self.recall:.3f} of the {self.k:,} nearest, measured on "
+            f"{min(r.n_sample for r in reports):,} samples; {share:.1%} of the hashes were compared."
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the index of a dataset stands: ``<data version of its embeddings>-<neighbours measured at>.npz``."""
+
+    folder: Path
+    version: str
+    name: str
+    tell: Callable[[str], object]
+
+    def stored(self, data: Joined, k: int) -> ApproximateHamming | None:
+        """Return the index that is stored for this state, if it was measured at k neighbours or more."""
+        for path in sorted(self.folder.glob(f"{self.version}-*.npz"), key=_measured_at):
+            if _measured_at(path) < k:
+                continue
+            try:
+                with np.load(path, allow_pickle=False) as found:
+                    report = IndexReport(**json.loads(str(found["report"])))
+                    return ApproximateHamming.load(data, found["index"], report)
+            except (EspalierError, OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+                self.tell(f"The stored index of {self.name} cannot be read and is built again.")
+        return None
+
+    def built(self, data: Joined, k: int) -> ApproximateHamming:
+        """Build the index and store it; one that cannot be stored is used all the same."""
+        self.tell(
+            f"Building the approximate index of {self.name} ({len(data):,} hashes); it is kept for later questions."
+        )
+        made = ApproximateHamming.build(data, target=RECALL, k=k, n_sample=200, n_lists=None, seed=0)
+        try:
+            self._store(made)
+        except OSError as error:
+            self.tell(f"The index of {self.name} cannot be kept in {self.folder}: {error.strerror or error}.")
+        return made
+
+    def _store(self, made: ApproximateHamming) -> None:
+        """Write an index whole, then remove those of other states and those that it serves for."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.folder, "index")
+        path = self.folder / f"{self.version}-{made.report.k}.npz"
+        fresh = beside(path, "index", ".tmp")
+        try:
+            with fresh.open("wb") as file:
+                np.savez(file, index=made.dump(), report=np.array(json.dumps(asdict(made.report))))
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        for other in self.folder.glob("*.npz"):
+            if other != path:
+                other.unlink(missing_ok=True)
+
+
+def _measured_at(path: Path) -> int:
+    k = path.stem.rpartition("-")[2]
+    return int(k) if k.isdecimal() else 0

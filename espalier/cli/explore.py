@@ -1,0 +1,194 @@
+"""``espalier explore``: what looks like this, or matches these words."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from espalier.cli.common import json_option, print_json, table
+from espalier.core.errors import EspalierError, UsageError
+
+if TYPE_CHECKING:
+    from espalier.apps.search import Answer, Query
+    from espalier.apps.search.messages import Result
+    from espalier.io.home import Home
+
+LISTS = ("--query-img", "--query-img-path", "--query-item", "--query-item-id", "--query-str", "--not")
+DEFAULT_FOLDER = "explore_result"
+STAGES = ("raw_dataset", "dedup_set", "embeddings")
+SHOWN = 80  # characters of a text
+
+
+class Lists(click.Command):
+    """A command whose query options take several values at once when the datasets stand first."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat a query option before each of its values."""
+        if args and not args[0].startswith("-"):
+            args = _spread(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command("explore", cls=Lists)
+@click.argument("datasets", nargs=-1, metavar="DATASET|PATH...")
+@click.option("--query-img", "--query-img-path", "images", multiple=True, metavar="PATH", help="Pictures like this.")
+@click.option("--query-item", "--query-item-id", "items", multiple=True, metavar="ID", help="Like this sample.")
+@click.option("--query-item-subset", metavar="SUBSET", help="The subset of the items asked with.")
+@click.option("--query-str", "texts", multiple=True, metavar="TEXT", help="What these words mean.")
+@click.option("--not", "away", multiple=True, metavar="X", help="Unlike this (img:PATH, item:ID, str:TEXT).")
+@click.option("-k", "--topk", "-topk", default=50, show_default=True, help="Number of results.")
+@click.option("--metric", type=click.Choice(["hamming", "cosine"]), default="hamming", show_default=True)
+@click.option("--fuse", type=click.Choice(["best", "mean", "rrf"]), default="best", show_default=True,
+              help="How several queries rank together.")  # fmt: skip
+@click.option("--subset", "subsets", multiple=True, help="Show only this subset; repeatable.")
+@click.option("--label", "labels", multiple=True, help="Show only samples with this label; repeatable.")
+@click.option("--where", default="", metavar="SQL", help="Show only what this condition over the ledger admits.")
+@click.option("--unique", is_flag=True, help="Hide near duplicates of what is shown.")
+@click.option("--others", is_flag=True, help="Leave out the samples asked with.")
+@click.option("--approximate", is_flag=True, help="Look into the nearest groups of hashes only; shows its recall.")
+@click.option("--kept-only", is_flag=True, help="Leave out the copies that dedup_set dropped.")
+@click.option("--compute/--no-compute", default=True, help="Embed a dataset that has no embeddings yet [compute].")
+@click.option("-o", "--output", "--save", "output", is_flag=False, flag_value=DEFAULT_FOLDER, metavar="DIR",
+              type=click.Path(path_type=Path),
+              help=f"Write a contact sheet, the files and results.json here [{DEFAULT_FOLDER}].")  # fmt: skip
+@click.option("-s", "save_flag", is_flag=True, help="The same, to the default folder unless -o names one.")
+@click.option("--link", is_flag=True, help="With --save: links to local files instead of copies.")
+@click.option("--overwrite", is_flag=True, help="Write into a folder that holds something; nothing else in it goes.")
+@click.option("-p", "--project", type=click.Path(), help="The home, as --home of espalier.")
+@json_option
+def command(
+    datasets: tuple[str, ...],
+    images: tuple[str, ...],
+    items: tuple[str, ...],
+    query_item_subset: str | None,
+    texts: tuple[str, ...],
+    away: tuple[str, ...],
+    compute: bool,
+    kept_only: bool,
+    output: Path | None,
+    save_flag: bool,
+    link: bool,
+    overwrite: bool,
+    project: str | None,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Find the samples that look like pictures, are like samples, or match words. Several queries rank together.
+
+    With the datasets first, a query option takes several values. A dropped copy is found through the sample that it
+    copies. How it works: docs/explore.md.
+
+    \b
+    espalier explore photos --query-img cat.jpg
+    espalier explore photos --query-item cat/0001.jpg cat/0007.jpg --not dog/0003.jpg --topk 20
+    espalier explore photos wild --query-str "a monkey" --where "width >= 200" --save found/
+    """  # noqa: D301
+    from espalier.apps.search import Asked, Explored, check_folder, save
+    from espalier.io.home import Home
+
+    folder = check_folder(output or Path(DEFAULT_FOLDER), overwrite=overwrite) if output or save_flag else None
+    question = Asked(
+        queries=_queries(images, items, texts, away),
+        subsets=asked.pop("subsets"),
+        labels=asked.pop("labels"),
+        item_subset=query_item_subset,
+        **asked,
+    )
+    home = Home.find(project)
+    names = _ready(home, datasets, compute)
+    explored = Explored(home, names, copies=not kept_only, tell=lambda words: click.echo(words, err=True))
+    answer = explored.ask(question)
+    if folder:
+        save(answer, folder, overwrite=overwrite, link=link)
+    if as_json:
+        print_json(answer.as_json() | ({"saved": str(folder)} if folder else {}))
+        return
+    _show(answer)
+    if folder:
+        click.echo(f"Saved to {folder}")
+
+
+def _queries(*given: tuple[str, ...]) -> "tuple[Query, ...]":
+    from espalier.apps.search.queries import Query, read_query
+
+    images, items, texts, pushed = given
+    found = [Query("image", v) for v in images] + [Query("item", v) for v in items] + [Query("text", v) for v in texts]
+    return (*found, *(read_query(v, away=True) for v in pushed))
+
+
+def _spread(args: list[str]) -> list[str]:
+    out: list[str] = []
+    option = ""
+    for arg in args:
+        if arg.startswith("-"):
+            option = arg if arg in LISTS else ""
+        elif option and out[-1] != option:
+            out.append(option)
+        out.append(arg)
+    return out
+
+
+def _ready(home: "Home", datasets: tuple[str, ...], compute: bool) -> list[str]:
+    """Land what is a path, and embed what has no embeddings, as one Dagster run a dataset."""
+    from espalier.cli.pruning import dataset_of
+
+    if not datasets:
+        landed = ", ".join(home.store().datasets("embeddings")) or "none yet; run espalier prune first"
+        raise click.UsageError(f"Name the datasets to explore. With embeddings: {landed}.")
+    for target in datasets:
+        _check_target(target)
+    names = [dataset_of(home, target, None, None, ()) for target in dict.fromkeys(datasets)]
+    missing = [name for name in names if home.store().get("embeddings", name) is None]
+    if missing and not compute:
+        raise EspalierError(
+            f"No embeddings yet: {', '.join(missing)}.", "Leave out --no-compute, and they are computed first."
+        )
+    if missing:
+        _compute(home, missing)
+    return names
+
+
+def _check_target(target: str) -> None:
+    """Refuse what would otherwise land as a dataset: a picture of a list that the datasets should stand before."""
+    from espalier.io.formats.read.base import IMAGE_EXTENSIONS
+
+    if not target:
+        raise UsageError("A dataset's name is empty.", "Leave it out, or give one.")
+    if Path(target).suffix.lower() in IMAGE_EXTENSIONS and Path(target).is_file():
+        raise UsageError(
+            f"{target} is a picture, not a dataset.",
+            "Put the datasets first, or repeat --query-img before each picture.",
+        )
+
+
+def _compute(home: "Home", names: list[str]) -> None:
+    from espalier.cli.launch import Launcher
+    from espalier.cli.preflight import check_encoder
+    from espalier.stages.staleness import Staleness
+
+    with Launcher(home) as launcher:
+        for name in names:
+            click.echo(f"{name} has no embeddings yet; computing them first.", err=True)
+            staleness = Staleness(home, name)
+            check_encoder(staleness.options, home.models)
+            launcher.run("chain", name, staleness.stages(STAGES))
+
+
+def _show(answer: "Answer") -> None:
+    several = len({r.dataset for r in answer.results}) > 1
+    rows = []
+    for number, r in enumerate(answer.results, start=1):
+        shown = r.as_json()
+        row = [number, shown["distance"], r.sample_id, r.subset, "; ".join(_words(r))]
+        rows.append([*row[:2], r.dataset, *row[2:]] if several else row)
+    columns = ["", answer.asked.metric, *(["dataset"] if several else []), "sample", "subset", ""]
+    table("", columns, rows, right=(0, 1))
+    if not rows:
+        click.echo("No sample is left to show.")
+
+
+def _words(result: "Result") -> list[str]:
+    """Say what a sample copies, and the beginning of its text where it is one."""
+    text = " ".join((result.text or "").split())
+    shown = text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    return [*([f"copy of {result.copy_of}"] if result.copy_of else []), *([shown] if shown else [])]

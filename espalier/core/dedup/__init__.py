@@ -1,0 +1,1 @@
+"""Duplicates: ``near`` (pictures), ``semantic`` (SemDeDup, embeddings), ``ndr`` (Datumaro's), ``pairs`` (shared)."""

@@ -1,0 +1,245 @@
+"""Exact and near duplicates of a dataset: which rows stay, and for each that goes which kept row it copies.
+
+The stage in one call: equal bytes (or pixels), then equal grids, then the gradient feature, the search and the groups.
+Masks say which rows may not go (protected subsets, rows kept by hand, rows of an earlier run) and which must.
+Not here: reading images or tables, and semantic duplicates (``espalier.core.dedup.semantic``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from espalier.core.dedup.near.border import BORDER_BELOW, BORDER_PAIRS, Border
+from espalier.core.dedup.near.features import DIMENSION, gradient_features
+from espalier.core.dedup.near.groups import Fates, Grouper, settle
+from espalier.core.dedup.near.neighbours import Block, SearchReport, pair_blocks
+from espalier.core.dedup.near.nodes import Nodes, make_nodes
+from espalier.core.dedup.near.threshold import auto_threshold
+from espalier.core.dedup.pairs import Pairs
+from espalier.core.errors import UsageError
+from espalier.core.rng import generator
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """The fate of every row.
+
+    Attributes
+    ----------
+    kept : ndarray of shape (n,), bool
+    duplicate_of : ndarray of shape (n,), int64
+        The kept row that a dropped row copies; -1 for kept rows and for rows dropped by hand.
+    stage : ndarray of shape (n,), str
+        Why a row went: ``exact``, ``near``, ``by hand``; empty for kept rows.
+    similarity : ndarray of shape (n,), float32
+        Similarity to ``duplicate_of`` (1 for exact copies); 0 without one.
+    mirrored : ndarray of shape (n,), bool
+        True where the mirror image is the more similar one.
+    group : ndarray of shape (n,), int64
+        Rows connected by pairs above the threshold share a group, named by one of its rows; alone: the row itself.
+    chained : ndarray of shape (n,), bool
+        Rows connected with their group's representative through other rows only. They are kept unless
+        ``drop_chained`` was asked for.
+    via : ndarray of shape (n,), int64
+        For a chained row, the row through which it hangs together with the rest of its group. For an exact copy of
+        a row that went as a near copy itself, that row. Else -1.
+    twin : ndarray of shape (n,), int64
+        For a kept row that may not go: a kept row that it copies (for example a test image with a copy among the
+        protected ones), else -1.
+    threshold : float
+    search : SearchReport
+        Method, comparisons, recall of the near search.
+    border : Pairs
+        The pairs nearest to the threshold: up to 24 above it and up to 24 below (within 0.08), most similar first.
+    """
+
+    kept: np.ndarray
+    duplicate_of: np.ndarray
+    stage: np.ndarray
+    similarity: np.ndarray
+    mirrored: np.ndarray
+    group: np.ndarray
+    chained: np.ndarray
+    via: np.ndarray
+    twin: np.ndarray
+    threshold: float
+    search: SearchReport
+    border: Pairs
+
+
+def find_duplicates(
+    codes: np.ndarray,
+    grids: np.ndarray,
+    quality: tuple[np.ndarray, ...] = (),
+    *,
+    threshold: float | str = "auto",
+    flips: bool = False,
+    protected: np.ndarray | None = None,
+    keep: np.ndarray | None = None,
+    drop: np.ndarray | None = None,
+    known: np.ndarray | None = None,
+    blind: np.ndarray | None = None,
+    drop_chained: bool = False,
+    method: str = "auto",
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Duplicates:
+    """Find exact and near duplicates among readable images.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,)
+        What is equal for equal files: sha256 of the bytes (or of the pixels), in any type that numpy can sort.
+    grids : ndarray of shape (n, 243), uint16
+        ``espalier.io.images.grid.area_grid`` of every image.
+    quality : tuple of ndarrays of shape (n,), default ()
+        Larger is better, the most important first, for example ``(width * height, n_bytes)``. Ties end on the row.
+    threshold : float or "auto", default "auto"
+        Rows more similar than this are copies. ``auto`` is 0.66, or more where all images of the set look alike
+        (see ``espalier.core.dedup.near.threshold``).
+    flips : bool, default False
+        Mirror images are copies too.
+    protected : ndarray of shape (n,), bool, optional
+        Rows of protected subsets: none goes, and they are preferred as representatives, so that copies elsewhere go.
+    keep, drop : ndarray of shape (n,), bool, optional
+        Human verdicts. A row dropped by hand drops no other row.
+    known : ndarray of shape (n,), bool, optional
+        Rows that an earlier run kept. They stay and are not compared with one another, only new rows with them.
+    blind : ndarray of shape (n,), bool, optional
+        Rows without a picture, such as texts: their grids mean nothing, only equal codes make them copies.
+    drop_chained : bool, default False
+        Also drop chained rows in favour of their group's representative, to which they are less similar than the
+        threshold. By default every dropped row has a kept row above the threshold.
+    method : {"auto", "exact", "index"}
+        See ``pair_blocks``.
+    seed : int, default 0
+        For the index and the automatic threshold.
+    progress : callable, optional
+        Called with numbers of rows that add up to n.
+
+    Returns
+    -------
+    Duplicates
+
+    Raises
+    ------
+    ValueError
+        When shapes disagree.
+    UsageError
+        When the threshold is not above 0 and at most 1, or a row is both kept and dropped by hand.
+    """
+    n = len(codes)
+    guarded, wanted, unwanted, old, unseen = (_mask(mask, n) for mask in (protected, keep, drop, known, blind))
+    if len(grids) != n or any(len(column) != n for column in quality):
+        raise ValueError(f"{n} codes, {len(grids)} grids, quality of {[len(column) for column in quality]}")
+    if (wanted & unwanted).any():
+        raise UsageError("A sample cannot be both kept and dropped by hand.")
+    immune = (guarded | wanted | old) & ~unwanted
+    preference = _preference(guarded, immune, quality, n)
+    nodes = make_nodes(codes, grids, preference, old, np.flatnonzero(~unwanted), unseen)
+    seeing = ~unseen[nodes.leader]
+    features = _features(grids, nodes.leader, seeing)
+    if isinstance(threshold, str):
+        if threshold != "auto":
+            raise UsageError(f"The threshold {threshold!r} is neither a number nor 'auto'.")
+        threshold = auto_threshold(
+            features if seeing.all() else features[seeing], rng=generator(seed, "near", "threshold")
+        )
+    if not 0 < threshold <= 1:
+        raise UsageError(f"The threshold {threshold} is out of range.", "It is a cosine: above 0, up to 1.")
+
+    grouper = Grouper(immune[nodes.face], preference[nodes.face])
+    report = SearchReport()
+    border = Border(threshold, BORDER_PAIRS)
+    found = pair_blocks(
+        features,
+        threshold - BORDER_BELOW,
+        first=int(old[nodes.leader].sum()),
+        flips=flips,
+        method=method,
+        rng=generator(seed, "near", "search"),
+        report=report,
+        progress=progress,
+    )
+    for block in found if seeing.any() else ():
+        grouper.add(Block(block.start, block.stop, border.above(block.pairs)))
+    if progress is not None:
+        progress(n - int((~old[nodes.leader]).sum()) * bool(seeing.any()))
+    fates = settle(grouper, features, flips=flips, drop_chained=drop_chained)
+    return _spread(codes, nodes, fates, immune, unwanted, border, threshold, report)
+
+
+def _features(grids: np.ndarray, rows: np.ndarray, seeing: np.ndarray) -> np.ndarray:
+    """Return the features of rows, zeros (like nothing) for those that are not ``seeing``."""
+    if seeing.all():
+        return gradient_features(grids[rows])
+    features = np.zeros((len(rows), DIMENSION), np.float32)
+    if seeing.any():
+        features[seeing] = gradient_features(grids[rows[seeing]])
+    return features
+
+
+def _mask(mask: np.ndarray | None, n: int) -> np.ndarray:
+    if mask is None:
+        return np.zeros(n, dtype=bool)
+    if len(mask) != n:
+        raise ValueError(f"a mask of {len(mask)} for {n} rows")
+    return np.asarray(mask, dtype=bool)
+
+
+def _preference(guarded: np.ndarray, immune: np.ndarray, quality: tuple[np.ndarray, ...], n: int) -> np.ndarray:
+    """Rank of every row as a representative: protected, then other rows that stay, then by quality, then by row."""
+    keys = [np.arange(n), *(-np.asarray(column, dtype=np.float64) for column in reversed(quality))]
+    order = np.lexsort((*keys, ~immune, ~guarded))
+    preference = np.empty(n, dtype=np.int64)
+    preference[order] = np.arange(n)
+    return preference
+
+
+def _spread(
+    codes: np.ndarray,
+    nodes: Nodes,
+    fates: Fates,
+    immune: np.ndarray,
+    unwanted: np.ndarray,
+    border: Border,
+    threshold: float,
+    report: SearchReport,
+) -> Duplicates:
+    """From the fates of the nodes to those of the rows."""
+    n = len(codes)
+    rows = np.flatnonzero(~unwanted)
+    node = nodes.of[rows]
+    face = nodes.face[node]
+    owner = np.where(fates.owner >= 0, nodes.face[fates.owner], -1)[node]
+    copies = (rows != face) | ~fates.kept[node]
+    inside = copies & fates.kept[node]  # equal to a kept row of its own node
+    target = np.where(inside, face, owner)
+    gone = copies & ~immune[rows]
+
+    def column(values: np.ndarray, fill: str | float, dtype: DTypeLike) -> np.ndarray:
+        out: np.ndarray = np.full(n, fill, dtype=dtype)
+        out[rows] = values
+        return out
+
+    exact = (rows != face) & (codes[rows] == codes[face])
+    chained = fates.chained[node] & ~inside & (gone | (rows == face))
+    via = np.where(chained, nodes.face[fates.via[node]], np.where(gone & exact & ~inside, face, -1))
+    return Duplicates(
+        kept=column(~gone, False, bool),
+        duplicate_of=column(np.where(gone, target, -1), -1, np.int64),
+        stage=column(np.where(gone, np.where(exact, "exact", "near"), ""), "by hand", "<U7"),
+        similarity=column(np.where(gone, np.where(inside, 1, fates.similarity[node]), 0), 0, np.float32),
+        mirrored=column(gone & ~inside & fates.mirrored[node], False, bool),
+        group=column(nodes.face[fates.group[node]], 0, np.int64) + np.where(unwanted, np.arange(n), 0),
+        chained=column(chained, False, bool),
+        via=column(via, -1, np.int64),
+        twin=column(np.where(~gone, np.where(rows != face, face, owner), -1), -1, np.int64),
+        threshold=float(threshold),
+        search=report,
+        border=border.pairs(nodes.face),
+    )

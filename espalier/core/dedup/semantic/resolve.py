@@ -1,0 +1,128 @@
+"""From similar pairs to verdicts: who stays, who goes, and whose duplicate it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from espalier.core.dedup.pairs import best_partner, keep_greedily
+from espalier.core.dedup.semantic.search import SimilarPairs
+from espalier.core.errors import UsageError
+
+RULES = ("keep_one", "paper")
+
+
+@dataclass(frozen=True)
+class SemanticDuplicates:
+    """The fate of every row.
+
+    Attributes
+    ----------
+    kept : ndarray of shape (n,), bool
+    duplicate_of : ndarray of shape (n,), int64
+        A kept row; -1 for kept rows and rows dropped by hand. Under ``keep_one`` the most similar kept row that ranks
+        earlier. Under ``paper`` the end of the chain that begins with ``via``.
+    similarity : ndarray of shape (n,), float32
+        Cosine to ``via``: the number that decided. 0 for kept rows and rows dropped by hand.
+    via : ndarray of shape (n,), int64
+        The earlier row that made this one go: ``duplicate_of`` itself under ``keep_one``, the most similar
+        earlier row, perhaps dropped too, under ``paper``; else -1.
+    """
+
+    kept: np.ndarray
+    duplicate_of: np.ndarray
+    similarity: np.ndarray
+    via: np.ndarray
+
+
+def resolve(
+    similar: SimilarPairs,
+    position: np.ndarray,
+    *,
+    eps: float,
+    rule: str = "keep_one",
+    immune: np.ndarray | None = None,
+    drop: np.ndarray | None = None,
+) -> SemanticDuplicates:
+    """Decide with the similar pairs at hand.
+
+    Parameters
+    ----------
+    similar : SimilarPairs
+    position : ndarray of shape (n,), int64
+        From :func:`espalier.core.dedup.semantic.rank_positions`.
+    eps : float
+        Rows with a cosine above ``1 - eps`` are duplicates. Greater drops more.
+    rule : {"keep_one", "paper"}
+        ``keep_one``: a row goes when an earlier *kept* row is similar, so each dropped row has a kept neighbour.
+        ``paper``: when any earlier row is similar, kept or not.
+    immune : ndarray of shape (n,), bool, optional
+        Rows that stay (protected subsets, kept by hand). They rank before all others.
+    drop : ndarray of shape (n,), bool, optional
+        Rows dropped by hand. They drop no other row.
+
+    Returns
+    -------
+    SemanticDuplicates
+
+    Raises
+    ------
+    UsageError
+        For an unknown rule, an eps outside [0, 2), or one that needs pairs below the stored floor.
+    """
+    low = np.float32(lowest_similarity(similar, eps))
+    if rule not in RULES:
+        raise UsageError(f"There is no rule {rule!r}.", f"Use one of {', '.join(RULES)}.")
+    n = similar.n
+    stays, barred, rank = ranks_of(n, position, immune, drop)
+    pairs = similar.pairs
+    pairs = pairs.take((pairs.similarity > low) & ~barred[pairs.i] & ~barred[pairs.j])
+    forward = rank[pairs.i] < rank[pairs.j]
+    earlier, later = np.where(forward, pairs.i, pairs.j), np.where(forward, pairs.j, pairs.i)
+    can_fall = ~stays[later]
+    earlier, later, similarity = earlier[can_fall], later[can_fall], pairs.similarity[can_fall]
+    if rule == "keep_one":
+        kept = keep_greedily(n, earlier, later)
+        by_kept = kept[earlier] & ~kept[later]
+        via, cosine = best_partner(n, later[by_kept], earlier[by_kept], similarity[by_kept], rank)
+        target = via
+    else:
+        via, cosine = best_partner(n, later, earlier, similarity, rank)
+        kept = via < 0
+        target = _ends(via)
+    return SemanticDuplicates(kept & ~barred, np.where(kept, -1, target), cosine, via)
+
+
+def ranks_of(
+    n: int, position: np.ndarray, immune: np.ndarray | None, drop: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows that stay, rows dropped by hand (which win over the former), and ranks with the first ones in front."""
+    barred = np.zeros(n, dtype=bool) if drop is None else np.asarray(drop, dtype=bool)
+    stays = np.zeros(n, dtype=bool) if immune is None else np.asarray(immune, dtype=bool) & ~barred
+    rank = np.empty(n, dtype=np.int64)
+    rank[np.lexsort((position, ~stays))] = np.arange(n)
+    return stays, barred, rank
+
+
+def lowest_similarity(similar: SimilarPairs, eps: float) -> float:
+    """Cosine above which rows are duplicates at ``eps``; refuses what the stored pairs do not cover."""
+    if not 0 <= eps < 2:
+        raise UsageError(f"eps {eps} is out of range.", "It is a cosine distance: 0 up to 2, for example 0.05.")
+    low = 1.0 - eps
+    if low < similar.floor - 1e-9:
+        raise UsageError(
+            f"eps {eps} needs pairs down to a cosine of {low:.4g}, but they are stored from {similar.floor:.4g} up.",
+            f"Use an eps of at most {1 - similar.floor:.4g}, or search again with a lower floor.",
+        )
+    return low
+
+
+def _ends(via: np.ndarray) -> np.ndarray:
+    """Follow ``via`` until a row that has none."""
+    end = np.where(via < 0, np.arange(len(via)), via)
+    while True:
+        further = end[end]
+        if np.array_equal(further, end):
+            return end
+        end = further

@@ -1,0 +1,14 @@
+"""Clusters of unit vectors: spherical k-means, exact assignment, the rule for ``k``.
+
+Arrays in, arrays out. What is made of the clusters (complexity, quotas, prune methods) lives beside this
+package.
+"""
+
+from __future__ import annotations
+
+from espalier.core.kmeans.auto_k import auto_k
+from espalier.core.kmeans.fit import fit_kmeans
+from espalier.core.kmeans.search import assign
+from espalier.core.kmeans.types import KMeansResult
+
+__all__ = ["KMeansResult", "assign", "auto_k", "fit_kmeans"]

@@ -1,0 +1,120 @@
+"""Lloyd's rounds for spherical k-means, with bounds that leave out rows that cannot change.
+
+Dhillon and Modha 2001; the bounds follow Hamerly 2010, in cosines: when a centroid moves by a chord of
+length m, no unit row's cosine to it changes by more than m. Skipping is exact: the result is that of the
+plain rounds. Differs from Hamerly: the tenth of the centroids that moved most is compared outright, so that
+one restless centroid does not loosen everyone's bound. Starts and the public entry live in seeding.py and
+kmeans.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from espalier.core.kmeans.repair import fill_empty
+from espalier.core.kmeans.rows import row_cosine
+from espalier.core.kmeans.search import NEAR_TIE, Nearest, nearest
+from espalier.core.kmeans.sums import ClusterSums
+
+OUTRIGHT = 0.1  # at most this share of the centroids is compared with every row each round
+CALM = 0.02  # and only those that moved by more: smaller steps cost less as looser bounds
+
+
+class Lloyd:
+    """The state of k-means on one matrix: centroids, assignment, bounds and exact sums.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d), float32
+        Unit rows.
+    centroids : ndarray of shape (k, d), float32
+        Starting unit centroids.
+    found : Nearest or None, default None
+        The nearest of them for each row, if known already.
+    """
+
+    def __init__(self, vectors: np.ndarray, centroids: np.ndarray, found: Nearest | None = None) -> None:
+        self.vectors = vectors
+        self.centroids = centroids
+        self.n_repaired = 0
+        found = found or nearest(vectors, centroids)
+        self.assignment, self.own, self.other = found.index, found.cosine, found.second
+        self.sums = ClusterSums(*centroids.shape)
+        self.sums.add(vectors, np.arange(len(vectors)), self.assignment)
+
+    def run(self, max_iter: int, tol: float, progress: Callable[[int], None] | None = None) -> tuple[int, bool]:
+        """Make rounds until nothing changes, the mean cosine gains less than ``tol``, or ``max_iter`` ends it.
+
+        Returns
+        -------
+        tuple of (int, bool)
+            Rounds made, and whether it converged. Every row ends at the nearest of the final centroids.
+        """
+        before = -np.inf
+        for n_iter in range(1, max_iter + 1):
+            self.repair()
+            norms = self.sums.norms()
+            mean_cosine = float(norms.sum()) / len(self.vectors)
+            gained, before = mean_cosine - before, mean_cosine
+            moved = self._move(norms)
+            n_changed = self._reassign(moved)
+            if progress is not None:
+                progress(1)
+            if n_changed == 0 or gained < tol:
+                return n_iter, True
+        return max_iter, False
+
+    def jump(self, centroids: np.ndarray) -> None:
+        """Put the centroids somewhere else and assign again."""
+        step = centroids - self.centroids
+        self.centroids = centroids
+        self._reassign(np.sqrt(np.einsum("ij,ij->i", step, step)))
+
+    def repair(self) -> None:
+        """Give every empty cluster the row that lies farthest from its own centroid."""
+        rows, clusters = fill_empty(self.vectors, self.centroids, self.assignment, self.sums.size)
+        if len(rows):
+            self.n_repaired += len(rows)
+            self.other[rows] = np.maximum(self.other[rows], self.own[rows])  # the centroid they leave is an other now
+            self._change(rows, clusters)
+
+    def _change(self, rows: np.ndarray, clusters: np.ndarray) -> None:
+        self.sums.add(self.vectors, rows, self.assignment[rows], -1)
+        self.sums.add(self.vectors, rows, clusters)
+        self.assignment[rows] = clusters
+
+    def _move(self, norms: np.ndarray) -> np.ndarray:
+        """Put each centroid on its mean; return how far each moved (chord length, (k,) float32)."""
+        means = self.sums.directions(norms, self.centroids)
+        step = np.subtract(means, self.centroids, dtype=np.float32)
+        self.centroids = means
+        return np.sqrt(np.einsum("ij,ij->i", step, step))
+
+    def _reassign(self, moved: np.ndarray) -> int:
+        """Assign again the rows whose bounds no longer settle them; return how many changed."""
+        stale = np.flatnonzero(moved[self.assignment] > 0)
+        self.own[stale] = row_cosine(self.vectors, self.centroids, self.assignment, stale)
+        self._bring_bound_up_to_date(moved)
+        open_rows = np.flatnonzero(self.own - self.other < 2 * NEAR_TIE)
+        found = nearest(self.vectors, self.centroids, None if len(open_rows) == len(self.vectors) else open_rows)
+        return self._accept(open_rows, found)
+
+    def _accept(self, rows: np.ndarray, found: Nearest) -> int:
+        self.own[rows], self.other[rows] = found.cosine, found.second
+        changed = np.flatnonzero(found.index != self.assignment[rows])
+        self._change(rows[changed], found.index[changed])
+        return len(changed)
+
+    def _bring_bound_up_to_date(self, moved: np.ndarray) -> None:
+        """Raise ``other`` so that it bounds the cosine to every centroid but the own one."""
+        restless = np.argsort(-moved, kind="stable")[: int(OUTRIGHT * len(moved))]
+        restless = restless[moved[restless] > CALM]
+        calm = moved.copy()
+        calm[restless] = 0
+        self.other += calm.max()
+        if len(restless):
+            found = nearest(self.vectors, self.centroids[restless])
+            is_own = restless[found.index] == self.assignment
+            np.maximum(self.other, np.where(is_own, found.second, found.cosine), out=self.other)

@@ -1,0 +1,43 @@
+"""Names that reach a path, a partition key or SQL, validated once, at the door."""
+
+from __future__ import annotations
+
+import re
+
+from espalier.core.errors import UsageError
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?", re.ASCII)
+MAX_LENGTH = 64
+
+
+def check_dataset_name(name: str) -> str:
+    """Return ``name`` if it is a slug that is safe as a file name, a partition key and in SQL.
+
+    Raises
+    ------
+    UsageError
+        For anything but lower-case letters, digits, ``_`` and ``-`` (at most 64, not at the ends).
+    """
+    return check_slug(name, "dataset name")
+
+
+def check_slug(name: str, what: str) -> str:
+    """Return ``name`` if it is a slug; ``what`` is what errors call it.
+
+    Raises
+    ------
+    UsageError
+        As of ``check_dataset_name``.
+    """
+    if len(name) <= MAX_LENGTH and _SLUG.fullmatch(name):
+        return name
+    raise UsageError(
+        f"{name!r} is not a {what}.",
+        f"Use lower-case letters, digits, '-' and '_', at most {MAX_LENGTH}, for example {slugify(name)!r}.",
+    )
+
+
+def slugify(text: str) -> str:
+    """Turn any text (a folder's name) into a valid dataset name."""
+    slug = re.sub(r"[^a-z0-9_-]+", "-", text.lower(), flags=re.ASCII).strip("-_")[:MAX_LENGTH].strip("-_")
+    return slug or "dataset"

@@ -1,0 +1,156 @@
+"""One searchable dataset under one metric, and the two exact searches in it: each query alone, or all fused.
+
+The metrics differ in two functions only (a block of distances, and the distances of given pairs); the kernels
+stand in ``hamming.py`` and ``cosine.py``. Several datasets are joined in ``explorer.py``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from espalier.core.search import cosine, hamming
+from espalier.core.search.best import Best, candidates
+
+_CELLS = 8 << 20  # distances a block
+_ROWS = 32768  # most rows a block
+
+
+class Metric(ABC):
+    """The rows of one dataset under one distance.
+
+    Attributes
+    ----------
+    name : str
+        ``"hamming"`` (differing bits) or ``"cosine"`` (1 - cosine).
+    data : ndarray
+        One row a sample.
+    slack : float32
+        Above twice the error of ``block``; 0 where it is exact.
+    """
+
+    name: str
+    data: np.ndarray
+    slack: np.float32
+
+    @abstractmethod
+    def nearest(self, queries: np.ndarray, k: int, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Find each query's k nearest: rows int64 and distances float32, both (n_queries, k)."""
+
+    @abstractmethod
+    def block(self, queries: np.ndarray, data: np.ndarray) -> np.ndarray:
+        """Return all distances of queries and a block of rows, perhaps rounded: (n_queries, len(data))."""
+
+    @abstractmethod
+    def pairs(self, queries: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the exact distances of pairs: (m,) float32."""
+
+    def between(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the exact distances of every query and each of ``rows``: (n_queries, len(rows)) float32."""
+        query = np.repeat(np.arange(len(queries)), len(rows))
+        return self.pairs(queries, query, np.tile(rows, len(queries))).reshape(len(queries), len(rows))
+
+
+class Hamming(Metric):
+    """Packed bits, (n, n_bytes) uint8."""
+
+    name = "hamming"
+    slack = np.float32(0.0)
+
+    def __init__(self, hashes: np.ndarray) -> None:
+        self.data = hamming.as_hashes(hashes)
+
+    def nearest(self, queries: np.ndarray, k: int, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """See Metric."""
+        return hamming.hamming_topk(queries, self.data, k, rows)
+
+    def block(self, queries: np.ndarray, data: np.ndarray) -> np.ndarray:
+        """See Metric; exact."""
+        return hamming.hamming_block(queries, data)
+
+    def pairs(self, queries: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """See Metric."""
+        return hamming.pair_distances(queries, self.data, query, rows)
+
+
+class Cosine(Metric):
+    """Unit vectors, (n, dim) float32."""
+
+    name = "cosine"
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.data = vectors
+        self.slack = cosine.slack_of(vectors.shape[1])
+
+    def nearest(self, queries: np.ndarray, k: int, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """See Metric."""
+        return cosine.cosine_topk(queries, self.data, k, rows)
+
+    def block(self, queries: np.ndarray, data: np.ndarray) -> np.ndarray:
+        """See Metric; within ``slack / 2``."""
+        return 1 - queries @ data.T
+
+    def pairs(self, queries: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """See Metric."""
+        return cosine.pair_distances(queries, self.data, query, rows)
+
+
+def combine(wanted: np.ndarray, unwanted: np.ndarray, fuse: str, weight: float) -> np.ndarray:
+    """Score rows by their distances to the queries and to the ``without`` examples.
+
+    Parameters
+    ----------
+    wanted : ndarray of shape (n_queries, n)
+    unwanted : ndarray of shape (n_without, n)
+        ``n_without`` may be 0.
+    fuse : {"best", "mean"}
+    weight : float
+
+    Returns
+    -------
+    ndarray of shape (n,), float32
+        Least (or mean) distance to the queries, less ``weight`` times the least distance to an example that
+        pushes away. Less is better.
+    """
+    score = wanted.min(axis=0).astype(np.float64) if fuse == "best" else wanted.mean(axis=0, dtype=np.float64)
+    if len(unwanted):
+        score = score - weight * unwanted.min(axis=0).astype(np.float64)
+    return score.astype(np.float32)
+
+
+def fused_topk(
+    metric: Metric,
+    queries: np.ndarray,
+    without: np.ndarray,
+    k: int,
+    *,
+    fuse: str,
+    weight: float,
+    rows: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the k rows of least ``combine`` score.
+
+    Returns
+    -------
+    rows : ndarray of shape (k,), int64
+        Best first; equal scores by row.
+    scores : ndarray of shape (k,), float32
+    """
+    n_wanted, both = len(queries), np.concatenate([queries, without])
+    total = len(metric.data) if rows is None else len(rows)
+    width = max(1, min(_ROWS, _CELLS // len(both)))
+    # A little more where scores themselves are rounded to float32 (cosine scores stay below 2 + 2 weight).
+    slack = np.float32(metric.slack * (1 + abs(weight))) if metric.slack else np.float32(0.0)
+    best = Best(1, k)
+    for start in range(0, total, width):
+        names = np.arange(start, min(start + width, total)) if rows is None else rows[start : start + width]
+        data = metric.data[start : start + width] if rows is None else metric.data[names]
+        distances = metric.block(both, data)
+        rough = combine(distances[:n_wanted], distances[n_wanted:], fuse, weight)
+        _, column = candidates(-rough[None], -best.worst - slack, k, slack)
+        found = names[column]
+        exact = metric.between(both, found)
+        score = combine(exact[:n_wanted], exact[n_wanted:], fuse, weight)
+        best.add(np.zeros(len(found), np.int64), found, score)
+    return best.rows[0], best.costs[0]

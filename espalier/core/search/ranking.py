@@ -1,0 +1,116 @@
+"""Ranking rows by several queries at once, to any depth: the least distance, the mean, or reciprocal ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from espalier.core.search.approximate import ApproximateHamming
+from espalier.core.search.joined import Allowed, Joined, least
+from espalier.core.search.part import combine
+
+FUSE = ("best", "mean", "rrf")
+_RRF = 60  # Cormack, Clarke and Buettcher 2009, "Reciprocal rank fusion outperforms Condorcet"
+_RRF_DEPTH = 1000  # least depth of a ranked list
+_HEAP = 4096  # above that many results a query, distances are taken all at once
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One question, checked: what is wanted, what pushes away, where to look.
+
+    Attributes
+    ----------
+    data : Joined
+    queries, without : ndarray
+        Rows like the data's; ``without`` may be empty.
+    fuse : {"best", "mean", "rrf"}
+    weight : float
+        Of ``without``.
+    allowed : list of ndarray or None
+    index : ApproximateHamming or None
+        None means exact.
+    """
+
+    data: Joined
+    queries: np.ndarray
+    without: np.ndarray
+    fuse: str
+    weight: float
+    allowed: Allowed
+    index: ApproximateHamming | None
+
+    def first(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k best rows (k at most those allowed) and their scores, less is better."""
+        if not k:
+            return np.zeros(0, np.int64), np.zeros(0, np.float32)
+        if self.fuse == "rrf":
+            return self._by_ranks(k)
+        # A row among the k best by least distance is among the k nearest of some query: lists suffice.
+        if self.fuse == "best" and not len(self.without) and k <= _HEAP:
+            rows, distances = self._lists(self.queries, k)
+            return least(rows.ravel(), distances.ravel(), k)
+        return self.data.fused(self.queries, self.without, k, self.allowed, fuse=self.fuse, weight=self.weight)
+
+    def distances(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return each row's distance to the queries (least, or the mean) and which query is nearest."""
+        each = self.data.between(self.queries, rows)
+        distance = each.mean(axis=0, dtype=np.float64) if self.fuse == "mean" else each.min(axis=0)
+        return distance.astype(np.float32), each.argmin(axis=0)
+
+    def _lists(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.index is not None:
+            return self.index.search(queries, k)
+        return self.data.nearest(queries, k, self.allowed)
+
+    def _by_ranks(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        depth = min(self.data.count(self.allowed), max(10 * k, _RRF_DEPTH))
+        gain = 1.0 / (_RRF + np.arange(1, depth + 1))
+        wanted, _ = self._lists(self.queries, depth)
+        rows, place = np.unique(wanted.ravel(), return_inverse=True)
+        score: np.ndarray = -np.bincount(place, np.tile(gain, len(wanted)), len(rows))
+        if len(self.without):
+            unwanted, _ = self._lists(self.without, depth)
+            at = np.searchsorted(rows, unwanted.ravel()).clip(max=len(rows) - 1)
+            hit = rows[at] == unwanted.ravel()
+            score = score + self.weight * np.bincount(at[hit], np.tile(gain, len(unwanted))[hit], len(rows))
+        return least(rows, score.astype(np.float32), k)
+
+
+def score_together(
+    wanted: np.ndarray, unwanted: np.ndarray, *, fuse: str, weight: float, unrelated: float, k: int
+) -> np.ndarray:
+    """Score rows by distances of several kinds (of pictures and of words, say), as ``Explorer.topk`` does by one kind.
+
+    Parameters
+    ----------
+    wanted, unwanted : ndarray of shape (n_queries, n) and (n_without, n), float32
+        Exact distances, each in its own kind; NaN where a row has nothing of that kind. ``n_without`` may be 0.
+    fuse : {"best", "mean", "rrf"}
+    weight : float
+        Of ``unwanted``.
+    unrelated : float
+        The distance that stands for NaN with ``best`` and ``mean``; with ``rrf`` such a row has no rank there.
+    k : int
+        Results asked for; with ``rrf`` each ranking is followed for max(10 k, 1000) rows.
+
+    Returns
+    -------
+    ndarray of shape (n,), float32
+        Less is better.
+    """
+    if fuse == "rrf":
+        depth = max(10 * k, _RRF_DEPTH)
+        return (weight * _gains(unwanted, depth) - _gains(wanted, depth)).astype(np.float32)
+    return combine(np.nan_to_num(wanted, nan=unrelated), np.nan_to_num(unwanted, nan=unrelated), fuse, weight)
+
+
+def _gains(distances: np.ndarray, depth: int) -> np.ndarray:
+    """Return the sum of reciprocal ranks of each row: (n,) float64."""
+    out = np.zeros(distances.shape[1])
+    for one in distances:
+        order = np.argsort(one, kind="stable")[:depth]  # NaN comes last
+        order = order[~np.isnan(one[order])]
+        out[order] += 1.0 / (_RRF + np.arange(1, len(order) + 1))
+    return out

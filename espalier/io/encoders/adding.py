@@ -1,0 +1,90 @@
+"""Making a model usable by a name: it is fetched, run once, and only then named.
+
+Not here: the names' files (``espalier.io.encoders.names``).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from espalier.core.errors import UsageError
+from espalier.core.names import slugify
+from espalier.io.encoders.catalogue import known
+from espalier.io.encoders.check import check
+from espalier.io.encoders.fetch import fetch
+from espalier.io.encoders.loading import load_encoder
+from espalier.io.encoders.names import Added, added, check_name, resolve, stays_here, write
+from espalier.io.encoders.spec import MODEL_SUFFIXES, EncoderSpec
+
+_PLAIN_STEMS = ("model", "openvino_model")
+_SECONDS = 0.5
+
+
+def add(given: str, models: Path, name: str | None = None, *, overwrite: bool = False) -> tuple[Added, dict[str, Any]]:
+    """Fetch a model, see that it loads and encodes, and keep a name for it.
+
+    Parameters
+    ----------
+    given : str
+        A spec, or a name of the catalogue.
+    models : Path
+        The home's folder of models.
+    name : str, optional
+        By default the model's own, made a slug.
+    overwrite : bool, default=False
+        Whether the name may have meant another model.
+
+    Returns
+    -------
+    entry : Added
+    found : dict
+        What ``check`` found.
+
+    Raises
+    ------
+    EspalierError
+        When it cannot be had or does not run.
+    UsageError
+        When the name is none, or is taken.
+    """
+    spec = EncoderSpec.parse(given)
+    if spec.model == "builtin":
+        raise UsageError("The builtin encoder is always there.", "Name it builtin.")
+    name = check_name(name if name is not None else _own_name(spec))
+    _check_free(name, spec)
+    pinned = _pinned(resolve(spec, models), models)
+    taken = added(models).get(name)
+    if taken is not None and taken.spec != pinned and not overwrite:
+        raise UsageError(f"{name} is {taken.spec} already.", "Give another --name, or --overwrite.")
+    encoder = load_encoder(pinned, cache_dir=models)
+    found = check(encoder, _SECONDS)
+    entry = Added(name, pinned, encoder.dim, encoder.joint, given)
+    write(entry, models)
+    return entry, found
+
+
+def _own_name(spec: EncoderSpec) -> str:
+    """Return a name for a model that was given none."""
+    if known(spec.model) is not None:
+        return spec.model
+    path = Path(spec.model.removeprefix("hf:").partition("@")[0])
+    stem = path.stem if path.suffix in MODEL_SUFFIXES else path.name
+    return slugify(path.absolute().parent.name if stem in _PLAIN_STEMS else stem)
+
+
+def _check_free(name: str, spec: EncoderSpec) -> None:
+    """Refuse a name that always means something else."""
+    entry = known(name)
+    if name == "builtin" or (entry is not None and known(spec.model) is not entry):
+        raise UsageError(f"{name} is a name of Espalier's own.", "Give another with --name.")
+
+
+def _pinned(spec: EncoderSpec, models: Path) -> EncoderSpec:
+    """Return a spec that means the same tomorrow and from any folder: absolute paths, a hub's commit."""
+    if stays_here(spec):
+        return replace(spec, model=str(Path(spec.model).expanduser().absolute()))
+    if not spec.model.startswith("hf:"):
+        return spec
+    snapshot = fetch(spec, models)
+    repo = spec.model.partition("@")[0]
+    return replace(spec, model=f"{repo}@{snapshot.name}")

@@ -1,0 +1,108 @@
+"""Encoders that are ready to be named, as data; fetched when they are first used.
+
+Not here: fetching (``espalier.io.encoders.fetch``) and names that a user adds (``espalier.io.encoders.names``). CLIP is
+Radford et al. 2021 (arXiv 2103.00020), DINOv2 is Oquab et al. 2023 (arXiv 2304.07193). Datumaro's graphs are what
+its ``prune`` and ``explore`` used; it gave them ImageNet's mean and deviation, here they get CLIP's own.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+DATUMARO = "https://storage.openvinotoolkit.org/repositories/datumaro/models"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Files that are put together as a folder of two towers.
+
+    Attributes
+    ----------
+    urls : tuple of str
+        Models: addresses of files that keep their names.
+    tokenizer : str
+        Repository of the Hugging Face hub whose tokenizer the text tower takes.
+    settings : dict
+        What ``preprocessor_config.json`` says.
+    """
+
+    urls: tuple[str, ...]
+    tokenizer: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Known:
+    """An entry.
+
+    Attributes
+    ----------
+    name : str
+    dim : int
+        Components of an image's vector.
+    about : str
+        A few words.
+    text : bool
+        Whether there is a text side that shares the images' space.
+    spec : str
+        What the name stands for; empty for a bundle.
+    bundle : Bundle, optional
+    also : str
+        Another name of the same.
+    """
+
+    name: str
+    dim: int
+    about: str
+    text: bool
+    spec: str = ""
+    bundle: Bundle | None = None
+    also: str = ""
+
+
+def _clip_settings(side: int) -> dict[str, Any]:
+    """Return the preprocessing of OpenAI's CLIP (clip/clip.py, ``_transform``)."""
+    return {
+        "do_resize": True,
+        "size": {"shortest_edge": side},
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": {"height": side, "width": side},
+        "do_normalize": True,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+    }
+
+
+def _datumaro(towers: tuple[str, str], dim: int, side: int, tokenizer: str, about: str) -> Known:
+    visual, textual = towers
+    urls = tuple(f"{DATUMARO}/{tower}{suffix}" for tower in towers for suffix in (".bin", ".xml"))
+    return Known(visual, dim, about, text=True, bundle=Bundle(urls, tokenizer, _clip_settings(side)), also=textual)
+
+
+CATALOGUE = (
+    _datumaro(
+        ("clip_visual_ViT-B_32", "clip_text_ViT-B_32"),
+        512,
+        224,
+        "openai/clip-vit-base-patch32",
+        "CLIP ViT-B/32, Datumaro's OpenVINO graphs",
+    ),
+    _datumaro(
+        ("clip_visual_vit_l_14_336px_int8", "clip_text_vit_l_14_336px_int8"),
+        768,
+        336,
+        "openai/clip-vit-large-patch14-336",
+        "CLIP ViT-L/14 at 336 pixels in 8 bits, Datumaro's OpenVINO graphs",
+    ),
+    Known("clip-vit-b-32", 512, "OpenAI's CLIP ViT-B/32", text=True, spec="hf:Xenova/clip-vit-base-patch32"),
+    Known("clip-vit-b-16", 512, "OpenAI's CLIP ViT-B/16", text=True, spec="hf:Xenova/clip-vit-base-patch16"),
+    Known("clip-vit-l-14", 768, "OpenAI's CLIP ViT-L/14", text=True, spec="hf:Xenova/clip-vit-large-patch14"),
+    Known("dinov2-small", 384, "DINOv2 ViT-S/14", text=False, spec="hf:Xenova/dinov2-small#pool=cls"),
+    Known("dinov2-base", 768, "DINOv2 ViT-B/14", text=False, spec="hf:Xenova/dinov2-base#pool=cls"),
+    Known("dinov2-large", 1024, "DINOv2 ViT-L/14", text=False, spec="hf:Xenova/dinov2-large#pool=cls"),
+)
+
+
+def known(name: str) -> Known | None:
+    """Return the entry that has this name."""
+    return next((entry for entry in CATALOGUE if name and name in (entry.name, entry.also)), None)

@@ -1,0 +1,191 @@
+"""The encoder that all kinds become: a graph for images and, where there is one, a text side.
+
+Here live the encoder's id, its lazy compilation and its description. Not here: how graphs come about.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from espalier.core.errors import EspalierError
+from espalier.io.encoders.base import EncodedBatch
+from espalier.io.encoders.model import ImageGraph
+from espalier.io.encoders.runner import encode
+
+if TYPE_CHECKING:
+    import openvino
+
+PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs graphs.
+
+    Attributes
+    ----------
+    device : str
+        An OpenVINO device: CPU, GPU, AUTO.
+    precision : {"f32", "bf16", "f16"}
+    cache_dir : Path, optional
+        Where OpenVINO keeps compiled graphs.
+    threads : int, optional
+        Bound on inference threads; by default all cores. Never changes a vector at f32.
+    max_pixels : int, optional
+        Larger images are refused; see ``espalier.io.images.decode``.
+    """
+
+    device: str = "CPU"
+    precision: str = "f32"
+    cache_dir: Path | None = None
+    threads: int | None = None
+    max_pixels: int | None = None
+
+    def compile(self, model: "openvino.Model", hint: str = "THROUGHPUT") -> "openvino.CompiledModel":
+        """Compile a graph for throughput, or for ``LATENCY``."""
+        import openvino
+
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": hint,
+            "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
+        }
+        if self.cache_dir is not None:
+            settings["CACHE_DIR"] = str(self.cache_dir)
+        if self.threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = self.threads
+        try:
+            return openvino.Core().compile_model(model, self.device, settings)
+        except RuntimeError as error:
+            why = [line.strip() for line in str(error).splitlines() if line.strip()][-1][:200]
+            raise EspalierError(
+                f"OpenVINO cannot run the encoder on {self.device} at {self.precision}: {why.rstrip('.')}.",
+                f"Devices here: {', '.join(openvino.Core().available_devices)}.",
+            ) from None
+
+
+class TextSide(Protocol):
+    """Turns texts into vectors."""
+
+    joint: bool
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Return (n, d) float32 unit rows."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return plain values that identify it."""
+
+
+@dataclass
+class GraphEncoder:
+    """See ``espalier.io.encoders.base.Encoder``.
+
+    Attributes
+    ----------
+    model : str
+        What the user named.
+    content : str
+        Hash of the model's files.
+    graph : ImageGraph
+    engine : Engine
+    text : TextSide, optional
+    """
+
+    model: str
+    content: str
+    graph: ImageGraph
+    engine: Engine
+    text: TextSide | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @cached_property
+    def id(self) -> str:
+        """Short hex content hash of graph, weights, preprocessing and precision."""
+        parts = [self.content, self.graph.facts, self.graph.batch, self.engine.precision]
+        parts.append(self.text.describe() if self.text else None)
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def dim(self) -> int:
+        """Number of components of an image's vector."""
+        return self.graph.dim
+
+    @property
+    def has_text(self) -> bool:
+        """Whether ``encode_text`` works."""
+        return self.text is not None
+
+    @property
+    def joint(self) -> bool:
+        """Whether texts and images share one space."""
+        return self.text is not None and self.text.joint
+
+    @property
+    def text_id(self) -> str:
+        """The id of texts' vectors: the encoder's own where they share the images' space."""
+        return self.id if self.joint else hashlib.sha256(f"texts of {self.id}".encode()).hexdigest()[:16]
+
+    @property
+    def text_dim(self) -> int:
+        """Number of components of a text's vector, 0 where there is no text side."""
+        return int(self.text.describe()["dim"]) if self.text else 0
+
+    def describe(self) -> dict[str, Any]:
+        """Tell what this encoder is, as plain JSON values."""
+        return {
+            "id": self.id,
+            "model": self.model,
+            "dim": self.dim,
+            "precision": self.engine.precision,
+            "device": self.engine.device,
+            "batch": self.graph.batch,
+            "preprocessing": self.graph.facts,
+            "text": self.text.describe() if self.text else None,
+            "joint": self.joint,
+        }
+
+    def encode_images(
+        self,
+        items: Iterable[tuple[int, str]],
+        read: Callable[[str], bytes],
+        *,
+        threads: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Iterator[EncodedBatch]:
+        """Encode ``(row, uri)`` items; see ``espalier.io.encoders.base.Encoder.encode_images``."""
+        yield from encode(
+            self.compiled(),
+            self.graph.geometry,
+            items,
+            read,
+            threads=threads,
+            progress=progress,
+            max_pixels=self.engine.max_pixels,
+        )
+
+    def encode_text(self, texts: list[str]) -> np.ndarray:
+        """Encode texts to (n, d) float32 unit rows.
+
+        Raises
+        ------
+        EspalierError
+            When there is no text side.
+        """
+        if self.text is None:
+            raise EspalierError(f"The encoder {self.model!r} has no text side.", "Use one with a text tower.")
+        return self.text.encode(texts)
+
+    def compiled(self) -> "openvino.CompiledModel":
+        """Return the compiled image graph, compiling it once."""
+        with self._lock:
+            return self._compiled
+
+    @cached_property
+    def _compiled(self) -> "openvino.CompiledModel":
+        return self.engine.compile(self.graph.model)

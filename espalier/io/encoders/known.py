@@ -1,0 +1,74 @@
+"""What encoders there are to be named, and which of them are on this machine: for a list to be shown.
+
+Here lives the survey. Nothing is loaded, nothing is fetched.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from espalier.io.encoders import builtin
+from espalier.io.encoders.catalogue import CATALOGUE
+from espalier.io.encoders.fetch import downloaded, here, hub_models
+from espalier.io.encoders.names import added, resolve
+from espalier.io.encoders.spec import EncoderSpec
+
+
+@dataclass(frozen=True)
+class Shelved:
+    """An encoder of the list.
+
+    Attributes
+    ----------
+    name : str
+        What to write; a spec where it has no name.
+    kind : {"builtin", "added", "catalogue", "cached"}
+        ``cached`` lies in a cache and has no name.
+    spec : str
+        What the name stands for.
+    dim : int or None
+        Components of an image's vector, None where it was not looked up.
+    text : bool or None
+        Whether texts share the images' space.
+    here : str
+        Where it lies on this machine; empty where it has to be fetched.
+    about : str
+    """
+
+    name: str
+    kind: str
+    spec: str
+    dim: int | None
+    text: bool | None
+    here: str
+    about: str
+
+
+def survey(models: Path) -> list[Shelved]:
+    """List the builtin encoder, what was added, the catalogue, and what else lies in the caches.
+
+    Parameters
+    ----------
+    models : Path
+        The home's folder of models; need not be there.
+    """
+    rows = [Shelved("builtin", "builtin", "builtin", builtin.DIM, False, "code", "always there, needs no download")]
+    for entry in added(models).values():
+        place = _place(entry.spec, models)
+        rows.append(Shelved(entry.name, "added", str(entry.spec), entry.dim, entry.text, place, entry.given))
+    names = {row.name for row in rows}
+    for known in CATALOGUE:
+        if known.name in names:
+            continue
+        spec = resolve(EncoderSpec.parse(known.name), None)
+        told = known.spec or ", ".join(known.bundle.urls if known.bundle else ())
+        rows.append(Shelved(known.name, "catalogue", told, known.dim, known.text, _place(spec, models), known.about))
+    listed = {row.here for row in rows}
+    for spec_text, path in (*downloaded(models), *hub_models()):
+        if str(path) not in listed:
+            rows.append(Shelved(spec_text, "cached", spec_text, None, None, str(path), ""))
+    return rows
+
+
+def _place(spec: EncoderSpec, models: Path) -> str:
+    found = here(spec, models)
+    return str(found) if found is not None else ""

@@ -1,0 +1,80 @@
+"""From labels to the sentences that a text tower was trained on.
+
+Here live the templates by dataset format and the averaging over them. CLIP was trained on captions: "a photo of a
+dog" is nearer to dogs than "dog" is (Radford et al. 2021, section 3.1.4). Captions are embedded as they are.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from espalier.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from espalier.io.encoders.base import Encoder
+
+DEFAULT = ("a photo of a {}",)
+BY_FORMAT = {
+    "mnist": ('a photo of the number: "{}"',),
+    "mnist_csv": ('a photo of the number: "{}"',),
+    "cifar": ("a photo of a {}", "a blurry photo of a {}", "a low resolution photo of a {}"),
+}
+"""Templates of formats whose pictures are no plain photographs; the rest takes ``DEFAULT``."""
+
+
+def templates_for(format_name: str | None) -> tuple[str, ...]:
+    """Return the templates of a dataset format, ``DEFAULT`` where it has none of its own."""
+    return BY_FORMAT.get((format_name or "").lower(), DEFAULT)
+
+
+def check_templates(templates: tuple[str, ...]) -> tuple[str, ...]:
+    """Return templates that hold ``{}`` once each.
+
+    Raises
+    ------
+    UsageError
+        When there are none or one does not.
+    """
+    wrong = [one for one in templates if one.count("{}") != 1]
+    if wrong or not templates:
+        raise UsageError(f"{(wrong or [''])[0]!r} is no template of a prompt.", "Put {} where the label goes.")
+    return templates
+
+
+def spoken(label: str) -> str:
+    """Write a label as words: ``traffic_light`` is "traffic light"."""
+    return " ".join(label.replace("_", " ").split())
+
+
+def encode_labels(encoder: "Encoder", labels: list[str], templates: tuple[str, ...] = DEFAULT) -> np.ndarray:
+    """Embed labels: the mean of the unit vectors over the templates, at unit length again.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        With a text side.
+    labels : list of str
+    templates : tuple of str
+        Each with ``{}`` where the label goes.
+
+    Returns
+    -------
+    ndarray of shape (n_labels, d), float32
+    """
+    check_templates(templates)
+    texts = [template.replace("{}", spoken(label)) for label in labels for template in templates]
+    vectors = encoder.encode_text(texts).astype(np.float64)
+    means = vectors.reshape(len(labels), len(templates), vectors.shape[1]).mean(axis=1)
+    lengths = np.sqrt((means * means).sum(axis=1, keepdims=True))
+    return (means / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
+
+
+def pair_scores(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """Return the CLIP score of image-text pairs: the cosine of each pair of rows, float32.
+
+    Parameters
+    ----------
+    images, texts : ndarray of shape (n, d), float32
+        Unit rows of one joint encoder.
+    """
+    return np.einsum("ij,ij->i", images.astype(np.float64), texts.astype(np.float64)).astype(np.float32)

@@ -1,0 +1,208 @@
+"""From files to vectors at the machine's speed: decode threads feed inference requests that are always in flight.
+
+Here live the pipeline and its back-pressure. Not here: what an image becomes (``espalier.io.encoders.geometry``) and
+what the graph computes. Every inference has the same fixed number of images, the last one filled up with zeros, and
+requests are filled and emptied in turn, in the order of the items; so neither the number of threads nor the grouping
+of the items changes a bit of a vector.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from espalier.io.encoders.base import EncodedBatch
+from espalier.io.encoders.geometry import Geometry
+from espalier.io.encoders.requests import Requests
+from espalier.io.images.decode import UnreadableImage
+
+if TYPE_CHECKING:
+    import openvino
+
+BLOCK = 256
+"""Items of an EncodedBatch."""
+
+_CHUNK = 8
+_ZERO = 1e-6
+_Decoded = list[np.ndarray | str]
+
+
+def cores() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def encode(
+    compiled: "openvino.CompiledModel",
+    geometry: Geometry,
+    items: Iterable[tuple[int, str]],
+    read: Callable[[str], bytes],
+    *,
+    threads: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    max_pixels: int | None = None,
+) -> Iterator[EncodedBatch]:
+    """Encode ``(row, uri)`` items; see ``espalier.io.encoders.base.Encoder.encode_images``.
+
+    Parameters
+    ----------
+    compiled : CompiledModel
+        Takes (b, height, width, 4) uint8 and gives (b, d) float32, b fixed.
+    geometry : Geometry
+        Turns bytes into (height, width, 4) uint8; runs in the decode threads.
+
+    Yields
+    ------
+    EncodedBatch
+        One for each ``BLOCK`` consecutive items. At most two of them are in memory at a time.
+    """
+    threads = threads or cores()
+    batches = _Batches(compiled)
+    decode = partial(_decode, geometry, read, max_pixels)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    blocks = deque([_Block(batches.dim)])
+    try:
+        for rows, pictures in _decoded(pool, decode, items, ahead=2 * threads + 2):
+            for row, picture in zip(rows, pictures, strict=True):
+                _take(blocks[-1], row, picture, batches)
+            if len(blocks[-1].rows) == BLOCK:
+                blocks.append(_Block(batches.dim))
+            while len(blocks) > 1 and not blocks[0].missing:
+                yield _given(blocks.popleft(), progress)
+        batches.finish()
+        yield from (_given(block, progress) for block in blocks if block.rows)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        batches.close()
+
+
+def _take(block: "_Block", row: int, picture: np.ndarray | str, batches: "_Batches") -> None:
+    """Put an item into its block, and its picture into a batch."""
+    block.rows.append(row)
+    unreadable = isinstance(picture, str)
+    block.reasons.append(str(picture) if unreadable else None)
+    if not isinstance(picture, str):
+        block.missing += 1
+        batches.add(picture, block, len(block.rows) - 1)
+
+
+def _given(block: "_Block", progress: Callable[[int], None] | None) -> EncodedBatch:
+    batch = block.batch()
+    if progress is not None:
+        progress(len(block.rows))
+    return batch
+
+
+def _decoded(
+    pool: ThreadPoolExecutor,
+    decode: Callable[[list[str]], _Decoded],
+    items: Iterable[tuple[int, str]],
+    ahead: int,
+) -> Iterator[tuple[list[int], _Decoded]]:
+    """Decode chunks of items in the pool, ``ahead`` chunks at most, and give them in order."""
+    source, waiting = iter(items), deque[tuple[list[int], Future[_Decoded]]]()
+    while True:
+        while len(waiting) < ahead:
+            # A chunk never crosses a block.
+            chunk = list(islice(source, _CHUNK))
+            if not chunk:
+                break
+            future = pool.submit(decode, [uri for _, uri in chunk])
+            waiting.append(([row for row, _ in chunk], future))
+        if not waiting:
+            return
+        rows, future = waiting.popleft()
+        yield rows, future.result()
+
+
+def _decode(geometry: Geometry, read: Callable[[str], bytes], max_pixels: int | None, uris: list[str]) -> _Decoded:
+    """Read and decode; a file that cannot be is its reason."""
+    out: _Decoded = []
+    for uri in uris:
+        try:
+            data = read(uri)
+        except Exception as error:  # a store fails in its own ways; one file must not end the run
+            out.append(f"cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}")
+            continue
+        try:
+            out.append(geometry.pixels(data, max_pixels))
+        except UnreadableImage as error:
+            out.append(str(error))
+    return out
+
+
+class _Block:
+    """Consecutive items whose vectors are being computed."""
+
+    def __init__(self, dim: int) -> None:
+        self.rows: list[int] = []
+        self.reasons: list[str | None] = []
+        self.vectors = np.zeros((BLOCK, dim), dtype=np.float32)
+        self.missing = 0
+
+    def batch(self) -> EncodedBatch:
+        """Bring the vectors to unit length and sort out those that have no direction."""
+        n = len(self.rows)
+        exact = self.vectors[:n].astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            lengths = np.sqrt((exact * exact).sum(axis=1))
+        readable = np.array([reason is None for reason in self.reasons], dtype=bool)
+        usable = readable & np.isfinite(lengths) & (lengths > _ZERO)
+        errors = []
+        for place in np.flatnonzero(~usable):
+            what = "a zero vector" if lengths[place] <= _ZERO else "a vector that is not finite"
+            errors.append((self.rows[place], self.reasons[place] or f"the encoder gave {what}"))
+        unit = (exact[usable] / lengths[usable, None]).astype(np.float32)
+        return EncodedBatch(np.array(self.rows, dtype=np.int64)[usable], unit, errors)
+
+
+class _Batches:
+    """Fills requests of a fixed number of pictures."""
+
+    def __init__(self, compiled: "openvino.CompiledModel") -> None:
+        self.dim = int(compiled.output(0).get_shape()[1])
+        self._size = int(compiled.input(0).get_shape()[0])
+        self._requests = Requests(compiled)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._open: openvino.InferRequest | None = None
+        self._places: list[tuple[_Block, int]] = []
+
+    def add(self, picture: np.ndarray, block: _Block, place: int) -> None:
+        """Take a picture in; waits when all requests are busy."""
+        if self._open is None:
+            self._open = self._requests.idle()
+            self._pixels = self._open.get_input_tensor(0).data
+        self._pixels[len(self._places)] = picture
+        self._places.append((block, place))
+        if len(self._places) == self._size:
+            self._start()
+
+    def finish(self) -> None:
+        """Run what has been taken in to its end."""
+        if self._open is not None:
+            self._pixels[len(self._places) :] = 0
+            self._start()
+        self._requests.finish()
+
+    def close(self) -> None:
+        """Let running inferences end."""
+        self._requests.close()
+
+    def _start(self) -> None:
+        if self._open is not None:
+            self._requests.start(self._open, partial(_deliver, self._places))
+        self._begin()
+
+
+def _deliver(places: list[tuple[_Block, int]], request: "openvino.InferRequest") -> None:
+    vectors = request.get_output_tensor(0).data
+    for index, (block, place) in enumerate(places):
+        block.vectors[place] = vectors[index]
+        block.missing -= 1

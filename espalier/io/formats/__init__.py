@@ -1,0 +1,1 @@
+"""Dataset formats: ``read`` gives samples in batches, ``write`` puts kept samples into a folder."""

@@ -1,0 +1,229 @@
+"""Which column of a table means what, and how a row becomes a sample.
+
+What belongs here: the usual names of columns in img2dataset, Hugging Face, LAION and DataComp tables and in
+lists that people write by hand, and the rule that a path in a table cannot leave the folder of the dataset.
+What does not: reading Parquet, Arrow, CSV or JSON.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.files.listing import is_url
+from espalier.io.formats.read.base import Sample
+from espalier.io.formats.read.boxes import box_labels, boxes_of
+
+USUAL = {
+    "image": "jpg jpeg png webp image img image_bytes bytes picture".split(),
+    "path": "path file_name filename image_path filepath image_file file image img".split(),
+    "key": "key __key__ sample_id image_id id".split(),
+    "caption": "caption text captions description sentence".split(),
+    "label": "label labels class category categories cls".split(),
+    "uid": ["uid"],
+    "status": ["status"],
+    "message": ["error_message"],
+    "subset": ["subset", "split"],
+    "objects": ["objects"],
+}
+OPTIONS = {
+    **{role: f"the column that holds it, by default one of {', '.join(names)}" for role, names in USUAL.items()},
+    "root": "the folder or URL that paths are relative to, by default that of the table",
+    "label_separator": "what stands between several labels in one text, for example |",
+}
+_DONE = ("success", "ok", "")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The column of each role, '' where there is none, and how its values are understood.
+
+    Parameters
+    ----------
+    image, path, key, caption, label, uid, status, message, subset, objects : str
+        Names of columns; ``image`` holds bytes.
+    root : str
+        What relative paths start from, and what no path may leave.
+    separator : str
+        Splits one text into several labels; '' leaves it whole.
+    names, box_names : tuple[str, ...]
+        Names of the classes of a column of numbers, and of the numbers in ``objects``.
+    """
+
+    image: str = ""
+    path: str = ""
+    key: str = ""
+    caption: str = ""
+    label: str = ""
+    uid: str = ""
+    status: str = ""
+    message: str = ""
+    subset: str = ""
+    objects: str = ""
+    root: str = ""
+    separator: str = ""
+    names: tuple[str, ...] = ()
+    box_names: tuple[str, ...] = ()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the table holds texts and no pictures."""
+        return not self.image and not self.path and bool(self.caption)
+
+    def wanted(self) -> list[str]:
+        """Return the columns that a row is made of, without the bytes."""
+        roles = (self.path, self.key, self.caption, self.label, self.uid, self.status, self.message, self.subset)
+        return list(dict.fromkeys(name for name in (*roles, self.objects) if name))
+
+    def unused(self, names: Iterable[str]) -> list[str]:
+        """Return those of a table's columns that nothing of a sample is made of."""
+        used = {self.image.split(".")[0], *self.wanted()} - ({self.path} if self.image else set())
+        return [name for name in names if name not in used]
+
+    def sample(self, row: Mapping[str, Any], key: str, subset: str, image_uri: str) -> Sample:
+        """Make a sample of a row.
+
+        Parameters
+        ----------
+        row : mapping
+            Values of :meth:`wanted`.
+        key, subset : str
+            What is taken where the row does not say.
+        image_uri : str
+            Where its bytes are, '' when the table holds none.
+        """
+        path = _text(row.get(self.path))
+        given = _text(row.get(self.key)) or (path if self.path and not self.image else "") or key
+        uri, error = image_uri, None
+        if not self.image and self.path:
+            uri, error = contained(self.root, path) if path else ("", "the row names no picture")
+        status = _text(row.get(self.status)).lower()
+        if status not in _DONE:
+            reason = _text(row.get(self.message))
+            uri, error = "", f"{status}: {reason}" if reason else status
+        caption = self._caption(row.get(self.caption))
+        if self.is_text and not caption:
+            error = error or "the row holds no text"
+        uid = _text(row.get(self.uid)) or None
+        said = _text(row.get(self.subset))
+        objects = boxes_of(row.get(self.objects), self.box_names)
+        labels = self._labels(row.get(self.label)) or box_labels(objects, self.box_names)
+        return Sample(given, said or subset, uri, labels, caption, uid, error, objects)
+
+    def _caption(self, value: Any) -> str | None:
+        if isinstance(value, list):
+            return "\n".join(item for item in map(_text, value) if item) or None
+        return None if value is None else str(value)
+
+    def _labels(self, value: Any) -> tuple[str, ...]:
+        if isinstance(value, str) and value.startswith("["):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                pass  # a label that begins with a bracket is a label
+        if isinstance(value, str) and self.separator:
+            value = value.split(self.separator)
+        found = value if isinstance(value, list) else [value]
+        return tuple(dict.fromkeys(name for name in (self._label(item) for item in found) if name))
+
+    def _label(self, value: Any) -> str:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(self.names):
+            return self.names[value]
+        return _text(value).strip()
+
+
+def choose(
+    names: Mapping[str, bool], options: Mapping[str, Any], where: str, root: str, classes: Mapping[str, list[str]]
+) -> Columns:
+    """Find the column of each role, by the card's options and by the usual names.
+
+    Parameters
+    ----------
+    names : mapping of str to bool
+        The columns, and whether each holds bytes.
+    options : mapping
+        The card's options (``OPTIONS``).
+    where : str
+        The table, for errors.
+    root : str
+        Folder or URL of the table.
+    classes : mapping of str to list of str
+        Class names of columns of numbers, where the table gives them.
+
+    Raises
+    ------
+    UsageError
+        When an option names a column that there is not.
+    EspalierError
+        When no column holds pictures, paths or texts.
+    """
+    chosen = {role: _column(role, names, options, where) for role in USUAL}
+    if chosen["path"] == chosen["image"]:
+        chosen["path"] = ""
+    columns = Columns(
+        **chosen,
+        root=_root(options.get("root"), root),
+        separator=str(options.get("label_separator", "")),
+        names=tuple(classes.get(chosen["label"], ())),
+        box_names=tuple(classes.get(chosen["objects"], ())),
+    )
+    if not (columns.image or columns.path or columns.caption):
+        raise EspalierError(
+            f"{where} has no column of pictures, paths or texts (its columns: {', '.join(names) or 'none'}).",
+            "Name one in the card, for example options: {path: COLUMN}.",
+        )
+    return columns
+
+
+def _column(role: str, names: Mapping[str, bool], options: Mapping[str, Any], where: str) -> str:
+    asked = options.get(role)
+    if asked is not None:
+        if asked not in names:
+            raise UsageError(f"{where} has no column {asked!r}.", f"Its columns: {', '.join(names)}.")
+        return str(asked)
+    by_name = {name.lower(): name for name in reversed(list(names))}
+    for usual in USUAL[role]:
+        if usual in by_name and (role not in ("image", "path") or names[by_name[usual]] == (role == "image")):
+            return by_name[usual]
+    return ""
+
+
+def _root(asked: Any, own: str) -> str:
+    if asked is None:
+        return own
+    if not is_url(str(asked)) and not os.path.isabs(str(asked)):  # noqa: PTH117
+        raise UsageError(f"The option root is {asked!r}.", "Write an absolute path or a URL.")
+    return str(asked).rstrip("/")
+
+
+def contained(root: str, path: str) -> tuple[str, str | None]:
+    """Return the uri of ``path`` below ``root``, and why it must not be read when it leaves it (None when it may)."""
+    outside = "the path leaves the folder of the dataset; the option root names another"
+    if is_url(path) or is_url(root):
+        uri = path if is_url(path) else f"{root}/{path}"
+        inside = uri.startswith(root.rstrip("/") + "/") and ".." not in PurePosixPath(uri).parts
+        return (uri, None) if inside else ("", outside)
+    if "\0" in path:
+        return "", "the path holds a zero byte"
+    uri = os.path.normpath(os.path.join(root, path))  # noqa: PTH118
+    real = os.path.realpath(uri)
+    if not (real + "/").startswith(os.path.realpath(root).rstrip("/") + "/"):
+        return "", outside
+    return uri, None
+
+
+def file_list(names: Iterable[str]) -> str:
+    """Return up to three names for an error."""
+    found = list(names)
+    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    return value if isinstance(value, str) else str(value)

@@ -1,0 +1,88 @@
+"""Finds the writer of a format, before anything is written.
+
+What belongs here: which formats can be written from which, and the words of refusal. What does not: writing.
+"""
+
+import difflib
+import importlib
+
+from espalier.core.errors import UsageError
+from espalier.io.formats.write.base import Writer
+from espalier.io.formats.write.voc import NAMES
+
+_OWN = {
+    "image_folder": ("espalier.io.formats.write.image_folder", "write_image_folder"),
+    "webdataset": ("espalier.io.formats.write.webdataset", "write_webdataset"),
+    "parquet": ("espalier.io.formats.write.tables", "write_parquet"),
+    "hf_disk": ("espalier.io.formats.write.tables", "write_saved_dataset"),
+    "list": ("espalier.io.formats.write.lists", "write_list"),
+    "cvat": ("espalier.io.formats.write.cvat", "write_cvat"),
+    **dict.fromkeys(NAMES, ("espalier.io.formats.write.voc", "write_voc")),
+}
+_FROM_ANY = {
+    "image_folder": ("espalier.io.formats.write.to_folders", "fill_class_folders"),
+    "webdataset": ("espalier.io.formats.write.to_webdataset", "pack_webdataset"),
+    "parquet": ("espalier.io.formats.write.to_tables", "pack_parquet"),
+    "hf_disk": ("espalier.io.formats.write.to_tables", "save_dataset"),
+    "csv": ("espalier.io.formats.write.to_folders", "list_as_csv"),
+    "jsonl": ("espalier.io.formats.write.to_folders", "list_as_jsonl"),
+}
+_ALIASES = {"imagefolder": "jsonl", "list": "jsonl", "img2dataset": "parquet"}
+_FOLDERS = ("imagenet", "image_dir", "imagenet_with_subset_dirs")
+
+
+def writable() -> list[str]:
+    """Return the names of all formats that any dataset can be written in, ours first."""
+    from espalier.io.formats.write.datumaro_writer import exporters
+
+    return [*_FROM_ANY, *(name for name in exporters() if name not in _FROM_ANY)]
+
+
+def can_link(source: str, name: str) -> bool:
+    """Tell whether a writer of :func:`choose_writer` leaves pictures files of their own, which could be linked."""
+    own = name == source and (name in ("list", "cvat", "parquet") or name in NAMES)
+    return own or name in ("image_folder", "csv", "jsonl")
+
+
+def choose_writer(source: str, asked: str = "") -> tuple[str, Writer]:
+    """Return the name of the format that is written and its writer.
+
+    Parameters
+    ----------
+    source : str
+        The reader's format.
+    asked : str
+        What the user asked for; '' for the dataset's own.
+
+    Raises
+    ------
+    UsageError
+        When that format is unknown or cannot be written; lists those that can.
+    """
+    name = _own_name(source, asked)
+    place = _OWN.get(name) if name == source else _FROM_ANY.get(name)
+    if place:
+        module, function = place
+        return name, getattr(importlib.import_module(module), function)
+    from espalier.io.formats.write.datumaro_writer import datumaro_writer, exporters
+
+    if name in exporters():
+        return name, datumaro_writer(name)
+    raise _refused(name)
+
+
+def _own_name(source: str, asked: str) -> str:
+    """Return the one name of a format that has several."""
+    if not asked or asked == source or (source == "image_folder" and asked in _FOLDERS):
+        return source
+    return _ALIASES.get(asked, asked)
+
+
+def _refused(name: str) -> UsageError:
+    from espalier.io.formats.read.detect import known_formats
+
+    known = writable()
+    near = difflib.get_close_matches(name, known, 3)
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    what = f"The format {name} can be read and not written." if name in known_formats() else f"No format is {name!r}."
+    return UsageError(what, f"{hint}Choose with --format; known: {', '.join(known)}.")

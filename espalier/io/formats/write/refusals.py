@@ -1,0 +1,120 @@
+"""Which folders an export may be written to, and which it may replace.
+
+What belongs here: the refusals. What does not: how an export gets to its place (``espalier.io.formats.write.place``).
+"""
+
+import os
+import re
+from collections.abc import Container, Iterable
+from pathlib import Path
+
+from espalier.core.errors import UsageError
+from espalier.io.files.listing import SUCCESS, is_pattern, local_path
+from espalier.io.formats.read.base import IMAGE_EXTENSIONS
+from espalier.io.formats.read.lists import METADATA
+from espalier.io.formats.read.webdataset import CLASS_FILES
+from espalier.io.landing.cards import Card
+
+_WORDS = re.compile(r"[^a-zA-Z0-9]+")
+_PACKED = re.compile(r"(?:tar|parquet|arrow):(.+)#\d+[+&]", re.DOTALL)
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuse a target that something is at.
+
+    Raises
+    ------
+    UsageError
+        When it is a file or a link, or a folder that is not empty and may not be replaced.
+    """
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise UsageError(f"{target} is not a folder.", "Choose another with -o.")
+    if target.is_dir() and not overwrite and any(target.iterdir()):
+        raise UsageError(f"{target} is not empty.", "Choose another with -o, or replace it with --overwrite.")
+
+
+def check_source(card: Card, target: Path) -> None:
+    """Refuse a target that is the data itself, lies in it, or holds it.
+
+    Raises
+    ------
+    UsageError
+        Such a target would change the dataset that it is made of.
+    """
+    local = None if is_pattern(card.uri) else local_path(card.uri)
+    if local is None:
+        return
+    source, place = Path(os.path.realpath(local)), Path(os.path.realpath(target))
+    if place == source or source in place.parents or place in source.parents:
+        raise UsageError(
+            f"{target} and the data at {local} lie in each other.",
+            "Choose another folder, or say --in-place --overwrite.",
+        )
+
+
+def own_folder(card: Card, format_name: str) -> Path:
+    """Return the folder of a dataset that is to be replaced by a subset of it.
+
+    Raises
+    ------
+    UsageError
+        When it is no local folder of its own, or holds what an export does not carry over.
+    """
+    local = None if is_pattern(card.uri) else local_path(card.uri)
+    if local is None or not local.is_dir() or local.is_symlink():
+        raise UsageError(f"{card.uri} is no local folder and cannot be replaced.", "Write elsewhere with -o.")
+    lost = _not_carried(local, format_name)
+    if lost:
+        raise UsageError(
+            f"{local} holds {lost}, which the format {format_name} does not carry over.",
+            "Move it away, or write elsewhere with -o.",
+        )
+    return local
+
+
+def _not_carried(folder: Path, format_name: str) -> str:
+    """Return a file that an export would leave out though it is no sample's, '' when there is none."""
+    allowed = {"image_folder": IMAGE_EXTENSIONS, "webdataset": frozenset({".tar"})}.get(format_name)
+    for _, below, names in os.walk(folder):
+        for name in sorted([*below, *names]):
+            if name.startswith("."):
+                return name
+        for name in sorted(names):
+            if allowed and Path(name).suffix.lower() not in allowed and name not in CLASS_FILES:
+                return name
+    return ""
+
+
+def check_replacement(source: Path, uris: Iterable[str], fresh: Path, gone: Container[str] = ()) -> None:
+    """Refuse to replace a dataset's folder by an export that lacks anything but samples of it.
+
+    Parameters
+    ----------
+    source, fresh : Path
+        The folder as it is, and the export that is to take its place.
+    uris : iterable of str
+        Of every sample of the dataset, kept or not.
+    gone : container of str
+        Subsets of which nothing is kept; files that are called by them (``instances_train.json``) go with them.
+
+    Raises
+    ------
+    UsageError
+        When a file of ``source`` is not in ``fresh``, is no sample, holds none, and is not named like one (a label
+        file, a mask); names up to three.
+    """
+    paths = {found[1] if (found := _PACKED.match(uri)) else uri for uri in uris}
+    stems = {Path(path).stem for path in paths}
+    lost = []
+    for root, _, names in os.walk(source):
+        for name in names:
+            path = Path(root, name)
+            known = str(path) in paths or path.stem in stems or name == SUCCESS or name in METADATA
+            known = known or any(word in gone for word in _WORDS.split(path.stem))
+            if not known and not (fresh / path.relative_to(source)).exists():
+                lost.append(str(path.relative_to(source)))
+    if lost:
+        raise UsageError(
+            f"The export does not carry over {', '.join(sorted(lost)[:3])}{', ...' if len(lost) > 3 else ''}.",
+            "Move that away, or write elsewhere with -o.",
+        )

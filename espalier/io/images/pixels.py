@@ -1,0 +1,86 @@
+"""What tells whether two files hold the same picture: a digest of the decoded pixels.
+
+Here lives reading many pictures for that, in threads. Not here: which of them are worth it
+(``espalier.core.dedup.near.reencoded``), decoding (``espalier.io.images.decode``).
+
+Pictures are equal when they are so as shown: alpha over white, EXIF orientation applied, 8 bits a channel. Of
+greater depths the values count, too. An animation has no digest: only its first frame is looked at.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from espalier.io.files.blobs import BlobError, read_bytes
+from espalier.io.images.decode import UnreadableImage, decode_rgb, probe
+
+T = TypeVar("T")
+
+
+def pixel_digests(
+    uris: Sequence[str], *, threads: int, max_pixels: int, progress: Callable[[int], None] | None = None
+) -> list[str | None]:
+    """Digest the pixels of pictures.
+
+    Parameters
+    ----------
+    uris : sequence of str
+    threads : int
+        Pictures decoded at a time.
+    max_pixels : int
+        Larger ones are refused.
+    progress : callable, optional
+        Called with the number of pictures just done.
+
+    Returns
+    -------
+    list of str or None
+        Equal for equal pictures; None for what cannot be read now, and for animations.
+    """
+    return _each(lambda uri: _digest(uri, max_pixels), uris, threads, progress)
+
+
+def formats(uris: Sequence[str], *, threads: int, max_pixels: int) -> list[str]:
+    """Return the format of each file, as its bytes tell; '' for what cannot be read now."""
+    return _each(lambda uri: _format(uri, max_pixels), uris, threads, None)
+
+
+def _each(
+    work: Callable[[str], T], uris: Sequence[str], threads: int, progress: Callable[[int], None] | None
+) -> list[T]:
+    out = []
+    with ThreadPoolExecutor(max(1, threads), thread_name_prefix="pixels") as pool:
+        for found in pool.map(work, uris):
+            out.append(found)
+            if progress is not None:
+                progress(1)
+    return out
+
+
+def _digest(uri: str, max_pixels: int) -> str | None:
+    try:
+        data = read_bytes(uri)
+        rgb = decode_rgb(data, max_pixels=max_pixels)
+        with Image.open(BytesIO(data)) as image:
+            if getattr(image, "is_animated", False) and image.format != "MPO":
+                return None
+            deep = np.asarray(image) if image.mode.startswith(("I", "F")) else None
+    except (BlobError, UnreadableImage):
+        return None
+    digest = hashlib.blake2b(repr(rgb.shape).encode(), digest_size=16)
+    digest.update(rgb.data)
+    if deep is not None:
+        digest.update(np.ascontiguousarray(deep, dtype=np.float64).data)
+    return digest.hexdigest()
+
+
+def _format(uri: str, max_pixels: int) -> str:
+    try:
+        return probe(read_bytes(uri), max_pixels=max_pixels).format
+    except (BlobError, UnreadableImage):
+        return ""

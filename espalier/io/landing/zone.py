@@ -1,0 +1,337 @@
+"""The landing zone: which datasets there are, where they lie, and whether they changed.
+
+``landing/<name>/`` is a dataset, so is a card ``landing/<name>.yaml`` with a ``uri`` for data that stays
+where it is; a card beside a folder of its name only adds to it. What does not belong here: the text of a card
+(``espalier.io.landing.cards``), what the files mean (``espalier.io.formats.read``), and when a run starts (the sensors
+decide).
+
+Nothing here touches the data itself, but ``forget(delete_data=True)``.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from espalier.core.errors import EspalierError, UsageError
+from espalier.core.names import check_dataset_name, slugify
+from espalier.io.files.listing import Entry, expand, has_success, is_pattern, is_url, local_path, unreadable, walk
+from espalier.io.formats.read.detect import check_format
+from espalier.io.landing.cards import Card, read_card, write_card
+
+__all__ = ["Card", "LandingZone", "Listing"]
+
+_MODULUS = 1 << 256
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The state of a dataset's files at one moment.
+
+    Parameters
+    ----------
+    fingerprint : str
+        64 hexadecimal digits over names, sizes, mtimes and what the card says of reading them; the order in
+        which a store lists its files does not matter.
+    n_files, n_bytes : int
+        How many files, and their bytes.
+    has_success : bool
+        Whether the data says that it is complete (a file ``_SUCCESS`` at its top).
+    """
+
+    fingerprint: str
+    n_files: int
+    n_bytes: int
+    has_success: bool
+
+
+class LandingZone:
+    """The folder ``landing/`` of an Espalier home.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The folder; it is made when the first card is written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root).absolute()
+
+    def names(self) -> list[str]:
+        """Return the names of the datasets that can be read as such, sorted."""
+        return [card.name for card in self.cards()]
+
+    def cards(self) -> list[Card]:
+        """Return the datasets, sorted by name; what is wrong with the others is in :meth:`problems`."""
+        return [found for found in self._survey().values() if isinstance(found, Card)]
+
+    def problems(self) -> dict[str, EspalierError]:
+        """Return what in the landing zone is no dataset, by file name, with the error that says why."""
+        return {name: found for name, found in self._survey().items() if isinstance(found, EspalierError)}
+
+    def card(self, name: str) -> Card:
+        """Return the card of one dataset.
+
+        Raises
+        ------
+        UsageError
+            When the name is no slug, or no dataset has it (the message lists those that exist).
+        EspalierError
+            When its card is faulty.
+        """
+        check_dataset_name(name)
+        folder, file = self.root / name, self._file(name)
+        if not folder.is_dir() and not file.is_file():
+            known = ", ".join(self.names()) or "none yet"
+            raise UsageError(f"There is no dataset {name!r}.", f"Landed: {known}. Land it with: espalier land PATH.")
+        if not file.is_file():
+            return Card(name, str(folder))
+        return read_card(file, name, folder if folder.is_dir() else None)
+
+    def land(
+        self,
+        path: str | Path,
+        name: str | None = None,
+        format: str | None = None,
+        options: dict[str, Any] | None = None,
+        chain: dict[str, Any] | None = None,
+    ) -> Card:
+        """Write the card of a dataset that stays where it is; nothing of it is copied.
+
+        Landing the same place again changes only what is given.
+
+        Parameters
+        ----------
+        path : str or pathlib.Path
+            A folder or file, or an fsspec URL.
+        name : str, optional
+            By default made from the last part of ``path``.
+        format : str, optional
+            A format's name; found out from the files when not given.
+        options : dict, optional
+            The format's own options.
+        chain : dict, optional
+            Options of the stages; added to those that the card has.
+
+        Raises
+        ------
+        UsageError
+            When the name is no slug, the format is unknown, or the name belongs to a dataset that lies
+            elsewhere.
+        EspalierError
+            When there is nothing at ``path``, or the card cannot be written.
+        """
+        self.planned(path, name, format, options, chain)  # what is refused leaves no trace
+        with self._locked():
+            card = self.planned(path, name, format, options, chain)
+            if card != self._taken(card.name):
+                write_card(self._file(card.name), card, is_folder=card.uri == str(self.root / card.name))
+        return card
+
+    def planned(
+        self,
+        path: str | Path,
+        name: str | None = None,
+        format: str | None = None,
+        options: dict[str, Any] | None = None,
+        chain: dict[str, Any] | None = None,
+    ) -> Card:
+        """Return the card that :meth:`land` would write; nothing is written."""
+        uri = _absolute(str(path))
+        if format is not None:
+            check_format(format)
+        name = check_dataset_name(name) if name is not None else slugify(_stem(uri))
+        taken = self._taken(name)
+        if taken is not None and taken.uri != uri:
+            raise UsageError(
+                f"The name {name!r} is taken by {taken.uri}.",
+                "Give another with --name, or forget that one first.",
+            )
+        card = taken or Card(name, uri)
+        return replace(
+            card,
+            format=format or card.format,
+            options=card.options if options is None else options,
+            chain=card.chain | (chain or {}),
+        )
+
+    def set_against(self, name: str, others: Iterable[str]) -> Card:
+        """Name the datasets that ``name`` is compared with; ``()`` takes all back."""
+        with self._locked():
+            card = replace(self.card(name), against=tuple(sorted(set(others))))
+            write_card(self._file(name), card, is_folder=(self.root / name).is_dir())
+        return card
+
+    def record_verdicts(
+        self, name: str, keep: Iterable[str] = (), drop: Iterable[str] = (), clear: Iterable[str] = ()
+    ) -> Card:
+        """Store which samples a human wants kept or dropped; a later verdict replaces an earlier.
+
+        Parameters
+        ----------
+        name : str
+            A landed dataset.
+        keep, drop, clear : iterable of str
+            Sample ids to keep, to drop, and to leave to the stages again.
+
+        Raises
+        ------
+        UsageError
+            When one sample is given two verdicts at once.
+        """
+        kept, dropped, cleared = set(keep), set(drop), set(clear)
+        twice = sorted((kept & dropped) | (kept & cleared) | (dropped & cleared))
+        if twice:
+            raise UsageError(f"{twice[0]!r} is given two verdicts at once.", "Name each sample once.")
+        with self._locked():
+            card = self.card(name)
+            said = kept | dropped | cleared
+            card = replace(
+                card,
+                keep=tuple(sorted(set(card.keep) - said | kept, key=str.encode)),
+                drop=tuple(sorted(set(card.drop) - said | dropped, key=str.encode)),
+            )
+            write_card(self._file(name), card, is_folder=(self.root / name).is_dir())
+        return card
+
+    def forget(self, name: str, *, delete_data: bool = False) -> list[Path]:
+        """Remove a dataset from the landing zone and return what was removed.
+
+        Parameters
+        ----------
+        name : str
+            A landed dataset, also one whose card is faulty.
+        delete_data : bool
+            Also delete ``landing/<name>/``, which is the data itself. Data outside is never touched.
+
+        Raises
+        ------
+        UsageError
+            When no dataset has the name, or it is a folder in the landing zone and ``delete_data`` is False.
+        """
+        check_dataset_name(name)
+        folder, file = self.root / name, self._file(name)
+        with self._locked():
+            if folder.is_dir() and not folder.is_symlink() and not delete_data:
+                raise UsageError(
+                    f"{folder} is the data itself, not a card.",
+                    "Move it out of the landing zone, or ask for its deletion with --delete-data.",
+                )
+            removed = [path for path in (file, folder) if path.exists() or path.is_symlink()]
+            if not removed:
+                self.card(name)
+            for path in removed:
+                _remove(path)
+        return removed
+
+    def fingerprint(self, name: str) -> Listing:
+        """List the files of a dataset once, in flat memory.
+
+        Raises
+        ------
+        EspalierError
+            When they cannot be listed: a store that does not answer is not an empty one.
+        """
+        card = self.card(name)
+        total, n_files, n_bytes = 0, 0, 0
+        for entry in _files(card):
+            total += int.from_bytes(hashlib.blake2b(_line(entry), digest_size=32).digest())
+            n_files += 1
+            n_bytes += entry.n_bytes
+        total += int.from_bytes(hashlib.blake2b(card.reading().encode(), digest_size=32, person=b"card").digest())
+        return Listing(f"{total % _MODULUS:064x}", n_files, n_bytes, has_success(card.uri))
+
+    def _file(self, name: str) -> Path:
+        return self.root / f"{name}.yaml"
+
+    def _taken(self, name: str) -> Card | None:
+        exists = (self.root / name).is_dir() or self._file(name).is_file()
+        return self.card(name) if exists else None
+
+    def _survey(self) -> dict[str, Card | EspalierError]:
+        try:
+            entries = sorted(os.listdir(self.root))  # noqa: PTH208 (names are all it takes)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise unreadable(str(self.root), error) from error
+        found: dict[str, Card | EspalierError] = {}
+        for entry in entries:
+            path = self.root / entry
+            name = entry.removesuffix(".yaml") if path.is_file() else entry
+            if entry.startswith(".") or name in found or (path.is_file() and name == entry):
+                if entry.endswith(".yml") and not entry.startswith("."):
+                    found[entry] = EspalierError(
+                        f"{path} is not read.", f"Rename it {entry.removesuffix('.yml')}.yaml."
+                    )
+                continue
+            try:
+                found[name] = self.card(name)
+            except EspalierError as error:
+                found[name] = error
+        return dict(sorted(found.items()))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let one writer at a time change cards (between processes, too)."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = (self.root / ".lock").open("w")
+        except OSError as error:
+            raise EspalierError(
+                f"The landing zone {self.root} cannot be written: {error.strerror}.",
+                "Give this user the right to write there, or choose another home with ESPALIER_HOME.",
+            ) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _files(card: Card) -> Iterator[Entry]:
+    return walk(card.uri, stat=True)
+
+
+def _line(entry: Entry) -> bytes:
+    return f"{entry.path}\0{entry.n_bytes}\0{entry.stamp}\0{entry.error or ''}".encode()
+
+
+def _absolute(path: str) -> str:
+    if is_pattern(path):
+        parts = [part if is_url(part) else os.path.abspath(part) for part in path.split("::")]  # noqa: PTH100
+        pattern = "::".join(parts)
+        next(walk(expand(pattern)[0]), None)
+        return pattern
+    local = local_path(path)
+    if local is None:
+        next(walk(path), None)
+        return path.rstrip("/")
+    local = Path(os.path.abspath(local.expanduser()))  # noqa: PTH100 (links stay as the user wrote them)
+    if not local.exists():
+        raise EspalierError(f"There is nothing at {local}.", "Check the path.")
+    return str(local)
+
+
+def _stem(uri: str) -> str:
+    last = uri.rstrip("/").rsplit("/", 1)[-1]
+    return last.rsplit(".", 1)[0] if "." in last.strip(".") and not _is_folder(uri) else last
+
+
+def _is_folder(uri: str) -> bool:
+    return not is_url(uri) and Path(uri).is_dir()
+
+
+def _remove(path: Path) -> None:
+    """Delete a card, a link or a folder; a folder is hidden first, so a crash leaves no half of it in sight."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+        return
+    hidden = path.with_name(f".deleting-{path.name}")
+    if hidden.exists():
+        shutil.rmtree(hidden)
+    path.rename(hidden)
+    shutil.rmtree(hidden)

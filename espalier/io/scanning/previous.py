@@ -1,0 +1,65 @@
+"""What an earlier scan found, so that files that did not change are not read again.
+
+In memory are 16 bytes a row; the rest stays in the stored table, of which each batch reads its own rows.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from espalier.io.warehouse import Table
+
+FACTS = ("uri", "sha256", "n_bytes", "mtime_ns", "width", "height", "orientation")
+"""Columns of a row that stands for an unchanged file, beside its grid."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The rows of an earlier scan, by uri; made by :func:`earlier_rows`.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n,), uint64
+        Hashes of the uris, ascending.
+    rows : ndarray of shape (n,), int64
+        Where in the stored table the row of each code is.
+    """
+
+    codes: np.ndarray
+    rows: np.ndarray
+    _db: "duckdb.DuckDBPyConnection"
+
+    def find(self, uris: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the rows of those uris that were read then: FACTS, and ``grid`` as an array or None."""
+        if not len(uris) or not len(self.codes):
+            return {}
+        self._db.register("asked", pa.table({"uri": pa.array(uris, pa.string())}))
+        codes = self._db.sql("SELECT hash(uri) AS code FROM asked").to_arrow_table()["code"].to_numpy()
+        places = np.minimum(np.searchsorted(self.codes, codes), len(self.codes) - 1)
+        rows = np.unique(self.rows[places[self.codes[places] == codes]])
+        if not len(rows):
+            return {}
+        self._db.register("wanted", pa.table({"row": rows}))
+        query = f"SELECT {', '.join(FACTS)}, grid FROM data WHERE rowid IN (SELECT row FROM wanted)"
+        found = self._db.sql(query).to_arrow_table()
+        grids = (None if grid.values is None else grid.values.to_numpy() for grid in found["grid"])
+        facts = found.select(FACTS).to_pylist()
+        return {row["uri"]: {**row, "grid": grid} for row, grid in zip(facts, grids, strict=True)}
+
+
+@contextmanager
+def earlier_rows(table: "Table") -> Iterator[Earlier]:
+    """Open the rows of a stored ``raw_dataset``; unreadable files and texts are left out, so they are read again."""
+    with table.connect() as db:
+        query = "SELECT hash(uri) AS code, rowid AS row FROM data WHERE error IS NULL AND uri <> ''"
+        found = db.sql(query).to_arrow_table()
+        codes = found["code"].to_numpy()
+        order = np.argsort(codes, kind="stable")
+        yield Earlier(codes[order], found["row"].to_numpy()[order], db)

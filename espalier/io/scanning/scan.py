@@ -1,0 +1,221 @@
+"""Turns samples into rows of ``raw_dataset``: each file is read once, for all that is known of it.
+
+What belongs here: the row's schema, the pool of threads, the words in ``error``. What does not: which samples
+there are (``read``), decoding (``espalier.io.images.decode``), the feature (``espalier.io.images.grid``),
+and storing.
+
+A sample that cannot be read, that changes or vanishes meanwhile, is a row with its reason and never stops the
+scan. Rows come in the reader's order, for any number of threads; the warehouse sorts them by sample_id.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from espalier.io.files.blobs import MAX_BYTES, BlobError, read_blob, stat_blob
+from espalier.io.formats.read.base import Reader, Sample
+from espalier.io.images.decode import MAX_PIXELS, UnreadableImage, inspect
+from espalier.io.images.grid import GRID_SIDE, area_grid
+from espalier.io.scanning.previous import Earlier
+from espalier.io.scanning.sample_ids import SeenIds, writable
+
+GRID_LENGTH = 243
+BATCH = 1024
+_CHUNK = 16
+
+RAW_SCHEMA = pa.schema(
+    [
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("subset", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        ("sha256", pa.string()),
+        ("n_bytes", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("orientation", pa.int8()),
+        ("labels", pa.list_(pa.string())),
+        ("caption", pa.string()),
+        ("uid", pa.string()),
+        ("error", pa.string()),
+        ("grid", pa.list_(pa.uint16(), GRID_LENGTH)),
+    ]
+)
+
+
+Known = Mapping[str, Mapping[str, Any]]
+"""Rows of an earlier scan, by uri."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What reading one sample found; the columns of RAW_SCHEMA that do not come from its dataset."""
+
+    sha256: str | None = None
+    n_bytes: int | None = None
+    mtime_ns: int | None = None
+    width: int | None = None
+    height: int | None = None
+    orientation: int | None = None
+    error: str | None = None
+    grid: np.ndarray | None = None
+
+
+def scan(
+    reader: Reader,
+    *,
+    threads: int,
+    previous: Earlier | None = None,
+    progress: Callable[[int], None] | None = None,
+    batch_size: int = BATCH,
+    max_pixels: int = MAX_PIXELS,
+    start: int = 0,
+    stop: int | None = None,
+    refused: Mapping[int, str] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Read every sample of a dataset once.
+
+    Parameters
+    ----------
+    reader : Reader
+        The dataset.
+    threads : int
+        How many files are read and decoded at a time; each holds at most one file and its reduced picture.
+    previous : Earlier, optional
+        Rows of an earlier scan; a file with the same uri, size and mtime is not read again.
+    progress : callable, optional
+        Called with the number of samples just finished.
+    batch_size : int
+        Rows of a batch. At most two batches are in flight, and of batches of one row only one.
+    max_pixels : int
+        Images with more are refused.
+    start, stop : int
+        Rows of the dataset, counted in the reader's order: only those in between are read.
+    refused : mapping of int to str
+        Rows that are not read, with the reason that becomes their error.
+
+    Yields
+    ------
+    pyarrow.RecordBatch
+        Of ``RAW_SCHEMA``, in the reader's order. A sample id that was there before is an error row under the
+        id ``<id>#repeat-<row>``, so that ids stay unique.
+
+    Raises
+    ------
+    EspalierError
+        When the dataset cannot be listed or holds no sample.
+    """
+    seen, waiting, row = SeenIds(), deque[tuple[list[Sample], list[Future[list[_Facts]]]]](), 0
+    pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="scan")
+    try:
+        for batch in reader.batches(batch_size):
+            samples = _wanted(seen.check([writable(sample) for sample in batch]), row, start, stop, refused or {})
+            row += len(batch)
+            if samples:
+                known = previous.find([s.uri for s in samples if s.uri and not s.error]) if previous else {}
+                chunks = [samples[at : at + _CHUNK] for at in range(0, len(samples), _CHUNK)]
+                waiting.append((samples, [pool.submit(_inspect_all, chunk, known, max_pixels) for chunk in chunks]))
+            if len(waiting) > (batch_size > 1):
+                yield _collected(*waiting.popleft(), progress)
+            if stop is not None and row >= stop:
+                break
+        while waiting:
+            yield _collected(*waiting.popleft(), progress)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _wanted(
+    samples: list[Sample], first: int, start: int, stop: int | None, refused: Mapping[int, str]
+) -> list[Sample]:
+    """Return the samples, of which the first is row ``first``, between two rows; refused ones are errors."""
+    found = [
+        replace(sample, error=refused[row]) if row in refused else sample for row, sample in enumerate(samples, first)
+    ]
+    return found[max(0, start - first) : None if stop is None else max(0, stop - first)]
+
+
+def _inspect_all(samples: list[Sample], known: Known, max_pixels: int) -> list[_Facts]:
+    return [_inspect(sample, known.get(sample.uri), max_pixels) for sample in samples]
+
+
+def _inspect(sample: Sample, known: Mapping[str, Any] | None, max_pixels: int) -> _Facts:
+    if sample.error is not None:
+        return _Facts(error=sample.error)
+    if not sample.uri:
+        return _text_facts(sample.caption)
+    try:
+        if known and _unchanged(known, *stat_blob(sample.uri), max_pixels):
+            return _Facts(**{name: value for name, value in known.items() if name != "uri"})
+        blob = read_blob(sample.uri)
+    except BlobError as error:
+        return _Facts(error=str(error))
+    except OSError as error:
+        return _Facts(error=f"cannot be read: {error.strerror or error}")
+    common: dict[str, Any] = {"sha256": blob.sha256, "n_bytes": blob.n_bytes, "mtime_ns": blob.mtime_ns}
+    if blob.data is None:
+        return _Facts(**common, error=f"{blob.n_bytes >> 20} MiB, more than the limit of {MAX_BYTES >> 20}")
+    try:
+        info, rgb = inspect(blob.data, GRID_SIDE, max_pixels=max_pixels)
+        grid = area_grid(rgb)
+    except UnreadableImage as error:
+        return _Facts(**common, error=str(error))
+    except MemoryError:
+        return _Facts(**common, error="not enough memory to decode it")
+    return _Facts(**common, width=info.width, height=info.height, orientation=info.orientation, grid=grid)
+
+
+def _text_facts(text: str | None) -> _Facts:
+    """Return the facts of a sample that is a text and no picture."""
+    if not text:
+        return _Facts(error="there is neither a picture nor a text")
+    data = text.encode()
+    return _Facts(sha256=hashlib.sha256(data).hexdigest(), n_bytes=len(data), mtime_ns=0)
+
+
+def _unchanged(known: Mapping[str, Any], n_bytes: int | None, mtime_ns: int, max_pixels: int) -> bool:
+    """Tell whether a file is what it was (its size may be unknown before it is read), and of a size that is allowed."""
+    same = bool(mtime_ns) and known["mtime_ns"] == mtime_ns and n_bytes in (None, known["n_bytes"])
+    return same and (known["width"] or 0) * (known["height"] or 0) <= max_pixels
+
+
+def _collected(
+    samples: list[Sample], futures: list[Future[list[_Facts]]], progress: Callable[[int], None] | None
+) -> pa.RecordBatch:
+    facts: list[_Facts] = []
+    for future in futures:
+        done = future.result()
+        facts += done
+        if progress is not None:
+            progress(len(done))
+    return _record_batch(samples, facts)
+
+
+def _record_batch(samples: list[Sample], facts: list[_Facts]) -> pa.RecordBatch:
+    absent = np.array([fact.grid is None for fact in facts], dtype=bool)
+    grids = np.zeros((len(facts), GRID_LENGTH), dtype=np.uint16)
+    if not absent.all():
+        grids[~absent] = np.stack([fact.grid for fact in facts if fact.grid is not None])
+    columns: dict[str, Any] = {
+        name: [getattr(sample, name) for sample in samples]
+        for name in ("sample_id", "subset", "uri", "labels", "caption")
+    }
+    columns["uid"] = [
+        sample.uid or (fact.sha256 and fact.sha256[:32]) for sample, fact in zip(samples, facts, strict=True)
+    ]
+    for name in ("sha256", "n_bytes", "mtime_ns", "width", "height", "orientation", "error"):
+        columns[name] = [getattr(fact, name) for fact in facts]
+    columns["grid"] = pa.FixedSizeListArray.from_arrays(pa.array(grids.ravel()), GRID_LENGTH, mask=pa.array(absent))
+    return pa.RecordBatch.from_arrays(
+        [
+            columns[field.name] if field.name == "grid" else pa.array(columns[field.name], field.type)
+            for field in RAW_SCHEMA
+        ],
+        schema=RAW_SCHEMA,
+    )

@@ -1,0 +1,126 @@
+"""A read-only handle on one stored partition; columns stream out of DuckDB through Arrow."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from espalier.core.errors import EspalierError
+from espalier.io.warehouse.draft import Meta
+from espalier.io.warehouse.pool import attached
+
+BLOCK_ROWS = 16384
+
+
+class Table:
+    """One asset partition, opened read-only on first use.
+
+    The main table is ``data``, in order of its key (sample_id or cluster); ``side`` tables have names.
+
+    Parameters
+    ----------
+    path : Path
+        The partition's DuckDB file, or a staged one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @functools.cached_property
+    def meta(self) -> Meta:
+        """The record stored with the rows, as it is when first asked for."""
+        return record_of(self, self.state())
+
+    def state(self) -> tuple[int, int, int]:
+        """Tell which file stands at the path now; a file written anew has another state, a renamed one the same."""
+        found = self.path.stat()
+        return found.st_dev, found.st_ino, found.st_mtime_ns
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file read-only, as it is now, for the length of a block.
+
+        It is attached, not connected to: DuckDB gives a second connection to a path the database that the first
+        one opened, even when another file stands there since.
+
+        Raises
+        ------
+        EspalierError
+            When it is no readable database.
+        """
+        with ExitStack() as stack:
+            try:
+                db = stack.enter_context(attached({"stored": self.path}))
+                db.execute("USE stored")
+            except duckdb.Error as error:
+                raise unreadable(self.path, error) from error
+            yield db
+
+    def __len__(self) -> int:
+        return self.meta.n_rows
+
+    def batches(
+        self, columns: Sequence[str], table: str = "data", where: str = "true", rows: int = BLOCK_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream ``columns`` (names or SQL expressions) in stored order, at most ``rows`` rows a batch."""
+        with self.connect() as db:
+            query = f"SELECT {', '.join(columns)} FROM {table} WHERE {where}"
+            yield from db.sql(query).to_arrow_reader(rows)
+
+    def arrow(self, columns: Sequence[str], table: str = "data", where: str = "true") -> pa.Table:
+        """Return ``columns`` as one Arrow table."""
+        with self.connect() as db:
+            return db.sql(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}").to_arrow_table()
+
+    def column(self, column: str, table: str = "data", where: str = "true") -> np.ndarray:
+        """Return one column of numbers or booleans as a numpy array of shape (n_rows,)."""
+        return self.arrow([column], table, where).column(0).to_numpy()
+
+    def matrix(self, column: str, table: str = "data", where: str = "true") -> np.ndarray:
+        """Return an array column as (n_rows, width), filled block by block (no second copy in memory)."""
+        with self.connect() as db:
+            found = db.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()
+        out, start = None, 0
+        for batch in self.batches([column], table, where):
+            block = array_block(batch.column(0))
+            if out is None:
+                out = np.empty((found[0] if found else 0, block.shape[1]), block.dtype)
+            out[start : start + len(block)] = block
+            start += len(block)
+        return np.empty((0, 0), np.float32) if out is None else out
+
+
+def unreadable(path: Path, error: duckdb.Error) -> EspalierError:
+    """Make the error for a file that is no readable database."""
+    first = str(error).strip().splitlines()[0].rstrip(".")
+    return EspalierError(f"{path} cannot be read: {first}.", "Delete it; the next run makes it anew.")
+
+
+def array_block(column: pa.Array) -> np.ndarray:
+    """View a fixed-size list column without nulls as (n, width) without a copy."""
+    flat = column.flatten().to_numpy(zero_copy_only=True)
+    return flat.reshape(-1, column.type.list_size)
+
+
+def array_column(matrix: np.ndarray) -> pa.Array:
+    """Wrap (n, width) numbers as a fixed-size list column, which DuckDB stores as an ARRAY."""
+    flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
+
+
+_RECORDS: dict[tuple[int, int, int], Meta] = {}
+"""Records of files read before in this process; a stored file never changes, so neither does its record."""
+
+
+def record_of(table: Table, state: tuple[int, int, int]) -> Meta:
+    """Return the record of the file that a table had in ``state``."""
+    if state not in _RECORDS:
+        with table.connect() as db:
+            row = db.execute("SELECT record FROM _meta").fetchone()
+        assert row is not None
+        _RECORDS[state] = Meta.loads(row[0])
+    return _RECORDS[state]

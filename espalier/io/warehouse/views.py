@@ -1,0 +1,91 @@
+"""All of the warehouse as SQL views: one an asset, with ``dataset`` (and ``recipe``) columns."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from espalier.core.errors import UsageError
+from espalier.io.warehouse.ledger_view import LEDGER_ASSETS, ledger_view
+from espalier.io.warehouse.pool import quoted
+from espalier.io.warehouse.store import Warehouse, file_recipe
+from espalier.io.warehouse.table import unreadable
+
+
+@contextmanager
+def query(warehouse: Warehouse, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
+    """Run one read-only SELECT over the assets' views; only the assets that it names are opened.
+
+    It sees no file but the warehouse's. A mistake that shows only while the rows are read is reported like any other.
+
+    Raises
+    ------
+    UsageError
+        When the SQL is not valid, changes something, or names what is not there (with what is).
+    EspalierError
+        When a stored file is damaged.
+    """
+    found = _partitions(warehouse)
+    with duckdb.connect(config={"allow_community_extensions": "false"}) as db:
+        ledger = "raw_dataset" in found and bool(re.search(r"\bledger\b", sql, re.IGNORECASE))
+        for asset, paths in found.items():
+            named = re.search(rf"\b{re.escape(asset)}\b", sql, re.IGNORECASE)
+            if named or (ledger and asset in LEDGER_ASSETS):
+                _make_view(db, warehouse.root / asset, paths)
+        if ledger:
+            ledger_view(db, set(found))
+        try:
+            statements = db.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise UsageError("espalier sql runs one SELECT.", "Write for example: select * from clusters limit 5")
+            db.execute("SET enable_external_access=false")
+            db.execute("SET python_enable_replacements=false")
+            db.execute("SET lock_configuration=true")
+            yield db.sql(sql)
+        except duckdb.Error as error:
+            known = ", ".join([*found, "ledger"] if found else []) or "none yet; run espalier prune first"
+            raise UsageError(f"{str(error).strip()}", f"Views: {known}.") from error
+
+
+def _partitions(warehouse: Warehouse) -> dict[str, list[Path]]:
+    """Return the stored files of each asset that has any."""
+    folders = sorted(p for p in warehouse.root.iterdir() if p.is_dir()) if warehouse.root.exists() else []
+    found = {p.name: sorted([*p.glob("*.duckdb"), *p.glob("*/*.duckdb")]) for p in folders}
+    return {asset: paths for asset, paths in found.items() if paths}
+
+
+def _make_view(db: duckdb.DuckDBPyConnection, folder: Path, paths: list[Path]) -> None:
+    asset = folder.name
+    aliases = [f"{asset}_{number}" for number in range(len(paths))]
+    for alias, path in zip(aliases, paths, strict=True):
+        try:
+            db.execute(f"ATTACH {quoted(path)} AS {alias} (READ_ONLY)")
+        except duckdb.Error as error:
+            raise unreadable(path, error) from error
+    lists, selects = _as_lists(db, aliases), []
+    for alias, path in zip(aliases, paths, strict=True):
+        nested = path.parent != folder
+        dataset = path.parent.name if nested else path.stem
+        keys = f"{quoted(dataset)} AS dataset" + (f", {quoted(file_recipe(path.stem))} AS recipe" if nested else "")
+        selects.append(f"SELECT {keys}, *{lists[alias]} FROM {alias}.data")
+    db.execute(f"CREATE VIEW {asset} AS {' UNION ALL BY NAME '.join(selects)}")
+
+
+def _as_lists(db: duckdb.DuckDBPyConnection, aliases: list[str]) -> dict[str, str]:
+    """Return, for each table, the SQL that makes lists of its array columns whose length is not that of all others."""
+    kinds: dict[str, dict[str, str]] = {
+        alias: {row[0]: row[1] for row in db.execute(f"DESCRIBE {alias}.data").fetchall()} for alias in aliases
+    }
+    lengths: dict[str, set[str]] = {}
+    for columns in kinds.values():
+        for name, kind in columns.items():
+            if re.fullmatch(r"\w+\[\d+\]", kind):
+                lengths.setdefault(name, set()).add(kind)
+    odd = {name for name, found in lengths.items() if len(found) > 1}
+    replaced = {
+        alias: ", ".join(f"{name}::{kind.split('[')[0]}[] AS {name}" for name, kind in columns.items() if name in odd)
+        for alias, columns in kinds.items()
+    }
+    return {alias: f" REPLACE ({text})" if text else "" for alias, text in replaced.items()}

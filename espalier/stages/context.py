@@ -1,0 +1,208 @@
+"""What every stage is given and gives back: plain objects, so that a stage runs in a notebook as it does in Dagster.
+
+    home = Home.find()
+    context = StageContext.open(home, "clusters", "photos")
+    result = clusters.run(context, **inputs_of(home, "clusters", "photos"))
+
+What is not here: storing what a stage returns (``espalier.io.warehouse``), and the checks of it (the assets).
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from espalier.io.home import Home
+from espalier.io.landing.cards import Card
+from espalier.io.landing.zone import LandingZone
+from espalier.io.progress import Advance, log_progress
+from espalier.io.scanning.request import Job, Reading, read_here
+from espalier.io.warehouse import Draft, Meta, Piece, Table, Warehouse
+from espalier.stages.graph import STAGES, Stage
+from espalier.stages.options import Options, in_full
+
+Bar: TypeAlias = Callable[[str, int], AbstractContextManager[Advance]]
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage is given beside its tables: names, options, and the outside world.
+
+    Attributes
+    ----------
+    dataset, recipe : str
+        The partition; ``recipe`` is "" for a stage that knows none.
+    card : Card
+    options : Options
+        Those of the dataset, with an encoder's name in full.
+    home : Home
+    threads : int
+    log : Logger
+    bar : callable
+        ``bar(label, total)`` is a context that gives ``advance(n)``.
+    read : callable
+        How the files of a dataset are read.
+    references : mapping of str to Table
+        What it reads of other datasets, under the names that ``Stage.also_reads`` gives.
+    previous : Table or None
+        The partition that it replaces, where that was made by the same code with the same options and references;
+        who builds on it says so in ``StageResult.inputs``, under HISTORY. None for a stage that does not grow.
+    replaced : Table or None
+        The same, whatever it was made with.
+    """
+
+    dataset: str
+    recipe: str
+    card: Card
+    options: Options
+    home: Home
+    threads: int
+    log: logging.Logger
+    bar: Bar
+    read: Callable[[Job], Reading]
+    references: Mapping[str, Table]
+    previous: Table | None
+    replaced: Table | None
+
+    @classmethod
+    def open(
+        cls,
+        home: Home,
+        stage: str,
+        dataset: str,
+        recipe: str = "",
+        *,
+        given: Mapping[str, Any] | None = None,
+        afresh: bool = False,
+        threads: int = 0,
+        log: logging.Logger | None = None,
+        bar: Bar | None = None,
+        read: Callable[[Job], Reading] | None = None,
+    ) -> "StageContext":
+        """Gather what a stage needs to run for a dataset of a home.
+
+        Parameters
+        ----------
+        stage : str
+            One of ``STAGES``.
+        given : mapping, optional
+            Options in the place of the card's.
+        afresh : bool
+            Let it build on nothing that was stored before.
+        threads : int
+            0 is one a core.
+        log, bar, read : optional
+            By default this module's logger, lines in it, and reading in this process.
+
+        Raises
+        ------
+        EspalierError
+            When there is no such dataset, an option is wrong, or a dataset that it refers to was not made yet.
+        """
+        declared, store = STAGES[stage], home.store()
+        card = LandingZone(home.landing).card(dataset)
+        options = Options.of_card(card)
+        if given:
+            options = Options.build({**asdict(options), **given}, where="run config")
+        options = in_full(options, home.models)
+        params = options.pick(declared.options)
+        references = {name: store.need(*partition) for name, partition in declared.also_reads(params).items()}
+        replaced = store.get(stage, dataset, recipe) if declared.grows and not afresh else None
+        log = log or logging.getLogger(__name__)
+        return cls(
+            dataset,
+            recipe,
+            card,
+            options,
+            home,
+            threads or os.cpu_count() or 1,
+            log,
+            bar or (lambda label, total: log_progress(log, label, total)),
+            read or (lambda job: Reading(read_here(job))),
+            references,
+            replaced if replaced and _made_alike(replaced.meta, declared, params, references) else None,
+            replaced,
+        )
+
+    @property
+    def store(self) -> Warehouse:
+        """The warehouse."""
+        return self.home.store()
+
+    @property
+    def landing(self) -> LandingZone:
+        """The landing zone."""
+        return LandingZone(self.home.landing)
+
+
+class Markdown(str):
+    """Text for the page that is Markdown."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG for the page.
+
+    Attributes
+    ----------
+    png : bytes
+    words : str
+        What stands in its place where it cannot be shown.
+    file : Path or None
+        Where it is kept at its full size.
+    """
+
+    png: bytes
+    words: str
+    file: Path | None = None
+
+
+Shown: TypeAlias = bool | int | float | str | Markdown | Picture | Path | list[dict[str, str]]
+"""What the page can show: a number, a text, Markdown, a picture, a place, or the rows of a table."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage returns.
+
+    Attributes
+    ----------
+    draft : Draft
+        The rows to store, with their counts.
+    shown : mapping of str to Shown
+        What a person should see of it, by title.
+    folders : tuple of Piece
+        Folders and files that appear together with the rows.
+    inputs : mapping of str to str
+        Versions of what was read beside the tables that it was given: the landed files (``listing``), and the
+        replaced partition where it was built on (HISTORY).
+    cleanup : tuple of Piece
+        What may go once the rows are stored.
+    """
+
+    draft: Draft
+    shown: Mapping[str, Shown] = field(default_factory=dict)
+    folders: tuple[Piece, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    cleanup: tuple[Piece, ...] = ()
+
+
+def inputs_of(home: Home, stage: str, dataset: str, recipe: str = "") -> dict[str, Table]:
+    """Return the stored tables that a stage reads, by name.
+
+    Raises
+    ------
+    EspalierError
+        When one of them was not made yet.
+    """
+    store = home.store()
+    return {name: store.need(name, dataset, recipe if STAGES[name].per_recipe else "") for name in STAGES[stage].reads}
+
+
+def _made_alike(meta: Meta, stage: Stage, params: Mapping[str, Any], references: Mapping[str, Table]) -> bool:
+    """Tell whether a partition was made by this code with these options, beside these partitions of other datasets."""
+    same = meta.code_version == stage.version and meta.params == params
+    return same and all(meta.inputs.get(name) == table.meta.data_version for name, table in references.items())

@@ -1,0 +1,147 @@
+"""``dedup_set``: exact and near duplicates, found before anything costly runs, and leaks between subsets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from espalier.core.dedup.near import Duplicates, find_duplicates
+from espalier.io.formats.read.base import subset_role
+from espalier.io.results.reports import sheet_files, sheet_name
+from espalier.io.warehouse import Draft, Table
+from espalier.io.warehouse.session import session
+from espalier.stages.context import Picture, StageContext, StageResult
+from espalier.stages.dedup_pixels import confirmed, content_codes, exact_by
+from espalier.stages.dedup_rows import DedupRows, dedup_rows
+from espalier.stages.dedup_sheets import border_pairs, sheets
+from espalier.stages.graph import HISTORY
+from espalier.stages.loading import marked, take_or_null
+
+SHEETS = {"groups": "largest groups", "leaks": "leaks", "threshold": "pairs nearest to the threshold"}
+"""The contact sheets, with the titles that the page gives them."""
+
+
+def run(context: StageContext, raw_dataset: Table) -> StageResult:
+    """Find exact and near duplicates; of each group the sample of best quality is kept."""
+    rows = dedup_rows(context, raw_dataset)
+    facts = rows.facts.filter(pa.array(rows.taking_part))
+    ids = facts["sample_id"].combine_chunks()
+    own = np.flatnonzero(rows.taking_part) < rows.n_own
+    known, grids, blind = (x[rows.taking_part] for x in (rows.known, rows.grids, rows.blind))
+    with context.bar("duplicates", len(ids)) as advance:
+        found = find_duplicates(
+            content_codes(context, facts, grids, known, blind),
+            grids,
+            (facts["pixels"].to_numpy(), facts["n_bytes"].to_numpy()),
+            threshold=context.options.near_threshold or rows.threshold or "auto",
+            flips=context.options.flips,
+            protected=_protected(facts, context.options.protect) & own,
+            keep=marked(ids, context.options.keep) & own,
+            drop=marked(ids, context.options.drop) & own,
+            known=known,
+            blind=blind,
+            seed=context.options.seed,
+            progress=advance,
+        )
+    found = confirmed(context, facts, grids, found)
+    verdicts = _verdicts(facts, found, own)
+    stored = _with_earlier(verdicts, rows)
+    leaks = _leaks(stored, rows.facts)
+    border = border_pairs(facts, found, rows.border)
+    pictures = sheets(stored, leaks, border, rows.facts, found.threshold) if not rows.blind.all() else {}
+    stages = {c["values"]: c["counts"] for c in stored["stage"].value_counts().to_pylist()}
+    return StageResult(
+        Draft(
+            stored,
+            side={"leaks": leaks, "border": border},
+            stats={
+                "n_kept": int(np.count_nonzero(stored["kept"])),
+                **{f"n_{s.replace(' ', '_')}": stages.get(s, 0) for s in ("exact", "near", "by hand")},
+                "n_texts": int(rows.blind[: rows.n_own].sum()),
+                "n_exact_pixels": pc.sum(pc.equal(stored["exact_by"], "pixels")).as_py() or 0,
+                "n_chained": int(found.chained.sum()),
+                "n_leaks": len(leaks),
+                "n_new": int((own & ~known).sum()),
+                "n_known": int((own & known).sum()) + (len(rows.carried) if rows.carried else 0),
+                "threshold": found.threshold,
+                "comparisons": found.search.comparisons,
+                "search": found.search.method,
+                "recall": float(found.search.recall),
+            },
+        ),
+        shown={**_texts_skipped(rows, context.options.text_copies), **_in_the_page(context, pictures)},
+        folders=(sheet_files(context.home.reports / context.dataset, "dedup", dict.fromkeys(SHEETS) | pictures),),
+        inputs={HISTORY: rows.grown_from} if rows.grown_from else {},
+    )
+
+
+def _in_the_page(context: StageContext, pictures: Mapping[str, bytes]) -> dict[str, Picture]:
+    folder = context.home.reports / context.dataset
+    return {SHEETS[n]: Picture(png, SHEETS[n], folder / sheet_name("dedup", n)) for n, png in pictures.items()}
+
+
+def _texts_skipped(rows: DedupRows, copies: bool) -> dict[str, Any]:
+    """Say which samples take no part in the search for near duplicates."""
+    n, counted = int(rows.blind[: rows.n_own].sum()), "only equal ones" if copies else "none of them"
+    said = f"{n:,} samples are texts without a picture: {counted} count as copies, near duplicates are not sought"
+    return {"near duplicates of texts": said} if n else {}
+
+
+def _protected(facts: pa.Table, protect: tuple[str, ...]) -> np.ndarray:
+    coded = facts["subset"].combine_chunks().dictionary_encode()
+    roles = np.array([subset_role(s) in protect for s in coded.dictionary.to_pylist()], bool)
+    return roles[coded.indices.to_numpy()]
+
+
+def _verdicts(facts: pa.Table, found: Duplicates, own: np.ndarray) -> pa.Table:
+    """Return the own samples' verdicts as a table."""
+    ids = facts["sample_id"].combine_chunks()
+    other = facts["dataset"].combine_chunks()
+    copied = np.where(found.duplicate_of >= 0, found.duplicate_of, 0)
+    foreign = (found.duplicate_of >= 0) & ~own[copied]
+    columns = {
+        "sample_id": ids,
+        "sha256": facts["sha256"].combine_chunks(),
+        "kept": pa.array(found.kept),
+        "of_dataset": other.take(pa.array(copied, mask=~foreign)),
+        "duplicate_of": take_or_null(ids, found.duplicate_of),
+        "stage": pa.array(found.stage, pa.string(), mask=found.stage == ""),
+        "exact_by": exact_by(facts, found),
+        "similarity": pa.array(found.similarity, mask=found.duplicate_of < 0),
+        "mirrored": pa.array(found.mirrored),
+        "chained": pa.array(found.chained),
+        "via": take_or_null(ids, found.via),
+        "twin": take_or_null(ids, found.twin),
+    }
+    return pa.table(columns).filter(pa.array(own))
+
+
+def _with_earlier(verdicts: pa.Table, rows: DedupRows) -> pa.Table:
+    """Add what an earlier run found and what still holds: verdicts on dropped samples, twins of kept ones."""
+    if rows.carried is None:
+        return verdicts
+    with session() as db:
+        db.register("verdicts", verdicts)
+        db.register("twins", rows.twins)
+        db.register("carried", rows.carried)
+        return db.sql(
+            """SELECT v.* REPLACE (coalesce(v.twin, t.twin) AS twin) FROM verdicts v LEFT JOIN twins t USING (sample_id)
+               UNION ALL BY NAME SELECT * FROM carried"""
+        ).to_arrow_table()
+
+
+def _leaks(stored: pa.Table, facts: pa.Table) -> pa.Table:
+    """List the pictures that stand in two subsets, or here and in a dataset compared against."""
+    with session() as db:
+        db.register("stored", stored)
+        db.register("facts", facts)
+        return db.sql(
+            """SELECT s.sample_id, f.subset, s.of_dataset, o.sample_id AS of_sample, o.subset AS of_subset,
+                      CASE WHEN s.kept THEN NULL ELSE s.similarity END AS similarity, NOT s.kept AS dropped,
+                      f.uri, o.uri AS of_uri
+               FROM stored s JOIN facts f ON f.dataset = '' AND f.sample_id = s.sample_id
+               JOIN facts o ON o.dataset = coalesce(s.of_dataset, '') AND o.sample_id = coalesce(s.duplicate_of, s.twin)
+               WHERE f.subset <> o.subset OR s.of_dataset IS NOT NULL ORDER BY s.sample_id"""
+        ).to_arrow_table()

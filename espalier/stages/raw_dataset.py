@@ -1,0 +1,74 @@
+"""``raw_dataset``: what landed, one row a sample, each file read once."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from espalier.core.errors import EspalierError
+from espalier.io.scanning.request import Job
+from espalier.io.scanning.scan import RAW_SCHEMA
+from espalier.io.warehouse import Draft
+from espalier.io.warehouse.spool import spooled
+from espalier.stages.context import StageContext, StageResult
+from espalier.stages.graph import STAGES
+
+SHOWN = 20
+"""Unreadable files that the page lists."""
+
+
+def run(context: StageContext) -> StageResult:
+    """Read every sample that landed, once; a row each, with the reason where it cannot be read."""
+    listing = context.landing.fingerprint(context.dataset)
+    earlier = context.replaced  # options change which files are read, but not what is known of one that was
+    known = str(earlier.path) if earlier and earlier.meta.code_version == STAGES["raw_dataset"].version else ""
+    pixels = context.options.max_pixels
+    reading = context.read(
+        Job(context.landing.root, context.dataset, listing.fingerprint, known, context.threads, pixels)
+    )
+    found = _Counts()
+    with context.bar("reading files", listing.n_files) as advance:
+        batches = map(found.take, reading.batches(advance))
+        rows = spooled(batches, RAW_SCHEMA, context.store.path("raw_dataset", context.dataset))
+    about = reading.about
+    if context.landing.fingerprint(context.dataset).fingerprint != listing.fingerprint:
+        raise EspalierError(
+            f"The files of {context.dataset!r} changed while they were read.", "Run again when they have settled."
+        )
+    names = about.categories
+    return StageResult(
+        Draft(
+            rows,
+            side={
+                "categories": pa.table(
+                    {"category": pa.array(range(len(names)), pa.int32()), "name": pa.array(names, pa.string())}
+                )
+            },
+            stats={
+                "n_raw": found.n_raw,
+                "n_unreadable": found.n_unreadable,
+                "n_categories": len(names),
+                "n_bytes": found.n_bytes,
+                "format": about.format,
+            },
+        ),
+        shown={f"unreadable (first {SHOWN})": [{"sample_id": i, "error": e} for i, e in found.errors]}
+        if found.errors
+        else {},
+        inputs={"listing": listing.fingerprint},
+    )
+
+
+class _Counts:
+    """What is told of the rows, counted while they pass by."""
+
+    def __init__(self) -> None:
+        self.n_raw = self.n_unreadable = self.n_bytes = 0
+        self.errors: list[tuple[str, str]] = []
+
+    def take(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        self.n_raw += len(batch)
+        self.n_bytes += pc.sum(batch["n_bytes"]).as_py() or 0
+        broken = batch.filter(batch["error"].is_valid())
+        self.n_unreadable += len(broken)
+        shown = broken.slice(0, SHOWN - len(self.errors))
+        self.errors += zip(shown["sample_id"].to_pylist(), shown["error"].to_pylist(), strict=True)
+        return batch

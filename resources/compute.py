@@ -1,0 +1,27 @@
+"""What a stage may use of this machine, and how files are read on it."""
+
+import os
+
+import dagster as dg
+from pydantic import Field
+
+from espalier.io.scanning.request import Job, Reading, read_here
+from espalier.io.scanning.subprocess_reader import read_apart
+
+
+class ComputeResource(dg.ConfigurableResource):
+    """What a stage may use of this machine."""
+
+    threads: int = Field(default=0, ge=0, description="Threads of a stage; 0 means one a core.")
+    read_in_subprocess: bool = Field(
+        default=True,
+        description="Read files in a process of its own: one that crashes its decoder takes no run with it.",
+    )
+
+    def n_threads(self) -> int:
+        """Return the number of threads."""
+        return self.threads or os.cpu_count() or 1
+
+    def read(self, job: Job) -> Reading:
+        """Return the rows of a dataset, to be gone through once."""
+        return Reading(read_apart(job) if self.read_in_subprocess else read_here(job))
