@@ -2,7 +2,7 @@
 
 Both kinds are a clipped line in one unknown, ``x(t) = clip(base + t * slope, lower, upper)``, whose sum
 grows with ``t``: the root lies between two breakpoints, and the fractions are settled by largest remainder,
-exactly (``espalier.rounding``). `projected` is the Euclidean projection that Density-Based Pruning (arXiv
+exactly (``espalier.core.rounding``). `projected` is the Euclidean projection that Density-Based Pruning (arXiv
 2401.04578) solves with a quadratic program; its released code rounds afterwards and misses the sum. Who is
 kept inside a cluster is not decided here.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from espalier.core.errors import EspalierError
-from espalier.rounding import Line, round_shares
+from espalier.core.rounding import Line, round_shares
 
 NOTHING = 1e-200  # a weight so far below the largest counts as 0, or its reciprocal overflows
 HUGE = 1e50  # when the greatest weight is beyond this or its reciprocal, all are scaled by a power of two

@@ -251,7 +251,7 @@ def test_why_names_both_fine_clusters_of_a_pair_across_their_border(growing):
 
 
 def test_the_sheet_shows_pairs_on_both_sides_of_the_limit(growing, monkeypatch):
-    from assets import semantic_dedup_set as stage
+    from espalier.stages import semantic_dedup_set as stage
 
     drawn = []
     plain = stage.contact_sheet

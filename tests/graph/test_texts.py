@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from assets.embeddings import templates_of
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.encoders import ngrams
 from espalier.io.formats.read.base import Sample
 from espalier.io.vectors.texts import Texts
+from espalier.stages.embeddings import templates_of
 from espalier.stages.graph import CHAIN
 from espalier.stages.options import Options
 

@@ -33,6 +33,6 @@ def _reduced(png: bytes, most: int) -> tuple[str, bytes]:
             found.append((kind, out.getvalue()))
         kind, data = min(found, key=lambda one: len(one[1]))
         size = (round(picture.width * SHRINK), round(picture.height * SHRINK))
-        if _length(data) <= most or min(size) < LEAST_SIDE:
+        if _length(data) <= most or max(size) < LEAST_SIDE:
             return kind, data
         picture = picture.resize(size, Image.Resampling.LANCZOS)

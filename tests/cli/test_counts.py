@@ -84,7 +84,7 @@ def test_diff_says_of_each_recipe_what_it_kept_of_what(home, espalier):
 
 
 def test_the_page_tells_the_same(home, kit):
-    from assets import pruned_manifest as stage
+    from espalier.stages import pruned_manifest as stage
 
     chain = kit.Chain(home, home.parent / "set")
     titles, plain = [], stage.plots.kept_dropped

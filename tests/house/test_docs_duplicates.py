@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from assets.semantic_dedup_set import ROWS_A_CLUSTER
 from espalier.stages.options import Options
+from espalier.stages.semantic_dedup_set import ROWS_A_CLUSTER
 
 PAGE = (Path(__file__).parents[2] / "docs" / "duplicates.md").read_text(encoding="utf-8")
 
