@@ -1,5 +1,6 @@
 """The home as a resource: the one folder in which everything is kept."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,9 +27,17 @@ class HomeResource(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["HomeResource"]:
-        """Hold the lease of a run as long as it goes on; a sensor has none."""
-        if context.run is None:
+        """Hold the run's lease as long as it goes on, in the run's own process."""
+        if context.run and context.instance and _started_in(context.instance, context.run.run_id) == os.getpid():
+            with leased(self.open(), context.run.run_id):
+                yield self
+        else:  # a sensor, or a step in a process of its own: that one may end before the run does
             yield self
-            return
-        with leased(self.open(), context.run.run_id):
-            yield self
+
+
+def _started_in(instance: dg.DagsterInstance, run_id: str) -> int | None:
+    """Return the id of the process that a run started in."""
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_START):
+        if entry.dagster_event is not None:
+            return entry.dagster_event.pid
+    return None

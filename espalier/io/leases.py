@@ -5,6 +5,7 @@ at once. Who cannot waits until the lease was not touched for ten minutes, count
 neither clocks that differ nor a machine that slept make a living run look dead.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ def leases(home: Home) -> list[Path]:
 
 @contextmanager
 def leased(home: Home, run_id: str) -> Iterator[None]:
-    """Hold the lease of a run; a process that holds it already goes on with that one.
+    """Hold the lease of a run that goes on in this process; one that is held already is held on.
 
     The file stays: whoever looks next sees that the run has ended, and removes it.
     """
@@ -45,7 +46,7 @@ def leased(home: Home, run_id: str) -> Iterator[None]:
 def _renew(path: Path, ended: threading.Event) -> None:
     while not ended.wait(RENEWED_S):
         with suppress(OSError):  # the disk may have hiccups; ten minutes of them look like silence
-            path.touch()
+            os.utime(path)
 
 
 class LeaseWatch:

@@ -16,6 +16,7 @@ from espalier.io import leases as run_leases
 from espalier.io.home import Home
 from espalier.io.leases import RENEWED_S, SILENT_S, LeaseWatch, leased, leases
 from espalier.io.processes import Process
+from resources.home import HomeResource
 from sensors.dead_runs import end_dead_runs
 
 ELSEWHERE = Process("0123456789ab", "1", 2**22 + 1)
@@ -143,6 +144,34 @@ def test_every_run_of_the_graph_holds_a_lease(chain, monkeypatch):
     result = chain.run("raw_dataset")
     assert chain.succeeded(result)
     assert set(held) == {(result.run_id, str(Process.current()))}
+
+
+def _looking(executor, n_leases):
+    @dg.op
+    def look(home: HomeResource):
+        assert len(leases(home.open())) == n_leases
+
+    @dg.job(executor_def=executor, resource_defs={"home": HomeResource()})
+    def job():
+        look()
+
+    return job
+
+
+def in_one_process():
+    return _looking(dg.in_process_executor, 1)
+
+
+def a_process_a_step():
+    return _looking(dg.multiprocess_executor, 0)
+
+
+@pytest.mark.parametrize("job", [in_one_process, a_process_a_step])
+def test_the_process_of_a_step_holds_no_lease_since_it_may_end_before_the_run_does(job, tmp_path, home, monkeypatch):
+    monkeypatch.setenv("ESPALIER_HOME", str(home.root))
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as instance:
+        with dg.execute_job(dg.reconstructable(job), instance) as result:
+            assert result.success
 
 
 def _noting(chain, held, real):
