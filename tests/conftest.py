@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -174,6 +175,19 @@ def files_below(root: Path) -> dict[str, tuple[int, int]]:
             if not name.endswith(".lock"):
                 found[str(path.relative_to(root))] = (path.lstat().st_size, path.lstat().st_mtime_ns)
     return found
+
+
+@pytest.fixture(scope="session")
+def namespace() -> list[str]:
+    """What stands before a command to run it in a PID namespace of its own, as a container does."""
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    for prefix in (command, [*command, "--user", "--map-root-user"]):
+        if (
+            shutil.which("unshare")
+            and subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode == 0
+        ):
+            return prefix
+    pytest.skip("this machine makes no PID namespace: unshare --pid --fork --mount-proc does not work")
 
 
 @pytest.fixture(scope="session")
