@@ -1,5 +1,8 @@
 """The code location that Dagster loads: assets, jobs, sensors, resources. Nothing is opened or read at import."""
 
+import importlib
+import os
+
 import dagster as dg
 
 from assets.cluster_complexity import cluster_complexity
@@ -8,11 +11,13 @@ from assets.comparison import comparison
 from assets.dedup_set import dedup_set
 from assets.embeddings import embeddings
 from assets.jobs import all_jobs
+from assets.landed import landed
 from assets.pruned_dataset import pruned_dataset
 from assets.pruned_manifest import pruned_manifest
 from assets.raw_dataset import raw_dataset
 from assets.semantic_dedup_set import semantic_dedup_set
 from assets.subset_quality import subset_quality
+from espalier.core.errors import UsageError
 from resources import ComputeResource, HomeResource, ProgressResource, WarehouseIOManager
 from sensors.automation import automation_sensor
 from sensors.landing import landing_sensor
@@ -20,6 +25,7 @@ from sensors.references import reference_sensor
 from sensors.refresh import refresh
 
 ALL_ASSETS = [
+    landed,
     raw_dataset,
     dedup_set,
     embeddings,
@@ -31,6 +37,22 @@ ALL_ASSETS = [
     comparison,
     pruned_dataset,
 ]
+
+
+EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+
+
+def deployed_executor() -> dg.ExecutorDefinition:
+    """Return the executor that ``$ESPALIER_EXECUTOR`` names: in_process (default), multiprocess, or MODULE:NAME."""
+    name = os.environ.get("ESPALIER_EXECUTOR") or "in_process"
+    module, _, attribute = name.partition(":")
+    executor = getattr(importlib.import_module(module), attribute, None) if attribute else EXECUTORS.get(name)
+    if not isinstance(executor, dg.ExecutorDefinition):
+        raise UsageError(
+            f"ESPALIER_EXECUTOR={name!r} is no executor.",
+            f"Write {', '.join(EXECUTORS)}, or MODULE:NAME of one from a package (dagster_k8s:k8s_job_executor).",
+        )
+    return executor
 
 
 def build_defs(
@@ -53,7 +75,7 @@ def build_defs(
             "progress": progress or ProgressResource(),
             "compute": compute or ComputeResource(),
         },
-        executor=dg.in_process_executor,
+        executor=deployed_executor(),
     )
 
 

@@ -10,7 +10,7 @@ from espalier.stages import embeddings as stage
 CHECKS = (ids_known, all_survivors, vectors_unit)
 
 
-@dg.asset(**declared("embeddings", group="embeddings", kinds={"openvino", "duckdb"}, checks=CHECKS))
+@dg.asset(**declared("embeddings", group="embeddings", kinds={"openvino", "duckdb"}, checks=CHECKS, pool="gpu"))
 def embeddings(context: dg.AssetExecutionContext, raw_dataset: Table, dedup_set: Table):
     """The survivors' unit vectors and their packed 512-bit SimHash, with the id of the encoder that made them.
 

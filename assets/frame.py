@@ -27,8 +27,10 @@ from espalier.stages.options import Options
 OWNERS = ["team:espalier"]
 
 
-def declared(name: str, *, group: str, kinds: set[str], checks: tuple[Check, ...] = ()) -> dict[str, Any]:
-    """Return what ``dg.asset`` is told of a stage."""
+def declared(
+    name: str, *, group: str, kinds: set[str], checks: tuple[Check, ...] = (), pool: str = "cpu"
+) -> dict[str, Any]:
+    """Return what ``dg.asset`` is told of a stage; how many runs a pool takes at once is the deployment's setting."""
     stage = STAGES[name]
     partitions = manifests if stage.per_recipe else datasets
     return {
@@ -37,6 +39,8 @@ def declared(name: str, *, group: str, kinds: set[str], checks: tuple[Check, ...
         "group_name": group,
         "kinds": kinds,
         "owners": OWNERS,
+        "tags": {"espalier/per": "recipe" if stage.per_recipe else "dataset", "espalier/starts": _starts(stage)},
+        "pool": pool,
         "automation_condition": _automation(stage),
         "check_specs": [_check_spec(name, check, partitions) for check in checks],
         "config_schema": _config_schema(stage),
@@ -55,6 +59,10 @@ def materialized(
     except EspalierError as error:
         metadata = {"exit code": error.exit_code}
         raise dg.Failure(description=str(error), metadata=metadata, allow_retries=False) from error
+
+
+def _starts(stage: Stage) -> str:
+    return "on-demand" if stage.on_demand else "eager" if stage.reads else "landing"
 
 
 def _automation(stage: Stage) -> dg.AutomationCondition | None:

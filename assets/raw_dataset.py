@@ -4,12 +4,13 @@ import dagster as dg
 
 from assets.checks import few_unreadable, ids_unique, some_readable
 from assets.frame import declared, materialized
+from assets.landed import landed
 from espalier.stages import raw_dataset as stage
 
 CHECKS = (ids_unique, some_readable, few_unreadable)
 
 
-@dg.asset(**declared("raw_dataset", group="landing", kinds={"python", "duckdb"}, checks=CHECKS))
+@dg.asset(deps=[landed], **declared("raw_dataset", group="landing", kinds={"python", "duckdb"}, checks=CHECKS))
 def raw_dataset(context: dg.AssetExecutionContext):
     """Every sample that landed: its key, digest, size, labels, and why it cannot be read where it cannot.
 

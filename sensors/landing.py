@@ -8,6 +8,7 @@ from dataclasses import replace
 import dagster as dg
 
 from assets.jobs import land
+from assets.landed import observed
 from assets.partitions import datasets, recipes
 from espalier.core.errors import EspalierError
 from espalier.io.home import Home
@@ -41,8 +42,9 @@ def landing_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
         return dg.SkipReason(f"The landing zone cannot be read: {error}")
     for file, problem in zone.problems().items():
         context.log.warning(f"{file}: {problem}")
+    listings = {name: _listing(context, zone, name) for name in names}
     decision = decide(
-        {name: _listing(context, zone, name) for name in names},
+        listings,
         Memory.loads(context.cursor),
         {name: _stored(context, opened, name) for name in names},
     )
@@ -54,6 +56,7 @@ def landing_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=key, partition_key=name) for name, key in decision.ready],
         dynamic_partitions_requests=added,
+        asset_events=[observed(name, listing) for name, _ in decision.ready if (listing := listings[name])],
         cursor=memory.dumps(),
         skip_reason=None if decision.ready else _words(names, decision.waiting),
     )

@@ -14,6 +14,7 @@ from espalier.cli.common import echo_recall
 from espalier.cli.project import on_path
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.home import Home
+from espalier.io.landing.zone import LandingZone
 from espalier.stages.graph import STAGES
 
 if TYPE_CHECKING:
@@ -93,9 +94,14 @@ class Launcher:
         EspalierError
             When a stage fails, with the stage's own words.
         """
+        from assets.landed import observed
         from assets.partitions import DATASET, RECIPE, manifest_key
 
+        stages = list(stages)
         self.instance.add_dynamic_partitions(DATASET, [dataset])
+        if "raw_dataset" in stages:
+            listing = LandingZone(self.home.landing).fingerprint(dataset)
+            self.instance.report_runless_asset_event(observed(dataset, listing))
         if recipe:
             self.instance.add_dynamic_partitions(RECIPE, [recipe])
         import dagster as dg

@@ -10,12 +10,16 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from assets.landed import observed
+from definitions import build_defs
 from espalier.cli.main import COMMANDS
+from espalier.io.landing.zone import LandingZone
 from espalier.stages.graph import CHAIN, MANIFEST
 
 DENSITY, RANDOM = "density@0.3", "random@0.5:seed=7"
@@ -64,6 +68,28 @@ def test_a_second_recipe_runs_only_the_manifests_step_as_the_runs_events_show(pr
         assert started == [MANIFEST]
         assert instance.get_dynamic_partitions("dataset") == ["textures"]
         assert set(instance.get_dynamic_partitions("recipe")) == {DENSITY, RANDOM}
+
+
+def test_the_page_shows_raw_dataset_as_outdated_when_what_landed_changed_and_not_before(own, textures):
+    with dg.DagsterInstance.from_config(str(own / "dagster")) as instance:
+        (seen,) = instance.fetch_observations(dg.AssetKey("landed"), limit=9).records
+        assert seen.partition_key == "textures"
+        assert _stale_status(instance, "textures") == "FRESH"
+        listing = LandingZone(own / "landing").fingerprint("textures")
+        instance.report_runless_asset_event(observed("textures", listing))
+        assert _stale_status(instance, "textures") == "FRESH", "seen again, unchanged"
+        instance.report_runless_asset_event(observed("textures", replace(listing, fingerprint="another")))
+        assert _stale_status(instance, "textures") == "STALE"
+
+
+def _stale_status(instance, partition):
+    """The status of raw_dataset's partition as the page computes it."""
+    from dagster._core.definitions.data_version import CachingStaleStatusResolver
+    from dagster._core.loader import LoadingContextForTest
+
+    graph = build_defs().resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+    return resolver.get_status(dg.AssetKey("raw_dataset"), partition).value
 
 
 def test_the_same_again_runs_nothing_and_says_the_same(pruned, espalier, files_below):

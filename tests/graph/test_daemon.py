@@ -1,5 +1,6 @@
 """A real ``espalier ui``: what lands is pruned by every registered recipe without a human hand."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -104,6 +105,11 @@ def test_a_folder_copied_into_the_landing_zone_is_pruned_by_itself_and_so_is_a_r
             made = {name: len(instance.fetch_materializations(dg.AssetKey(name), limit=20).records) for name in CHAIN}
             assert made == dict.fromkeys(CHAIN, 1), "each stage ran once"
             assert len(instance.fetch_materializations(dg.AssetKey(MANIFEST), limit=20).records) == 3
+            times = sorted((record.start_time, record.end_time) for record in instance.get_run_records())
+            overlap = [(a, b) for a, b in itertools.pairwise(times) if b[0] < a[1]]
+            assert overlap == [], "two runs of one pool at once"
+            (landed,) = instance.fetch_observations(dg.AssetKey("landed"), limit=9).records
+            assert landed.partition_key == "mine"
     finally:
         left = page.end()
     assert left == [], "processes stayed behind"

@@ -13,6 +13,7 @@ import pytest
 
 import definitions
 from definitions import build_defs
+from espalier.core.errors import UsageError
 from espalier.io.home import Home
 from espalier.stages.graph import CHAIN, MANIFEST, STAGES
 from resources import HomeResource, ProgressResource
@@ -59,7 +60,46 @@ def test_the_graph_has_this_shape(specs):
             f"{' '.join(stage for stage in STAGES if stage in above)}".rstrip()
         )
     assert "\n".join(lines) == SHAPE.strip()
-    assert specs.keys() == STAGES.keys()
+    assert specs.keys() == {"landed", *STAGES}
+    assert [dep.asset_key.to_user_string() for dep in specs["raw_dataset"].deps] == ["landed"]
+
+
+def test_groups_read_from_what_landed_to_subsets_and_tags_say_what_starts_an_asset(specs):
+    groups, tags = {}, {}
+    for name in ("landed", *STAGES):
+        groups.setdefault(specs[name].group_name, []).append(name)
+        tags.setdefault(specs[name].tags["espalier/starts"], []).append(name)
+    assert list(groups) == ["landing", "duplicates", "embeddings", "clusters", "subsets"]
+    assert groups["landing"] == ["landed", "raw_dataset"]
+    assert (tags["outside"], tags["landing"]) == (["landed"], ["raw_dataset"])
+    assert tags["on-demand"] == ["comparison", "pruned_dataset"]
+    per_recipe = [name for name in STAGES if specs[name].tags["espalier/per"] == "recipe"]
+    assert per_recipe == [name for name, stage in STAGES.items() if stage.per_recipe]
+
+
+def test_what_landed_is_made_by_nothing_here(defs, specs):
+    graph = defs.resolve_asset_graph()
+    assert graph.external_asset_keys == {specs["landed"].key}
+    assert specs["landed"].partitions_def == specs["raw_dataset"].partitions_def
+
+
+def test_every_stage_takes_a_pool_and_only_the_encoder_that_of_the_gpu(defs):
+    pools = {name: defs.resolve_assets_def(name).op.pool for name in STAGES}
+    assert pools == {name: "gpu" if name == "embeddings" else "cpu" for name in STAGES}
+
+
+def test_the_executor_is_a_setting_of_the_deployment(monkeypatch):
+    for setting, executor in {
+        "": dg.in_process_executor,
+        "multiprocess": dg.multiprocess_executor,
+        "dagster:multi_or_in_process_executor": dg.multi_or_in_process_executor,
+    }.items():
+        monkeypatch.setenv("ESPALIER_EXECUTOR", setting)
+        assert build_defs().resolve_job_def("chain").executor_def is executor
+    for wrong in ("celery", "dagster:asset"):
+        monkeypatch.setenv("ESPALIER_EXECUTOR", wrong)
+        with pytest.raises(UsageError, match=f"ESPALIER_EXECUTOR='{wrong}' is no executor"):
+            build_defs()
 
 
 @pytest.mark.parametrize("name", STAGES)

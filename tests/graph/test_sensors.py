@@ -158,6 +158,16 @@ def test_a_copied_folder_is_taken_at_the_second_tick_and_then_registered(ticks, 
     assert ticks.tick().skip_reason.skip_message == "Nothing new among 1 datasets."
 
 
+def test_what_is_taken_is_reported_as_landed_with_the_fingerprint_of_its_files(ticks, home, textures):
+    shutil.copytree(textures, home.landing / "textures")
+    assert not ticks.tick().asset_events
+    (observation,) = ticks.tick().asset_events
+    listing = LandingZone(home.landing).fingerprint("textures")
+    assert (observation.asset_key.path, observation.partition) == (["landed"], "textures")
+    assert observation.data_version == listing.fingerprint
+    assert observation.metadata["files"].value == listing.n_files
+
+
 def test_a_folder_with_success_is_taken_at_the_first_tick(ticks, home, textures):
     shutil.copytree(textures, home.landing / "textures")
     (home.landing / "textures" / "_SUCCESS").touch()
