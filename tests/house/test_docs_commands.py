@@ -1,6 +1,7 @@
 """The commands on the pages, in help texts and in the Makefile are there, with the options that they are shown with."""
 
 import inspect
+import itertools
 import re
 import runpy
 import shlex
@@ -47,7 +48,8 @@ NAMED = [
 
 
 def words_of(line):
-    return shlex.split(line, comments=True)
+    words = shlex.split(line, comments=True)
+    return list(itertools.takewhile(lambda word: word not in (">", ">>", "|"), words))
 
 
 def command_of(words):
