@@ -19,7 +19,7 @@ from espalier.io.home import Home
 from espalier.io.landing.cards import Card
 from espalier.io.landing.zone import LandingZone
 from espalier.io.progress import Advance, log_progress
-from espalier.io.scanning.request import Job, Reading, read_here
+from espalier.io.scanning.request import Reading, ScanRequest, read_here
 from espalier.io.warehouse import Draft, Meta, Piece, Table, Warehouse
 from espalier.stages.graph import STAGES, Stage
 from espalier.stages.options import Options, in_full
@@ -62,7 +62,7 @@ class StageContext:
     threads: int
     log: logging.Logger
     bar: Bar
-    read: Callable[[Job], Reading]
+    read: Callable[[ScanRequest], Reading]
     references: Mapping[str, Table]
     previous: Table | None
     replaced: Table | None
@@ -80,7 +80,7 @@ class StageContext:
         threads: int = 0,
         log: logging.Logger | None = None,
         bar: Bar | None = None,
-        read: Callable[[Job], Reading] | None = None,
+        read: Callable[[ScanRequest], Reading] | None = None,
     ) -> "StageContext":
         """Gather what a stage needs to run for a dataset of a home.
 
@@ -121,7 +121,7 @@ class StageContext:
             threads or os.cpu_count() or 1,
             log,
             bar or (lambda label, total: log_progress(log, label, total)),
-            read or (lambda job: Reading(read_here(job))),
+            read or (lambda request: Reading(read_here(request))),
             references,
             replaced if replaced and _made_alike(replaced.meta, declared, params, references) else None,
             replaced,

@@ -244,7 +244,7 @@ def test_files_that_change_during_a_run_are_said_to(used, tmp_path, espalier, te
         return real(uri)
 
     monkeypatch.setattr(scan, "read_blob", slow)
-    monkeypatch.setattr(compute, "read_apart", read_here)
+    monkeypatch.setattr(compute, "read_in_subprocess", read_here)
     line = refused(espalier, files_below, used, "prune", "changing", code=1)
     assert line == "The files of 'changing' changed while they were read. Run again when they have settled."
     monkeypatch.undo()

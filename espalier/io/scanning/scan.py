@@ -22,8 +22,8 @@ from espalier.io.files.blobs import MAX_BYTES, BlobError, read_blob, stat_blob
 from espalier.io.formats.read.base import Reader, Sample
 from espalier.io.images.decode import MAX_PIXELS, UnreadableImage, inspect
 from espalier.io.images.grid import GRID_SIDE, area_grid
-from espalier.io.scanning.previous import Earlier
-from espalier.io.scanning.sample_ids import SeenIds, writable
+from espalier.io.scanning.previous import PreviousScan
+from espalier.io.scanning.sample_ids import SampleIds, writable
 
 GRID_LENGTH = 243
 BATCH = 1024
@@ -50,7 +50,7 @@ RAW_SCHEMA = pa.schema(
 
 
 Known = Mapping[str, Mapping[str, Any]]
-"""Rows of an earlier scan, by uri."""
+"""Rows of the previous scan, by uri."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def scan(
     reader: Reader,
     *,
     threads: int,
-    previous: Earlier | None = None,
+    previous: PreviousScan | None = None,
     progress: Callable[[int], None] | None = None,
     batch_size: int = BATCH,
     max_pixels: int = MAX_PIXELS,
@@ -87,8 +87,8 @@ def scan(
         The dataset.
     threads : int
         How many files are read and decoded at a time; each holds at most one file and its reduced picture.
-    previous : Earlier, optional
-        Rows of an earlier scan; a file with the same uri, size and mtime is not read again.
+    previous : PreviousScan, optional
+        Rows of the scan before; a file with the same uri, size and mtime is not read again.
     progress : callable, optional
         Called with the number of samples just finished.
     batch_size : int
@@ -111,11 +111,11 @@ def scan(
     EspalierError
         When the dataset cannot be listed or holds no sample.
     """
-    seen, waiting, row = SeenIds(), deque[tuple[list[Sample], list[Future[list[_Facts]]]]](), 0
+    ids, waiting, row = SampleIds(), deque[tuple[list[Sample], list[Future[list[_Facts]]]]](), 0
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="scan")
     try:
         for batch in reader.batches(batch_size):
-            samples = _wanted(seen.check([writable(sample) for sample in batch]), row, start, stop, refused or {})
+            samples = _wanted(ids.check([writable(sample) for sample in batch]), row, start, stop, refused or {})
             row += len(batch)
             if samples:
                 known = previous.find([s.uri for s in samples if s.uri and not s.error]) if previous else {}
@@ -135,10 +135,10 @@ def _wanted(
     samples: list[Sample], first: int, start: int, stop: int | None, refused: Mapping[int, str]
 ) -> list[Sample]:
     """Return the samples, of which the first is row ``first``, between two rows; refused ones are errors."""
-    found = [
+    checked = [
         replace(sample, error=refused[row]) if row in refused else sample for row, sample in enumerate(samples, first)
     ]
-    return found[max(0, start - first) : None if stop is None else max(0, stop - first)]
+    return checked[max(0, start - first) : None if stop is None else max(0, stop - first)]
 
 
 def _inspect_all(samples: list[Sample], known: Known, max_pixels: int) -> list[_Facts]:
