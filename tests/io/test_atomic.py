@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from espalier.io.atomic import ABANDONED_S, beside, remove_leftovers
+from espalier.io.atomic import ABANDONED_S, remove_leftovers, temporary
 from espalier.io.processes import Process
 
 ELSEWHERE = Process("0123456789ab", "1", 2**22 + 1)
@@ -26,7 +26,7 @@ def age(path, seconds):
 
 
 def test_what_a_process_left_that_ended_goes_and_its_own_stays(tmp_path, gone):
-    left, living = piece(tmp_path, gone), beside(tmp_path / "set", "set", ".tmp")
+    left, living = piece(tmp_path, gone), temporary(tmp_path / "set", "set", ".tmp")
     living.touch()
     remove_leftovers(tmp_path, "set")
     assert list(tmp_path.iterdir()) == [living]
@@ -73,12 +73,12 @@ def test_what_a_process_in_a_container_writes_is_left_alone(tmp_path, namespace)
     code = f"""if 1:
         import os
         from pathlib import Path
-        from espalier.io.atomic import beside
+        from espalier.io.atomic import temporary
         while os.getpid() in {here}:  # an id that nobody has outside
             if child := os.fork():
                 os.waitpid(child, 0)
                 os._exit(0)
-        beside(Path({str(tmp_path)!r}) / "set", "set", ".tmp").touch()
+        temporary(Path({str(tmp_path)!r}) / "set", "set", ".tmp").touch()
         print("written", flush=True)
         input()
     """

@@ -6,7 +6,6 @@ replaced by a rename, so a reader opens the old files or the new ones.
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from espalier.io.atomic import beside, remove_leftovers, sync
+from espalier.io.atomic import put, remove, remove_leftovers, sync, temporary
 from espalier.io.results.kept import uid_array, write_trie, write_uids
 from espalier.io.warehouse.store import recipe_file
 
@@ -35,16 +34,15 @@ class StagedFolder:
         old = self.link.resolve() if self.link.is_symlink() else None
         for path in (*self.folder.iterdir(), self.folder):
             sync(path)
-        fresh = beside(self.link, self.link.name, ".link")
+        fresh = temporary(self.link, suffix=".link")
         fresh.symlink_to(self.folder.name)
-        fresh.replace(self.link)
-        sync(self.link.parent)
+        put(fresh, self.link)
         if old is not None and old != self.folder.resolve() and old.parent == self.link.parent.resolve():
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
 
     def discard(self) -> None:
         """Throw it away."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
 
 def manifest_folder(manifests: Path, dataset: str, recipe: str) -> Path:
@@ -69,7 +67,7 @@ def write_manifest(link: Path, rows: pa.Table, summary: Mapping[str, Any]) -> St
     """
     link.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(link.parent, link.name, spare=link.resolve() if link.is_symlink() else None)
-    folder = beside(link, link.name)
+    folder = temporary(link)
     folder.mkdir()
     # One chunk a column: pages end where chunks do, and chunks come as threads happened to make them.
     rows = rows.combine_chunks()

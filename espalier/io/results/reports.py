@@ -1,12 +1,12 @@
 """Report files: written beside their places, renamed into them together with the table that they show."""
 
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from espalier.io.atomic import put, remove, remove_leftovers, temporary
 
 PLOT, RECORD = "compare.png", "compare.json"
 
@@ -21,14 +21,14 @@ class StagedFiles:
     def commit(self) -> None:
         """Rename each into its place."""
         for fresh, place in self.moves:
-            fresh.replace(place)
+            put(fresh, place)
         for place in self.gone:
             place.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Throw them away."""
         for fresh, _ in self.moves:
-            fresh.unlink(missing_ok=True)
+            remove(fresh)
 
 
 def report_files(folder: Path, summary: Mapping[str, Any], png: bytes) -> StagedFiles:
@@ -53,7 +53,8 @@ def _written(folder: Path, files: Mapping[str, bytes]) -> tuple[tuple[Path, Path
     folder.mkdir(parents=True, exist_ok=True)
     moves = []
     for name, content in files.items():
-        fresh = folder / f".{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp"
+        remove_leftovers(folder, name)
+        fresh = temporary(folder / name, suffix=".tmp")
         fresh.write_bytes(content)
         moves.append((fresh, folder / name))
     return tuple(moves)

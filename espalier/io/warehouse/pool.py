@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from espalier.io.atomic import beside
+from espalier.io.atomic import temporary
 
 MOST_IDLE = 4
 MEMORY = "40%"
@@ -63,7 +63,7 @@ def created(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 @contextmanager
 def _lent(near: Path | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection, list[str]]]:
     """Lend an instance, a connection to it, and the list of what is to be detached at the end."""
-    aside = beside(near, near.stem) if near else None
+    aside = temporary(near, near.stem) if near else None
     instance = _instance(aside)
     names: list[str] = []
     connection = instance.cursor()

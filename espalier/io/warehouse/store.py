@@ -1,6 +1,5 @@
 """Writing and finding partitions: a file is written beside the old one and renamed over it when whole."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from espalier.core.errors import EspalierError
 from espalier.core.names import check_dataset_name
-from espalier.io.atomic import beside, remove_leftovers, sync
+from espalier.io.atomic import put, remove_leftovers, sync, temporary
 from espalier.io.warehouse.draft import Draft, Meta, Rows
 from espalier.io.warehouse.pool import created
 from espalier.io.warehouse.table import Table
@@ -39,8 +38,7 @@ class Staged:
 
     def commit(self) -> None:
         """Swap it in: readers see the old file or the new one, never half of one."""
-        os.replace(self.table.path, self.target)  # noqa: PTH105
-        sync(self.target.parent)
+        put(self.table.path, self.target)
 
     def discard(self) -> None:
         """Throw it away; what stood in its place stays."""
@@ -102,7 +100,7 @@ class Warehouse:
         target = self.path(meta.asset, meta.dataset, meta.recipe)
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target.parent, target.stem)
-        path = beside(target, target.stem, ".tmp")
+        path = temporary(target, target.stem, ".tmp")
         try:
             _write(path, draft, meta)
         except duckdb.OutOfMemoryException as error:
