@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,7 +22,7 @@ from espalier.io.progress import Advance, log_progress
 from espalier.io.scanning.request import Reading, ScanRequest, read_here
 from espalier.io.warehouse import Draft, Meta, Piece, Table, Warehouse
 from espalier.stages.graph import STAGES, Stage
-from espalier.stages.options import Options, in_full
+from espalier.stages.options import StageOptions, in_full
 
 Bar: TypeAlias = Callable[[str, int], AbstractContextManager[Advance]]
 
@@ -36,7 +36,7 @@ class StageContext:
     dataset, recipe : str
         The partition; ``recipe`` is "" for a stage that knows none.
     card : Card
-    options : Options
+    options : StageOptions
         Those of the dataset, with an encoder's name in full.
     home : Home
     threads : int
@@ -57,7 +57,7 @@ class StageContext:
     dataset: str
     recipe: str
     card: Card
-    options: Options
+    options: StageOptions
     home: Home
     threads: int
     log: logging.Logger
@@ -89,7 +89,7 @@ class StageContext:
         stage : str
             One of ``STAGES``.
         given : mapping, optional
-            Options in the place of the card's.
+            StageOptions in the place of the card's.
         afresh : bool
             Let it build on nothing that was stored before.
         threads : int
@@ -104,10 +104,7 @@ class StageContext:
         """
         declared, store = STAGES[stage], home.store()
         card = LandingZone(home.landing).card(dataset)
-        options = Options.of_card(card)
-        if given:
-            options = Options.build({**asdict(options), **given}, where="run config")
-        options = in_full(options, home.models)
+        options = in_full(StageOptions.of_card(card).override(given or {}, "run config"), home.models)
         params = options.pick(declared.options)
         references = {name: store.need(*partition) for name, partition in declared.also_reads(params).items()}
         replaced = store.get(stage, dataset, recipe) if declared.grows and not afresh else None

@@ -50,9 +50,7 @@ def run(context: StageContext) -> StageResult:
                 "format": summary.format,
             },
         ),
-        shown={f"unreadable (first {SHOWN})": [{"sample_id": i, "error": e} for i, e in counts.errors]}
-        if counts.errors
-        else {},
+        shown={f"unreadable (first {SHOWN})": counts.errors} if counts.errors else {},
         inputs={"listing": listing.fingerprint},
     )
 
@@ -62,13 +60,12 @@ class _Counts:
 
     def __init__(self) -> None:
         self.n_raw = self.n_unreadable = self.n_bytes = 0
-        self.errors: list[tuple[str, str]] = []
+        self.errors: list[dict[str, str]] = []
 
     def take(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         self.n_raw += len(batch)
         self.n_bytes += pc.sum(batch["n_bytes"]).as_py() or 0
         broken = batch.filter(batch["error"].is_valid())
         self.n_unreadable += len(broken)
-        shown = broken.slice(0, SHOWN - len(self.errors))
-        self.errors += zip(shown["sample_id"].to_pylist(), shown["error"].to_pylist(), strict=True)
+        self.errors += broken.slice(0, SHOWN - len(self.errors)).select(["sample_id", "error"]).to_pylist()
         return batch
