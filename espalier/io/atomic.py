@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from espalier.io.processes import Process
@@ -45,6 +46,26 @@ def written(target: Path, name: str = "") -> Iterator[Path]:
         put(fresh, target)
     finally:
         remove(fresh)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A file or folder that is whole but not yet in its place; without one (None), its place is to be empty."""
+
+    fresh: Path | None
+    target: Path
+
+    def commit(self) -> None:
+        """Put it in its place."""
+        if self.fresh is None:
+            remove(self.target)
+        else:
+            put(self.fresh, self.target)
+
+    def discard(self) -> None:
+        """Throw it away; what stands in its place stays."""
+        if self.fresh is not None:
+            remove(self.fresh)
 
 
 def put(fresh: Path, target: Path) -> None:

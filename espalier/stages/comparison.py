@@ -54,5 +54,5 @@ def run(context: StageContext, **tables: Table) -> StageResult:
             "comparison": Markdown(markdown_summary(summary)),
             "plot": Picture(png, "accuracy and coverage by the share kept"),
         },
-        folders=(report_files(context.home.reports / context.dataset, summary, png),),
+        folders=report_files(context.home.reports / context.dataset, summary, png),
     )

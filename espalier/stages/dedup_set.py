@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from espalier.core.dedup.near import Duplicates, find_duplicates
-from espalier.io.formats.read.base import subset_role
 from espalier.io.results.reports import sheet_files, sheet_name
 from espalier.io.warehouse import Draft, Table
 from espalier.io.warehouse.session import session
@@ -16,7 +15,7 @@ from espalier.stages.dedup_pixels import confirmed, content_codes, exact_by
 from espalier.stages.dedup_rows import DedupRows, dedup_rows
 from espalier.stages.dedup_sheets import border_pairs, sheets
 from espalier.stages.graph import HISTORY
-from espalier.stages.loading import marked, take_or_null
+from espalier.stages.loading import marked, protected, take_or_null
 
 SHEETS = {"groups": "largest groups", "leaks": "leaks", "threshold": "pairs nearest to the threshold"}
 """The contact sheets, with the titles that the page gives them."""
@@ -36,7 +35,7 @@ def run(context: StageContext, raw_dataset: Table) -> StageResult:
             (facts["pixels"].to_numpy(), facts["n_bytes"].to_numpy()),
             threshold=context.options.near_threshold or (previous.meta.stats["threshold"] if previous else "auto"),
             flips=context.options.flips,
-            protected=_protected(facts, context.options.protect) & own,
+            protected=protected(facts["subset"], context.options.protect) & own,
             keep=marked(ids, context.options.keep) & own,
             drop=marked(ids, context.options.drop) & own,
             known=known,
@@ -72,7 +71,7 @@ def run(context: StageContext, raw_dataset: Table) -> StageResult:
             },
         ),
         shown={**_texts_skipped(rows, context.options.text_copies), **in_the_page},
-        folders=(sheet_files(reports, "dedup", dict.fromkeys(SHEETS) | pictures),),
+        folders=sheet_files(reports, "dedup", dict.fromkeys(SHEETS) | pictures),
         inputs={HISTORY: previous.meta.data_version} if previous else {},
     )
 
@@ -82,12 +81,6 @@ def _texts_skipped(rows: DedupRows, copies: bool) -> dict[str, Any]:
     n, counted = int(rows.blind[: rows.n_own].sum()), "only equal ones" if copies else "none of them"
     said = f"{n:,} samples are texts without a picture: {counted} count as copies, near duplicates are not sought"
     return {"near duplicates of texts": said} if n else {}
-
-
-def _protected(facts: pa.Table, protect: tuple[str, ...]) -> np.ndarray:
-    coded = facts["subset"].combine_chunks().dictionary_encode()
-    roles = np.array([subset_role(s) in protect for s in coded.dictionary.to_pylist()], bool)
-    return roles[coded.indices.to_numpy()]
 
 
 def _verdicts(facts: pa.Table, duplicates: Duplicates, own: np.ndarray) -> pa.Table:

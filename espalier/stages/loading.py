@@ -83,8 +83,14 @@ def take_or_null(ids: pa.Array, rows: np.ndarray) -> pa.Array:
 
 def protected_rows(raw_dataset: Table, rows: Table, protect: tuple[str, ...]) -> np.ndarray:
     """Return which samples of ``rows`` belong to a protected subset, whatever its spelling: (n,) bool."""
-    codes, names = subsets_of(raw_dataset, rows)
-    return np.array([subset_role(name) in protect for name in names], bool)[codes]
+    return protected(_of_raw("raw.subset", raw_dataset, rows), protect)
+
+
+def protected(subset: pa.ChunkedArray, protect: tuple[str, ...]) -> np.ndarray:
+    """Return which samples belong to a protected subset, by their subsets, whatever the spelling: (n,) bool."""
+    coded = subset.combine_chunks().dictionary_encode()
+    roles = np.array([subset_role(name) in protect for name in coded.dictionary.to_pylist()], bool)
+    return roles[coded.indices.to_numpy()]
 
 
 def subsets_of(raw_dataset: Table, rows: Table) -> tuple[np.ndarray, list[str]]:

@@ -93,7 +93,7 @@ def run(context: StageContext, raw_dataset: Table, embeddings: Table) -> StageRe
             },
         ),
         shown=_pictures(context, rows, sheet),
-        folders=(sheet_files(context.home.reports / context.dataset, "semantic", {"pairs": sheet}),),
+        folders=sheet_files(context.home.reports / context.dataset, "semantic", {"pairs": sheet}),
         inputs={HISTORY: context.replaced.meta.data_version}
         if context.replaced and (previous or stored[0] is not None)
         else {},

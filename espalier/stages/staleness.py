@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 from espalier.io.home import Home
@@ -12,12 +11,8 @@ from espalier.io.warehouse import Meta
 from espalier.stages.graph import CHAIN, HISTORY, MANIFEST, STAGES
 from espalier.stages.options import StageOptions, in_full
 
-Lookup = Callable[[str], Meta | None]
-Elsewhere = Callable[[str, str], Meta | None]
-
-
-def _nowhere(asset: str, dataset: str) -> None:
-    """Know no partition of any other dataset."""
+Lookup = Callable[..., Meta | None]
+"""Gives the stored record of a stage, ``lookup(name)``, or of an asset of another dataset, ``lookup(name, other)``."""
 
 
 def why_stale(name: str, meta: Meta | None, params: Mapping[str, Any], inputs: Mapping[str, str]) -> str | None:
@@ -51,7 +46,6 @@ def stale_stages(
     params: Callable[[str], Mapping[str, Any]],
     listing: str,
     stages: tuple[str, ...] = CHAIN,
-    elsewhere: Elsewhere = _nowhere,
 ) -> dict[str, str]:
     """Return the stages of a dataset that must run, each with its reason, in the graph's order.
 
@@ -59,14 +53,11 @@ def stale_stages(
 
     Parameters
     ----------
-    lookup : callable
-        Stored record of a stage, or None.
+    lookup : Lookup
     params : callable
         Present options of a stage.
     listing : str
         Present fingerprint of the landed files.
-    elsewhere : callable
-        Stored record of an asset of another dataset, or None.
     """
     stale: dict[str, str] = {}
     for name in stages:
@@ -75,7 +66,7 @@ def stale_stages(
             stale[name] = f"{above[0]} runs again"
             continue
         options = params(name)
-        inputs = current_inputs(name, lookup, listing, STAGES[name].also_reads(options), elsewhere)
+        inputs = current_inputs(name, lookup, listing, STAGES[name].also_reads(options))
         reason = why_stale(name, lookup(name), options, inputs)
         if reason:
             stale[name] = reason
@@ -83,17 +74,13 @@ def stale_stages(
 
 
 def current_inputs(
-    name: str,
-    lookup: Lookup,
-    listing: str,
-    also_reads: Mapping[str, tuple[str, str]] = MappingProxyType({}),
-    elsewhere: Elsewhere = _nowhere,
+    name: str, lookup: Lookup, listing: str, also_reads: Mapping[str, tuple[str, str]] | None = None
 ) -> dict[str, str]:
     """Return the data version of each input of a stage as stored now, partitions of other datasets among them."""
     if not STAGES[name].reads:
         return {"listing": listing}
     metas = {r: lookup(r) for r in STAGES[name].reads}
-    metas |= {label: elsewhere(*partition) for label, partition in also_reads.items()}
+    metas |= {label: lookup(*partition) for label, partition in (also_reads or {}).items()}
     return {r: m.data_version for r, m in metas.items() if m is not None}
 
 
@@ -116,14 +103,14 @@ class Staleness:
 
     def stages(self, up_to: tuple[str, ...] = CHAIN) -> dict[str, str]:
         """Return the chain's stages that must run, each with its reason, in the graph's order."""
-        return stale_stages(self._own, self._params, self.listing, up_to, self._meta)
+        return stale_stages(self._meta, self._params, self.listing, up_to)
 
     def moved_references(self, name: str) -> dict[str, str]:
         """Return the present versions of other datasets' partitions that a stage reads, if they are not those it read.
 
         Empty, too, where the stage was never made, or one of those partitions is not there.
         """
-        meta = self._own(name)
+        meta = self._meta(name)
         reads = STAGES[name].also_reads(self._params(name))
         now = {label: its.data_version for label, partition in reads.items() if (its := self._meta(*partition))}
         same = meta is None or len(now) < len(reads) or now.items() <= meta.inputs.items()
@@ -131,15 +118,15 @@ class Staleness:
 
     def grown(self) -> dict[str, str]:
         """Return the chain's stages whose rows depend on what they replaced, each with that data version."""
-        metas = {name: self._own(name) for name in CHAIN}
+        metas = {name: self._meta(name) for name in CHAIN}
         return {name: meta.inputs[HISTORY] for name, meta in metas.items() if meta and HISTORY in meta.inputs}
 
     def manifest(self, asset: str, recipe: str = "") -> str | None:
         """Say why a partition of ``asset`` below the chain must be made again, or None. Assumes a fresh chain."""
-        meta = self._meta(asset, self.dataset, recipe)
+        meta = self._meta(asset, recipe=recipe)
 
         def lookup(name: str) -> Meta | None:
-            return self._meta(name, self.dataset, recipe if STAGES[name].per_recipe else "")
+            return self._meta(name, recipe=recipe if STAGES[name].per_recipe else "")
 
         if meta and asset == MANIFEST and not manifest_folder(self.home.manifests, self.dataset, recipe).exists():
             return "its folder is gone"
@@ -149,11 +136,8 @@ class Staleness:
     def _params(self, name: str) -> dict[str, Any]:
         return self.options.pick(STAGES[name].options)
 
-    def _own(self, name: str) -> Meta | None:
-        return self._meta(name, self.dataset)
-
-    def _meta(self, name: str, dataset: str, recipe: str = "") -> Meta | None:
-        key = (name, dataset, recipe)
+    def _meta(self, name: str, dataset: str = "", recipe: str = "") -> Meta | None:
+        key = (name, dataset or self.dataset, recipe)
         if key not in self._metas:
             table = self.store.get(*key)
             self._metas[key] = table.meta if table else None

@@ -102,7 +102,10 @@ def test_what_is_read_of_other_datasets_is_compared_and_what_was_replaced_is_not
     own = dataclasses.replace(own, inputs={**own.inputs, **versions, HISTORY: "gone"})
 
     def stale(elsewhere):
-        return stale_stages(store(dedup_set=own).get, params.__getitem__, "files", elsewhere=elsewhere)
+        def lookup(asset, dataset=None):
+            return elsewhere(asset, dataset) if dataset else store(dedup_set=own).get(asset)
+
+        return stale_stages(lookup, params.__getitem__, "files")
 
     assert stale(lambda *partition: stored[partition]) == {}
     stored["dedup_set", "old"] = record("dedup_set", data_version="other")

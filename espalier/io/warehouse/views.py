@@ -75,17 +75,13 @@ def _make_view(db: duckdb.DuckDBPyConnection, folder: Path, paths: list[Path]) -
 
 def _as_lists(db: duckdb.DuckDBPyConnection, aliases: list[str]) -> dict[str, str]:
     """Return, for each table, the SQL that makes lists of its array columns whose length is not that of all others."""
-    kinds: dict[str, dict[str, str]] = {
-        alias: {row[0]: row[1] for row in db.execute(f"DESCRIBE {alias}.data").fetchall()} for alias in aliases
-    }
-    lengths: dict[str, set[str]] = {}
-    for columns in kinds.values():
-        for name, kind in columns.items():
-            if re.fullmatch(r"\w+\[\d+\]", kind):
-                lengths.setdefault(name, set()).add(kind)
-    odd = {name for name, its in lengths.items() if len(its) > 1}
-    replaced = {
-        alias: ", ".join(f"{name}::{kind.split('[')[0]}[] AS {name}" for name, kind in columns.items() if name in odd)
-        for alias, columns in kinds.items()
-    }
-    return {alias: f" REPLACE ({text})" if text else "" for alias, text in replaced.items()}
+    arrays = db.execute(
+        r"""SELECT database_name, column_name, regexp_extract(data_type, '^\w+') FROM duckdb_columns()
+            WHERE table_name = 'data' AND database_name IN ? AND regexp_full_match(data_type, '\w+\[\d+\]')
+            QUALIFY count(DISTINCT data_type) OVER (PARTITION BY column_name) > 1""",
+        [aliases],
+    ).fetchall()
+    replaced: dict[str, list[str]] = {alias: [] for alias in aliases}
+    for alias, name, kind in arrays:
+        replaced[alias].append(f"{name}::{kind}[] AS {name}")
+    return {alias: f" REPLACE ({', '.join(texts)})" if texts else "" for alias, texts in replaced.items()}
