@@ -89,7 +89,7 @@ class StageContext:
         stage : str
             One of ``STAGES``.
         given : mapping, optional
-            StageOptions in the place of the card's.
+            Options in the place of the card's.
         afresh : bool
             Let it build on nothing that was stored before.
         threads : int

@@ -170,6 +170,14 @@ def test_rows_of_an_earlier_scan_are_known_in_the_other_process_too(tmp_path, fo
     assert found == first
 
 
+def test_what_a_card_is_told_is_not_said_again_by_the_process_that_reads(tmp_path, folder, capfd):
+    request = request_of(tmp_path, folder)
+    with (request.landing / "set.yaml").open("a") as card:
+        card.write("chain: {k: 5}\n")
+    rows(read_in_subprocess(request))
+    assert capfd.readouterr().err == ""
+
+
 def test_who_stops_midway_leaves_no_process(tmp_path, folder):
     batches = Reading(read_in_subprocess(request_of(tmp_path, folder))).batches(lambda _: None)
     assert len(next(batches)) == apart.WORKER_BATCH

@@ -7,6 +7,7 @@ when nobody takes its rows any more.
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from espalier.core.errors import EspalierError
+from espalier.io.landing import cards
 from espalier.io.scanning.request import Reading, ScanRequest, read_here
 from espalier.io.scanning.scan import RAW_SCHEMA
 
@@ -26,6 +28,7 @@ def run(order: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started this one ends it
     with contextlib.suppress(OSError):  # where memory runs out, this process goes first (Linux)
         Path("/proc/self/oom_score_adj").write_text("500")
+    logging.getLogger(cards.__name__).disabled = True  # who started this one has read the card, too
     try:
         _read(order)
     except BrokenPipeError:
