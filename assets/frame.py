@@ -5,7 +5,6 @@ stages what it returns, runs the checks on the staged rows, and reports. A parti
 thrown away: what stood in its place stays. What a stage computes is in ``espalier.stages``.
 """
 
-import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +21,7 @@ from espalier.io.drawing.inline import in_markdown
 from espalier.io.warehouse import Draft, Meta, Piece, Table
 from espalier.stages.context import Markdown, Picture, Shown, StageContext, StageResult
 from espalier.stages.graph import STAGES, Stage
-from espalier.stages.options import Options
+from espalier.stages.options import StageOptions
 
 OWNERS = ["team:espalier"]
 
@@ -92,7 +91,7 @@ def _check_spec(asset: str, check: Check, partitions: dg.PartitionsDefinition) -
 
 def _config_schema(stage: Stage) -> dict[str, dg.Field]:
     """Make the run config of a stage: its options, all optional; what is not given comes from the card."""
-    known = {f.name: f for f in dataclasses.fields(Options)}
+    known = StageOptions.model_fields
     shown = {bool: bool, int: int, float: float}
     fields = {}
     if stage.grows:
@@ -101,7 +100,7 @@ def _config_schema(stage: Stage) -> dict[str, dg.Field]:
     for name in stage.options:
         default = known[name].default
         kind = [str] if isinstance(default, tuple) else shown.get(type(default), str)
-        text = f"{known[name].metadata['help']} (default: the dataset's card, else {default!r})"
+        text = f"{known[name].description} (default: the dataset's card, else {default!r})"
         fields[name] = dg.Field(kind, is_required=False, description=text)
     return fields
 

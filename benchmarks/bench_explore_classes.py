@@ -48,7 +48,7 @@ def embedded(data: Path, encoder: str):
 
     home = Home.find().ensure()
     spec = str(Path(encoder).resolve()) if Path(encoder).exists() else encoder
-    LandingZone(home.landing).land(data, "pictures", chain={"encoder": spec})
+    LandingZone(home.landing).land(data, "pictures", options={"encoder": spec})
     with Launcher(home, bars=False) as launcher:
         launcher.run("chain", "pictures", ["raw_dataset", "dedup_set", "embeddings"])
     ids = home.store().need("raw_dataset", "pictures").arrow(["sample_id"])["sample_id"].to_pylist()

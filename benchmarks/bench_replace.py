@@ -11,7 +11,8 @@ import tempfile
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from espalier.io.atomic import beside
+from espalier.io import atomic
+from espalier.io.atomic import temporary
 from espalier.io.formats.write import place
 
 
@@ -37,7 +38,7 @@ def replaced(n: int) -> tuple[int, int]:
         reader = multiprocessing.Process(target=look, args=(target / "kept.txt", ended, counts))
         reader.start()
         for _ in range(n):
-            fresh = beside(target, target.name)
+            fresh = temporary(target)
             fresh.mkdir()
             (fresh / "kept.txt").touch()
             place.StagedExport(fresh, target, overwrite=True).commit()
@@ -50,9 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--n", type=int, default=2_000)
     arguments = parser.parse_args()
-    exchange = place._exchange
+    exchange = atomic._exchange
     for name, way in (("change places", exchange), ("two renames", lambda *_: False)):
-        place._exchange = way
+        atomic._exchange = way
         looks, missed = replaced(arguments.n)
         print(f"{name:14} {arguments.n:,} replacements, {looks:,} looks, {missed:,} in vain")
 

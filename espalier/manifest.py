@@ -83,14 +83,14 @@ class Manifest:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """``summary.json``: recipe, counts, encoder, seeds, versions, fingerprint of the input."""
-        found: dict[str, Any] = json.loads((self.folder / "summary.json").read_text("utf-8"))
-        return found
+        summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text("utf-8"))
+        return summary
 
     @cached_property
     def uids(self) -> np.ndarray:
         """``kept_uids.npy``: the distinct kept uids, sorted; shape (m,), dtype "u8,u8"."""
-        found: np.ndarray = np.load(self.folder / "kept_uids.npy", allow_pickle=False)
-        return found
+        uids: np.ndarray = np.load(self.folder / "kept_uids.npy", allow_pickle=False)
+        return uids
 
     def filter_webdataset(self, shards_in: str | None = None) -> WebDatasetFilter:
         """Return what ``wds.WebDataset(...).select(...)`` takes: True for the samples that are kept.

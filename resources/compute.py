@@ -5,8 +5,8 @@ import os
 import dagster as dg
 from pydantic import Field
 
-from espalier.io.scanning.request import Job, Reading, read_here
-from espalier.io.scanning.subprocess_reader import read_apart
+from espalier.io.scanning.request import Reading, ScanRequest, read_here
+from espalier.io.scanning.subprocess_reader import read_in_subprocess
 
 
 class ComputeResource(dg.ConfigurableResource):
@@ -22,6 +22,6 @@ class ComputeResource(dg.ConfigurableResource):
         """Return the number of threads."""
         return self.threads or os.cpu_count() or 1
 
-    def read(self, job: Job) -> Reading:
+    def read(self, request: ScanRequest) -> Reading:
         """Return the rows of a dataset, to be gone through once."""
-        return Reading(read_apart(job) if self.read_in_subprocess else read_here(job))
+        return Reading(read_in_subprocess(request) if self.read_in_subprocess else read_here(request))

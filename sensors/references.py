@@ -1,4 +1,4 @@
-"""The sensor of references: compares a dataset again when one that its card names in ``against`` changed.
+"""The sensor of references: compares a dataset again when one that its card names in ``reference_datasets`` changed.
 
 Which dataset is compared with which stands in cards, so the eager rules, which follow the graph, cannot know it.
 """
@@ -21,7 +21,7 @@ SECONDS = 30
     job=duplicates,
     minimum_interval_seconds=SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Compares a dataset again when a dataset that its card names in `against` has changed.",
+    description="Compares a dataset again when a dataset that its card names in `reference_datasets` has changed.",
 )
 def reference_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
     """Ask for the dedup_set of each dataset whose references are others than those that it was compared with."""

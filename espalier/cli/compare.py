@@ -10,7 +10,7 @@ from espalier.cli.common import json_option, option_pairs, print_json
 
 if TYPE_CHECKING:
     from espalier.cli.launch import Launcher
-    from espalier.stages.options import Options
+    from espalier.stages.options import StageOptions
 
 RULE = {
     True: "points of probe accuracy; beats = by more than 1.5 and two standard errors",
@@ -93,12 +93,12 @@ def compare(
     from espalier.cli.pruning import dataset_of
     from espalier.io.results.reports import PLOT, RECORD
     from espalier.stages.graph import COMPARISON
-    from espalier.stages.options import Options
+    from espalier.stages.options import StageOptions
     from espalier.stages.quality_rows import summarise
     from espalier.stages.staleness import Staleness
 
     home = launcher.home
-    _planned(Options().override(asked))
+    _planned(StageOptions().override(asked))
     dataset = dataset_of(home, target, name, format_name, option)
     staleness = Staleness(home, dataset)
     options = staleness.options.override(asked)
@@ -124,7 +124,7 @@ def compare(
     }
 
 
-def _planned(options: "Options") -> None:
+def _planned(options: "StageOptions") -> None:
     """Refuse an unknown method, ratio or recipe before anything runs."""
     from espalier.core.evaluate.baseline import plan
 

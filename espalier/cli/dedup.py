@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @click.option("--rule", type=click.Choice(["keep_one", "paper"]), help="SemDeDup: compare with kept samples, or all.")
 @click.option("--rank", type=click.Choice(["hard", "easy", "random"]), help="SemDeDup: which of a group stays.")
 @click.option("--target-share", type=float, help="Choose the eps that keeps about this share of the embedded samples.")
-@click.option("--against", multiple=True, metavar="OTHER", help="Drop copies of what this dataset keeps; repeatable.")
+@click.option("--reference-dataset", "references", multiple=True, metavar="OTHER",
+              help="Drop copies of what this dataset keeps; repeatable.")  # fmt: skip
+@click.option("--against", multiple=True, hidden=True, help="The old word for --reference-dataset.")
 @click.option("--afresh", is_flag=True, help="Read and compare all again, not only what is new.")
 @click.option("--ndr", is_flag=True, help="Run Datumaro's NDR instead; the chain's duplicates stay as they are.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="DIR",
@@ -46,7 +48,7 @@ def command(
     espalier dedup photos/
     espalier dedup photos --flips --eps 0.1
     espalier dedup photos --target-share 0.63
-    espalier dedup new_photos --against photos --save sheets/
+    espalier dedup new_photos --reference-dataset photos --save sheets/
     espalier dedup photos --ndr -w train -k 1000 -e similarity -o removed.txt
     """  # noqa: D301
     from espalier.apps.explain.dropped import check_list, check_sheets_folder
@@ -64,18 +66,20 @@ def command(
     from espalier.stages.staleness import Staleness
 
     names = {"threshold": "near_threshold", "flips": "flips", "eps": "eps", "rule": "rule", "rank": "rank"}
-    chain = {option: given[name] for name, option in names.items() if given[name] is not None}
+    options = {option: given[name] for name, option in names.items() if given[name] is not None}
     with Launcher(Home.find()) as launcher:
         zone = LandingZone(launcher.home.landing)
-        pairs = (*given["option"], *(f"{option}={json.dumps(value)}" for option, value in chain.items()))
+        pairs = (*given["option"], *(f"{option}={json.dumps(value)}" for option, value in options.items()))
         name = dataset_of(launcher.home, dataset, given["name"], given["format_name"], pairs)
         if given["against"]:
-            for other in given["against"]:
+            click.echo("--against is now called --reference-dataset.", err=True)
+        if references := (*given["references"], *given["against"]):
+            for other in references:
                 launcher.home.store().need("dedup_set", zone.card(other).name)
-            zone.set_against(name, given["against"])
+            zone.set_references(name, references)
         _run(launcher, name, afresh=afresh)
         if target_share is not None:
-            zone.land(zone.card(name).uri, name, chain={"eps": _eps_for(launcher.home, name, target_share)})
+            zone.land(zone.card(name).uri, name, options={"eps": _eps_for(launcher.home, name, target_share)})
             _run(launcher, name)
             _echo_share(launcher.home, name)
         assert not Staleness(launcher.home, name).stages(STAGES)

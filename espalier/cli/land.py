@@ -50,13 +50,13 @@ def command(
     fits: list[dict[str, Any]] = []
     card = LandingZone(home.landing).card(dataset_of(home, dataset, name, format_name, option, fits.append))
     if as_json:
-        found = {"dataset": card.name, "uri": card.uri, "format": card.format, "options": card.chain}
+        found = {"dataset": card.name, "uri": card.uri, "format": card.format, "options": card.options}
         print_json(found | ({"embeddings": fits[0]} if fits else {}))
         return
     click.echo(f"Landed {card.name}: {card.uri}")
     for fit in fits:
         click.echo(f"Embeddings of {fit['dim']} components: {report(fit)}")
-        if "text_copies" not in card.chain and holds_texts(LandingZone(home.landing), card.name):
+        if "text_copies" not in card.options and holds_texts(LandingZone(home.landing), card.name):
             click.echo("Its samples are texts, and equal ones count as copies. If they caption pictures that are not")
             click.echo(f"here, leave them: espalier land {card.name} --option text_copies=false")
     click.echo(f"Next: espalier prune {card.name} -m density -r 0.3")

@@ -8,7 +8,7 @@ from espalier.core.errors import EspalierError, UsageError
 from espalier.io.home import Home
 from espalier.io.landing.cards import Card
 from espalier.io.landing.zone import LandingZone
-from espalier.stages.options import Options, parse_pairs
+from espalier.stages.options import StageOptions, parse_pairs
 
 
 def stage_options(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -21,13 +21,13 @@ def stage_options(pairs: tuple[str, ...]) -> dict[str, Any]:
         from espalier.io.precomputed.spec import Brought
 
         given["embeddings"] = str(Brought.parse(given["embeddings"]).absolute())
-    options = Options.build(given)
+    options = StageOptions.build(given)
     if _is_local(options, models):
         check_encoder(options, models)
     return given
 
 
-def check_encoder(options: Options, cache: Path | None = None) -> None:
+def check_encoder(options: StageOptions, cache: Path | None = None) -> None:
     """Open a model that is not built in; one from the web is fetched into ``cache``, where added names are, too.
 
     Raises
@@ -42,7 +42,7 @@ def check_encoder(options: Options, cache: Path | None = None) -> None:
     load_encoder(options.encoder, device=options.device, precision=options.precision, cache_dir=cache)
 
 
-def check_scores(least: float | None, options: Options, cache: Path | None = None) -> None:
+def check_scores(least: float | None, options: StageOptions, cache: Path | None = None) -> None:
     """Refuse a recipe's ``min_clip_score`` before the chain runs, where no CLIP scores can come of it.
 
     Raises
@@ -66,7 +66,7 @@ def check_scores(least: float | None, options: Options, cache: Path | None = Non
     )
 
 
-def _is_local(options: Options, models: Path) -> bool:
+def _is_local(options: StageOptions, models: Path) -> bool:
     """Tell whether an encoder is a model on this machine, so that opening it costs little."""
     if options.encoder == "builtin":
         return False
@@ -76,7 +76,7 @@ def _is_local(options: Options, models: Path) -> bool:
     return stays_here(resolve(EncoderSpec.parse(options.encoder), models))
 
 
-def _spec_of(options: Options) -> str:
+def _spec_of(options: StageOptions) -> str:
     from espalier.io.encoders import EncoderSpec
 
     return EncoderSpec.parse(options.encoder).model
@@ -98,7 +98,7 @@ def land(
     path: str,
     name: str | None,
     format_name: str | None,
-    chain: dict[str, Any],
+    options: dict[str, Any],
     tell: Callable[[dict[str, Any]], object] = lambda _: None,
 ) -> Card:
     """Land a path, unless it is an empty folder or vectors that are brought do not fit; ``tell`` takes how they fit."""
@@ -107,16 +107,16 @@ def land(
     local = Path(path).expanduser()
     if local.is_dir() and next(walk(str(local.absolute())), None) is None:
         raise EspalierError(f"{local} holds no file.", "Point to the folder that holds the pictures.")
-    if chain.get("embeddings"):
-        tell(_fit(zone.planned(path, name, format_name, chain=chain)))
-    return zone.land(path, name, format_name, chain=chain)
+    if options.get("embeddings"):
+        tell(_fit(zone.land(path, name, format_name, options=options, dry_run=True)))
+    return zone.land(path, name, format_name, options=options)
 
 
 def holds_texts(zone: LandingZone, target: str, name: str | None = None, format_name: str | None = None) -> bool:
     """Return whether a dataset, landed or about to be, is of texts without pictures, by its first samples."""
     from espalier.io.formats.read.detect import open_reader
 
-    card = zone.card(target) if target in zone.names() else zone.planned(target, name, format_name)
+    card = zone.card(target) if target in zone.names() else zone.land(target, name, format_name, dry_run=True)
     first = next(open_reader(card).batches(64), [])
     return bool(first) and not any(sample.uri for sample in first)
 
@@ -134,7 +134,7 @@ def _fit(card: Card) -> dict[str, Any]:
     from espalier.io.formats.read.detect import open_reader
     from espalier.io.precomputed.spec import Brought
 
-    brought = Brought.parse(card.chain["embeddings"])
+    brought = Brought.parse(card.options["embeddings"])
     own = brought.open()
     ids, uids = [], []
     for batch in open_reader(card).batches(4096):

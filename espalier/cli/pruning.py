@@ -78,14 +78,14 @@ def dataset_of(
     from espalier.io.landing.zone import LandingZone
 
     zone = LandingZone(home.landing)
-    chain = stage_options(option)
+    options = stage_options(option)
     landed = target in zone.names()
     if not landed and ("/" in target or "\\" in target or Path(target).exists()):
-        return land(zone, target, name, format_name, chain, tell).name
+        return land(zone, target, name, format_name, options, tell).name
     card = zone.card(target)
     check_format_of(card)
     if name and name != target:
         raise UsageError(f"{target!r} is a landed dataset, so --name {name} has no meaning.", "Leave --name out.")
-    if chain or format_name:
-        land(zone, card.uri, target, format_name, chain, tell)
+    if options or format_name:
+        land(zone, card.uri, target, format_name, options, tell)
     return target

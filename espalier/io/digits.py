@@ -4,12 +4,12 @@ UCI ML hand-written digits (Alpaydin and Kaynak 1998), 1,797 scans of 8 x 8 pixe
 """
 
 import shutil
-import uuid
 from pathlib import Path
 
 import numpy as np
 
 from espalier.core.rng import generator
+from espalier.io.atomic import written
 
 N_TEST = 297
 N_EXACT = 120
@@ -30,17 +30,13 @@ def write_digits(folder: Path) -> Path:
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
     n_train = len(pixels) - N_TEST
-    making = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with written(folder) as making:
         for row, (image, label) in enumerate(zip(pixels, digits.target, strict=True)):
             subset = "train" if row < n_train else "test"
             _save(image, making / subset / str(label) / f"{row:04d}.png")
         _plant(making, pixels[:n_train], digits.target)
         (making / "_SUCCESS").touch()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        making.rename(folder)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
     return folder
 
 

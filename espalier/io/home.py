@@ -1,14 +1,12 @@
 """ESPALIER_HOME: the one folder in which everything that Espalier keeps has its place."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from espalier.core.errors import EspalierError
 from espalier.io.warehouse import Warehouse
 
 
-@dataclass(frozen=True)
 class Home:
     """The folder and the places inside it; a plain object that knows nothing of Dagster.
 
@@ -16,9 +14,24 @@ class Home:
     ----------
     root : Path
         Absolute path of the folder.
+    landing : Path
+        The landing zone: folders and cards.
+    warehouse : Path
+        The stored tables.
+    manifests : Path
+        A folder a dataset and recipe, with what is kept.
+    reports : Path
+        Contact sheets and comparisons, a folder a dataset.
+    models : Path
+        Encoders: downloads, names that were added, compiled graphs.
+    dagster : Path
+        The Dagster instance.
     """
 
-    root: Path
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.landing, self.warehouse, self.manifests = root / "landing", root / "warehouse", root / "manifests"
+        self.reports, self.models, self.dagster = root / "reports", root / "models", root / "dagster"
 
     @classmethod
     def find(cls, path: str | Path | None = None) -> "Home":
@@ -26,53 +39,17 @@ class Home:
         chosen = path or os.environ.get("ESPALIER_HOME") or ".espalier"
         return cls(Path(chosen).expanduser().absolute())
 
-    @property
-    def landing(self) -> Path:
-        """The landing zone: folders and cards."""
-        return self.root / "landing"
-
-    @property
-    def warehouse(self) -> Path:
-        """The stored tables."""
-        return self.root / "warehouse"
-
-    @property
-    def manifests(self) -> Path:
-        """A folder a dataset and recipe, with what is kept."""
-        return self.root / "manifests"
-
-    @property
-    def reports(self) -> Path:
-        """Contact sheets and comparisons, a folder a dataset."""
-        return self.root / "reports"
-
-    @property
-    def models(self) -> Path:
-        """Encoders: downloads, names that were added, compiled graphs."""
-        return self.root / "models"
-
-    @property
-    def dagster(self) -> Path:
-        """The Dagster instance."""
-        return self.root / "dagster"
-
     def ensure(self) -> "Home":
         """Make the folders that are missing; a folder that cannot be written is a clear error."""
         folders = (self.landing, self.warehouse, self.manifests, self.reports, self.models, self.dagster)
-        try:
-            for folder in folders:
+        remedy = "Set ESPALIER_HOME to a folder that you may write to."
+        for folder in folders:
+            try:
                 folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EspalierError(
-                f"Cannot write to {self.root}: {error.strerror}.",
-                "Set ESPALIER_HOME to a folder that you may write to.",
-            ) from error
-        closed = [folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)]
-        if closed:
-            raise EspalierError(
-                f"Cannot write to {closed[0]}: permission denied.",
-                "Set ESPALIER_HOME to a folder that you may write to.",
-            )
+            except OSError as error:
+                raise EspalierError(f"Cannot write to {self.root}: {error.strerror}.", remedy) from error
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise EspalierError(f"Cannot write to {folder}: permission denied.", remedy)
         return self
 
     def store(self) -> Warehouse:

@@ -16,8 +16,8 @@ EXTREMES = 5
 def run(context: StageContext, raw_dataset: Table, clusters: Table) -> StageResult:
     """Measure how wide each cluster is and how far its neighbours are."""
     assignment, distance = clusters.column("cluster"), clusters.column("distance")
-    found = measure(clusters.matrix("centroid", "centroids"), assignment, distance, context.options.n_neighbors)
-    k = len(found.size)
+    measured = measure(clusters.matrix("centroid", "centroids"), assignment, distance, context.options.n_neighbors)
+    k = len(measured.size)
     labels = labels_of(raw_dataset, clusters)
     ids = clusters.arrow(["sample_id"]).column(0).combine_chunks()
 
@@ -28,17 +28,17 @@ def run(context: StageContext, raw_dataset: Table, clusters: Table) -> StageResu
     rows = pa.table(
         {
             "cluster": pa.array(np.arange(k, dtype=np.int32)),
-            "size": pa.array(found.size),
-            "d_intra": pa.array(found.d_intra),
-            "d_inter": pa.array(found.d_inter),
-            "complexity": pa.array(found.complexity),
+            "size": pa.array(measured.size),
+            "d_intra": pa.array(measured.d_intra),
+            "d_inter": pa.array(measured.d_inter),
+            "complexity": pa.array(measured.complexity),
             "label_entropy": pa.array(label_entropy(assignment, k, labels.indptr, labels.codes), from_pandas=True),
             "prototypical": extremes(hardest=False),
             "hardest": extremes(hardest=True),
         }
     )
-    png = plots.complexity(found.d_intra, found.d_inter, found.size)
+    png = plots.complexity(measured.d_intra, measured.d_inter, measured.size)
     return StageResult(
-        Draft(rows, sort="cluster", stats={"k": k, "n_neighbors": found.n_neighbors}),
+        Draft(rows, sort="cluster", stats={"k": k, "n_neighbors": measured.n_neighbors}),
         shown={"complexity": Picture(png, "d_intra over d_inter")},
     )

@@ -32,11 +32,11 @@ def run(context: StageContext, **tables: Table) -> StageResult:
     features = dataclasses.replace(features, vectors=known.ground.vectors)
     raw = all_files(context, tables, known) if options.raw_random else None
     with context.bar("comparing", len(recipes)) as advance:
-        found = compare(
+        compared = compare(
             recipes, features, known.ground, known.subsets, seeds=options.quality_seeds, raw=raw, progress=advance
         )
         everything = known.ground.measure(np.ones(features.n, bool))
-    rows, verdicts = comparison_rows(found, everything, known.names), verdict_rows(found)
+    rows, verdicts = comparison_rows(compared, everything, known.names), verdict_rows(compared)
     stats = {
         "n_train": features.n,
         "n_files": len(raw.vectors) if raw is not None else None,
@@ -44,7 +44,7 @@ def run(context: StageContext, **tables: Table) -> StageResult:
         "tested_on": known.who.source,
         "seeds": options.quality_seeds,
         "encoder": tables["embeddings"].meta.stats["encoder"],
-        "left_out": json.dumps(found.left_out),
+        "left_out": json.dumps(compared.left_out),
     }
     summary = summarise(context.dataset, rows, verdicts, stats)
     png = draw(summary)
@@ -54,5 +54,5 @@ def run(context: StageContext, **tables: Table) -> StageResult:
             "comparison": Markdown(markdown_summary(summary)),
             "plot": Picture(png, "accuracy and coverage by the share kept"),
         },
-        folders=(report_files(context.home.reports / context.dataset, summary, png),),
+        folders=report_files(context.home.reports / context.dataset, summary, png),
     )

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,10 +19,10 @@ from espalier.io.home import Home
 from espalier.io.landing.cards import Card
 from espalier.io.landing.zone import LandingZone
 from espalier.io.progress import Advance, log_progress
-from espalier.io.scanning.request import Job, Reading, read_here
+from espalier.io.scanning.request import Reading, ScanRequest, read_here
 from espalier.io.warehouse import Draft, Meta, Piece, Table, Warehouse
 from espalier.stages.graph import STAGES, Stage
-from espalier.stages.options import Options, in_full
+from espalier.stages.options import StageOptions, in_full
 
 Bar: TypeAlias = Callable[[str, int], AbstractContextManager[Advance]]
 
@@ -36,7 +36,7 @@ class StageContext:
     dataset, recipe : str
         The partition; ``recipe`` is "" for a stage that knows none.
     card : Card
-    options : Options
+    options : StageOptions
         Those of the dataset, with an encoder's name in full.
     home : Home
     threads : int
@@ -57,12 +57,12 @@ class StageContext:
     dataset: str
     recipe: str
     card: Card
-    options: Options
+    options: StageOptions
     home: Home
     threads: int
     log: logging.Logger
     bar: Bar
-    read: Callable[[Job], Reading]
+    read: Callable[[ScanRequest], Reading]
     references: Mapping[str, Table]
     previous: Table | None
     replaced: Table | None
@@ -80,7 +80,7 @@ class StageContext:
         threads: int = 0,
         log: logging.Logger | None = None,
         bar: Bar | None = None,
-        read: Callable[[Job], Reading] | None = None,
+        read: Callable[[ScanRequest], Reading] | None = None,
     ) -> "StageContext":
         """Gather what a stage needs to run for a dataset of a home.
 
@@ -104,10 +104,7 @@ class StageContext:
         """
         declared, store = STAGES[stage], home.store()
         card = LandingZone(home.landing).card(dataset)
-        options = Options.of_card(card)
-        if given:
-            options = Options.build({**asdict(options), **given}, where="run config")
-        options = in_full(options, home.models)
+        options = in_full(StageOptions.of_card(card).override(given or {}, "run config"), home.models)
         params = options.pick(declared.options)
         references = {name: store.need(*partition) for name, partition in declared.also_reads(params).items()}
         replaced = store.get(stage, dataset, recipe) if declared.grows and not afresh else None
@@ -121,7 +118,7 @@ class StageContext:
             threads or os.cpu_count() or 1,
             log,
             bar or (lambda label, total: log_progress(log, label, total)),
-            read or (lambda job: Reading(read_here(job))),
+            read or (lambda request: Reading(read_here(request))),
             references,
             replaced if replaced and _made_alike(replaced.meta, declared, params, references) else None,
             replaced,

@@ -36,32 +36,32 @@ def content_codes(
     return name[codes]
 
 
-def confirmed(context: StageContext, facts: pa.Table, grids: np.ndarray, found: Duplicates) -> Duplicates:
+def confirmed(context: StageContext, facts: pa.Table, grids: np.ndarray, duplicates: Duplicates) -> Duplicates:
     """Return the verdicts with those near duplicates exact that are the same picture in another format."""
-    rows = other_format_rows(found, grids, _shapes(facts))
-    owners = found.duplicate_of[rows]
+    rows = other_format_rows(duplicates, grids, _shapes(facts))
+    owners = duplicates.duplicate_of[rows]
     both = np.unique(np.concatenate([rows, owners]))
     kinds = formats(_uris(facts, both), threads=context.threads, max_pixels=_most_pixels(facts, both))
     kind = dict(zip(both.tolist(), kinds, strict=True))
     pairs = [(r, o) for r, o in zip(rows.tolist(), owners.tolist(), strict=True) if kind[r] != kind[o]]
     if not pairs:
-        return found
+        return duplicates
     wanted = np.unique(pairs)
     digest = dict(zip(wanted.tolist(), _digests(context, facts, wanted), strict=True))
     same = [row for row, owner in pairs if digest[row] is not None and digest[row] == digest[owner]]
-    stage, similarity, via = found.stage.copy(), found.similarity.copy(), found.via.copy()
+    stage, similarity, via = duplicates.stage.copy(), duplicates.similarity.copy(), duplicates.via.copy()
     through = (stage == "exact") & np.isin(via, same)  # the same files as those, so exact copies of the owner, too
     stage[same], similarity[same] = "exact", 1
     similarity[through], via[through] = 1, -1
-    return dataclasses.replace(found, stage=stage, similarity=similarity, via=via)
+    return dataclasses.replace(duplicates, stage=stage, similarity=similarity, via=via)
 
 
-def exact_by(facts: pa.Table, found: Duplicates) -> pa.Array:
+def exact_by(facts: pa.Table, duplicates: Duplicates) -> pa.Array:
     """Say what is equal in exact copies: ``bytes`` or ``pixels``; null for all other rows."""
     sha256 = np.array(facts["sha256"].combine_chunks().dictionary_encode().indices)
-    copied = np.where(found.via >= 0, found.via, found.duplicate_of)
+    copied = np.where(duplicates.via >= 0, duplicates.via, duplicates.duplicate_of)
     by = np.where(sha256[copied] == sha256, "bytes", "pixels") if len(sha256) else np.empty(0, str)
-    return pa.array(by.tolist(), pa.string(), mask=found.stage != "exact")
+    return pa.array(by.tolist(), pa.string(), mask=duplicates.stage != "exact")
 
 
 def _digests(context: StageContext, facts: pa.Table, rows: np.ndarray) -> list[str | None]:
@@ -78,7 +78,7 @@ def _uris(facts: pa.Table, rows: np.ndarray) -> list[str]:
 
 
 def _most_pixels(facts: pa.Table, rows: np.ndarray) -> int:
-    """Bound what is decoded by what the scan found: a file may have been replaced since."""
+    """Bound what is decoded by what the scan saw: a file may have been replaced since."""
     return int(facts["pixels"].to_numpy()[rows].max()) if len(rows) else 1
 
 

@@ -1,7 +1,7 @@
 """Who takes part in a search for duplicates: a dataset's own samples, what is known of them, and other datasets.
 
-New against kept: a sample that an earlier run with the same options and references kept is known, and is compared with
-new ones only; one that it dropped stays dropped as long as the sample that it copies is still there, unchanged.
+New against kept: a sample that the previous run with the same options and references kept is known, and is compared
+with new ones only; one that it dropped stays dropped as long as the sample that it copies is still there, unchanged.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,6 @@ from espalier.stages.context import StageContext
 
 PIXELS = "coalesce(width, 0) AS width, coalesce(height, 0) AS height, coalesce(width::BIGINT * height, 0) AS pixels"
 BLIND = "grid IS NULL AS blind"
-EARLIER = """
-SELECT e.* FROM raw r JOIN earlier e ON e.sample_id = r.sample_id AND e.sha256 = r.sha256
-"""
 
 
 @dataclass(frozen=True)
@@ -41,17 +38,13 @@ class DedupRows:
     known : ndarray of shape (n,), bool
         Kept before, or of another dataset: stay, and are not compared with one another.
     carried : pyarrow.Table or None
-        Earlier verdicts, in the stored form, of own samples that are not searched: they were dropped and stay so.
+        Previous verdicts, in the stored form, of own samples that are not searched: they were dropped and stay so.
     twins : pyarrow.Table or None
         sample_id and twin of known samples that had one.
     border : pyarrow.Table or None
-        The earlier run's pairs nearest to the threshold, of samples that are still there, unchanged.
+        The previous run's pairs nearest to the threshold, of samples that are still there, unchanged.
     taking_part : ndarray of shape (n,), bool
         All but the carried ones.
-    threshold : float or None
-        The earlier run's, so that old and new samples are judged alike.
-    grown_from : str or None
-        Data version of the earlier run.
     """
 
     facts: pa.Table
@@ -63,30 +56,24 @@ class DedupRows:
     twins: pa.Table | None
     border: pa.Table | None
     taking_part: np.ndarray
-    threshold: float | None
-    grown_from: str | None
 
 
 def dedup_rows(context: StageContext, raw_dataset: Table) -> DedupRows:
     """Gather the rows of a dataset's search for duplicates."""
     own = _read(raw_dataset, "error IS NULL")
-    others = [_kept_of(context, name) for name in context.options.against]
+    others = [_kept_of(context, name) for name in context.options.reference_datasets]
     facts = pa.concat_tables([own[0], *(o[0] for o in others)])
     grids = np.concatenate([own[1], *(o[1] for o in others)]) if others else own[1]
     n, n_own = len(facts), len(own[0])
     known = np.arange(n) >= n_own
-    earlier = context.previous
-    carried, twins, border, threshold = None, None, None, None
+    carried, twins, border = None, None, None
     taking_part = np.ones(n, bool)
-    if earlier is not None:
-        threshold = earlier.meta.stats["threshold"]
-        kept_before, carried, twins, border = _verdicts(raw_dataset, earlier)
+    if context.previous is not None:
+        kept_before, carried, twins, border = _verdicts(raw_dataset, context.previous)
         known[:n_own] = pc.is_in(own[0]["sample_id"], kept_before).to_numpy()
         taking_part[:n_own] = ~pc.is_in(own[0]["sample_id"], carried["sample_id"].combine_chunks()).to_numpy()
     blind = facts["blind"].to_numpy()
-    facts = facts.drop_columns("blind")
-    version = earlier.meta.data_version if earlier else None
-    return DedupRows(facts, grids, blind, n_own, known, carried, twins, border, taking_part, threshold, version)
+    return DedupRows(facts.drop_columns("blind"), grids, blind, n_own, known, carried, twins, border, taking_part)
 
 
 def _read(raw: Table, where: str) -> tuple[pa.Table, np.ndarray]:
@@ -108,25 +95,25 @@ def _laid_out(blind: np.ndarray, grids: np.ndarray) -> np.ndarray:
 def _kept_of(context: StageContext, name: str) -> tuple[pa.Table, np.ndarray]:
     """Return facts and grids of what another dataset keeps."""
     if name == context.dataset:
-        raise EspalierError(f"The card of {name!r} compares it with itself.", "Take it out of against.")
+        raise EspalierError(f"The card of {name!r} compares it with itself.", "Take it out of reference_datasets.")
     raw, dedup = context.references[f"raw_dataset of {name}"], context.references[f"dedup_set of {name}"]
     with session(raw=raw, dedup=dedup) as db:
-        found = db.sql(
+        kept = db.sql(
             f"""SELECT '{name}' AS dataset, sample_id, subset, uri, raw.sha256, n_bytes,
                 {PIXELS}, {BLIND}, grid
                 FROM raw JOIN dedup USING (sample_id) WHERE dedup.kept ORDER BY sample_id"""
         ).to_arrow_table()
-    grids = array_block(found["grid"].combine_chunks())  # of those that have one
-    return found.drop_columns("grid"), _laid_out(found["blind"].to_numpy(), grids)
+    grids = array_block(kept["grid"].combine_chunks())  # of those that have one
+    return kept.drop_columns("grid"), _laid_out(kept["blind"].to_numpy(), grids)
 
 
-def _verdicts(raw: Table, earlier: Table) -> tuple[pa.Array, pa.Table, pa.Table, pa.Table]:
-    """Return what an earlier run found about samples of unchanged content.
+def _verdicts(raw: Table, previous: Table) -> tuple[pa.Array, pa.Table, pa.Table, pa.Table]:
+    """Return what the previous run found about samples of unchanged content.
 
     The ids kept, the verdicts on dropped ones that still hold, twins, and the pairs nearest to the threshold.
     """
-    with session(raw=raw, earlier=earlier) as db:
-        db.execute(f"CREATE TEMP TABLE same AS {EARLIER}")
+    with session(raw=raw, previous=previous) as db:
+        db.execute("CREATE TEMP TABLE same AS SELECT p.* FROM raw r JOIN previous p USING (sample_id, sha256)")
         kept = db.sql("SELECT sample_id FROM same WHERE kept").to_arrow_table()
         carried = db.sql(
             """SELECT d.* FROM same d JOIN same k ON k.sample_id = d.duplicate_of AND k.kept
@@ -136,7 +123,7 @@ def _verdicts(raw: Table, earlier: Table) -> tuple[pa.Array, pa.Table, pa.Table,
             "SELECT s.sample_id, s.twin FROM same s JOIN same t ON t.sample_id = s.twin WHERE s.kept AND t.kept"
         ).to_arrow_table()
         border = db.sql(
-            """SELECT b.* FROM in_earlier.border b SEMI JOIN same USING (sample_id)
+            """SELECT b.* FROM in_previous.border b SEMI JOIN same USING (sample_id)
                SEMI JOIN (SELECT sample_id AS of_sample FROM same) USING (of_sample)
                WHERE b.dataset = '' AND b.of_dataset = ''"""
         ).to_arrow_table()

@@ -1,6 +1,5 @@
 """``dedup_set``: exact and near duplicates, found before anything costly runs, and leaks between subsets."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from espalier.core.dedup.near import Duplicates, find_duplicates
-from espalier.io.formats.read.base import subset_role
 from espalier.io.results.reports import sheet_files, sheet_name
 from espalier.io.warehouse import Draft, Table
 from espalier.io.warehouse.session import session
@@ -17,7 +15,7 @@ from espalier.stages.dedup_pixels import confirmed, content_codes, exact_by
 from espalier.stages.dedup_rows import DedupRows, dedup_rows
 from espalier.stages.dedup_sheets import border_pairs, sheets
 from espalier.stages.graph import HISTORY
-from espalier.stages.loading import marked, take_or_null
+from espalier.stages.loading import marked, protected, take_or_null
 
 SHEETS = {"groups": "largest groups", "leaks": "leaks", "threshold": "pairs nearest to the threshold"}
 """The contact sheets, with the titles that the page gives them."""
@@ -25,19 +23,19 @@ SHEETS = {"groups": "largest groups", "leaks": "leaks", "threshold": "pairs near
 
 def run(context: StageContext, raw_dataset: Table) -> StageResult:
     """Find exact and near duplicates; of each group the sample of best quality is kept."""
-    rows = dedup_rows(context, raw_dataset)
+    rows, previous = dedup_rows(context, raw_dataset), context.previous
     facts = rows.facts.filter(pa.array(rows.taking_part))
     ids = facts["sample_id"].combine_chunks()
     own = np.flatnonzero(rows.taking_part) < rows.n_own
     known, grids, blind = (x[rows.taking_part] for x in (rows.known, rows.grids, rows.blind))
     with context.bar("duplicates", len(ids)) as advance:
-        found = find_duplicates(
+        duplicates = find_duplicates(
             content_codes(context, facts, grids, known, blind),
             grids,
             (facts["pixels"].to_numpy(), facts["n_bytes"].to_numpy()),
-            threshold=context.options.near_threshold or rows.threshold or "auto",
+            threshold=context.options.near_threshold or (previous.meta.stats["threshold"] if previous else "auto"),
             flips=context.options.flips,
-            protected=_protected(facts, context.options.protect) & own,
+            protected=protected(facts["subset"], context.options.protect) & own,
             keep=marked(ids, context.options.keep) & own,
             drop=marked(ids, context.options.drop) & own,
             known=known,
@@ -45,12 +43,13 @@ def run(context: StageContext, raw_dataset: Table) -> StageResult:
             seed=context.options.seed,
             progress=advance,
         )
-    found = confirmed(context, facts, grids, found)
-    verdicts = _verdicts(facts, found, own)
-    stored = _with_earlier(verdicts, rows)
+    duplicates = confirmed(context, facts, grids, duplicates)
+    stored = _with_previous(_verdicts(facts, duplicates, own), rows)
     leaks = _leaks(stored, rows.facts)
-    border = border_pairs(facts, found, rows.border)
-    pictures = sheets(stored, leaks, border, rows.facts, found.threshold) if not rows.blind.all() else {}
+    border = border_pairs(facts, duplicates, rows.border)
+    pictures = sheets(stored, leaks, border, rows.facts, duplicates.threshold) if not rows.blind.all() else {}
+    reports = context.home.reports / context.dataset
+    in_the_page = {SHEETS[n]: Picture(png, SHEETS[n], reports / sheet_name("dedup", n)) for n, png in pictures.items()}
     stages = {c["values"]: c["counts"] for c in stored["stage"].value_counts().to_pylist()}
     return StageResult(
         Draft(
@@ -61,25 +60,20 @@ def run(context: StageContext, raw_dataset: Table) -> StageResult:
                 **{f"n_{s.replace(' ', '_')}": stages.get(s, 0) for s in ("exact", "near", "by hand")},
                 "n_texts": int(rows.blind[: rows.n_own].sum()),
                 "n_exact_pixels": pc.sum(pc.equal(stored["exact_by"], "pixels")).as_py() or 0,
-                "n_chained": int(found.chained.sum()),
+                "n_chained": int(duplicates.chained.sum()),
                 "n_leaks": len(leaks),
                 "n_new": int((own & ~known).sum()),
                 "n_known": int((own & known).sum()) + (len(rows.carried) if rows.carried else 0),
-                "threshold": found.threshold,
-                "comparisons": found.search.comparisons,
-                "search": found.search.method,
-                "recall": float(found.search.recall),
+                "threshold": duplicates.threshold,
+                "comparisons": duplicates.search.comparisons,
+                "search": duplicates.search.method,
+                "recall": float(duplicates.search.recall),
             },
         ),
-        shown={**_texts_skipped(rows, context.options.text_copies), **_in_the_page(context, pictures)},
-        folders=(sheet_files(context.home.reports / context.dataset, "dedup", dict.fromkeys(SHEETS) | pictures),),
-        inputs={HISTORY: rows.grown_from} if rows.grown_from else {},
+        shown={**_texts_skipped(rows, context.options.text_copies), **in_the_page},
+        folders=sheet_files(reports, "dedup", dict.fromkeys(SHEETS) | pictures),
+        inputs={HISTORY: previous.meta.data_version} if previous else {},
     )
-
-
-def _in_the_page(context: StageContext, pictures: Mapping[str, bytes]) -> dict[str, Picture]:
-    folder = context.home.reports / context.dataset
-    return {SHEETS[n]: Picture(png, SHEETS[n], folder / sheet_name("dedup", n)) for n, png in pictures.items()}
 
 
 def _texts_skipped(rows: DedupRows, copies: bool) -> dict[str, Any]:
@@ -89,43 +83,34 @@ def _texts_skipped(rows: DedupRows, copies: bool) -> dict[str, Any]:
     return {"near duplicates of texts": said} if n else {}
 
 
-def _protected(facts: pa.Table, protect: tuple[str, ...]) -> np.ndarray:
-    coded = facts["subset"].combine_chunks().dictionary_encode()
-    roles = np.array([subset_role(s) in protect for s in coded.dictionary.to_pylist()], bool)
-    return roles[coded.indices.to_numpy()]
-
-
-def _verdicts(facts: pa.Table, found: Duplicates, own: np.ndarray) -> pa.Table:
+def _verdicts(facts: pa.Table, duplicates: Duplicates, own: np.ndarray) -> pa.Table:
     """Return the own samples' verdicts as a table."""
     ids = facts["sample_id"].combine_chunks()
     other = facts["dataset"].combine_chunks()
-    copied = np.where(found.duplicate_of >= 0, found.duplicate_of, 0)
-    foreign = (found.duplicate_of >= 0) & ~own[copied]
+    copied = np.where(duplicates.duplicate_of >= 0, duplicates.duplicate_of, 0)
+    foreign = (duplicates.duplicate_of >= 0) & ~own[copied]
     columns = {
         "sample_id": ids,
         "sha256": facts["sha256"].combine_chunks(),
-        "kept": pa.array(found.kept),
+        "kept": pa.array(duplicates.kept),
         "of_dataset": other.take(pa.array(copied, mask=~foreign)),
-        "duplicate_of": take_or_null(ids, found.duplicate_of),
-        "stage": pa.array(found.stage, pa.string(), mask=found.stage == ""),
-        "exact_by": exact_by(facts, found),
-        "similarity": pa.array(found.similarity, mask=found.duplicate_of < 0),
-        "mirrored": pa.array(found.mirrored),
-        "chained": pa.array(found.chained),
-        "via": take_or_null(ids, found.via),
-        "twin": take_or_null(ids, found.twin),
+        "duplicate_of": take_or_null(ids, duplicates.duplicate_of),
+        "stage": pa.array(duplicates.stage, pa.string(), mask=duplicates.stage == ""),
+        "exact_by": exact_by(facts, duplicates),
+        "similarity": pa.array(duplicates.similarity, mask=duplicates.duplicate_of < 0),
+        "mirrored": pa.array(duplicates.mirrored),
+        "chained": pa.array(duplicates.chained),
+        "via": take_or_null(ids, duplicates.via),
+        "twin": take_or_null(ids, duplicates.twin),
     }
     return pa.table(columns).filter(pa.array(own))
 
 
-def _with_earlier(verdicts: pa.Table, rows: DedupRows) -> pa.Table:
-    """Add what an earlier run found and what still holds: verdicts on dropped samples, twins of kept ones."""
+def _with_previous(verdicts: pa.Table, rows: DedupRows) -> pa.Table:
+    """Add what the previous run found and what still holds: verdicts on dropped samples, twins of kept ones."""
     if rows.carried is None:
         return verdicts
-    with session() as db:
-        db.register("verdicts", verdicts)
-        db.register("twins", rows.twins)
-        db.register("carried", rows.carried)
+    with session(verdicts=verdicts, twins=rows.twins, carried=rows.carried) as db:
         return db.sql(
             """SELECT v.* REPLACE (coalesce(v.twin, t.twin) AS twin) FROM verdicts v LEFT JOIN twins t USING (sample_id)
                UNION ALL BY NAME SELECT * FROM carried"""
@@ -134,9 +119,7 @@ def _with_earlier(verdicts: pa.Table, rows: DedupRows) -> pa.Table:
 
 def _leaks(stored: pa.Table, facts: pa.Table) -> pa.Table:
     """List the pictures that stand in two subsets, or here and in a dataset compared against."""
-    with session() as db:
-        db.register("stored", stored)
-        db.register("facts", facts)
+    with session(stored=stored, facts=facts) as db:
         return db.sql(
             """SELECT s.sample_id, f.subset, s.of_dataset, o.sample_id AS of_sample, o.subset AS of_subset,
                       CASE WHEN s.kept THEN NULL ELSE s.similarity END AS similarity, NOT s.kept AS dropped,

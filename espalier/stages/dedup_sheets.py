@@ -41,18 +41,17 @@ SELECT n.* FROM nearest n ORDER BY similarity DESC, sample_id, of_sample
 """
 
 
-def border_pairs(facts: pa.Table, found: Duplicates, earlier: pa.Table | None) -> pa.Table:
-    """Return the pairs nearest to the threshold on both sides, those of an earlier search among them."""
+def border_pairs(facts: pa.Table, duplicates: Duplicates, previous: pa.Table | None) -> pa.Table:
+    """Return the pairs nearest to the threshold on both sides, those of the previous search among them."""
     columns = []
-    for rows in (found.border.i, found.border.j):
+    for rows in (duplicates.border.i, duplicates.border.j):
         taken = facts.select(["dataset", "sample_id"]).take(pa.array(rows))
         columns += [taken["dataset"].cast(pa.string()), taken["sample_id"].cast(pa.string())]
-    border = pa.table([*columns, pa.array(found.border.similarity, pa.float32())], schema=BORDER)
-    if earlier is not None:
-        border = pa.concat_tables([border, earlier.cast(BORDER)])
-    threshold = np.float32(found.threshold).item()
-    with session() as db:
-        db.register("border", border)
+    border = pa.table([*columns, pa.array(duplicates.border.similarity, pa.float32())], schema=BORDER)
+    if previous is not None:
+        border = pa.concat_tables([border, previous.cast(BORDER)])
+    threshold = np.float32(duplicates.threshold).item()
+    with session(border=border) as db:
         return db.sql(NEAREST, params={"threshold": threshold}).to_arrow_table().select(BORDER.names)
 
 
@@ -69,9 +68,7 @@ def sheets(stored: pa.Table, leaks: pa.Table, border: pa.Table, facts: pa.Table,
         Of all samples that ``DedupRows`` has, with their uris.
     threshold : float
     """
-    with session() as db:
-        for name, table in (("stored", stored), ("facts", facts), ("border", border)):
-            db.register(name, table)
+    with session(stored=stored, facts=facts, border=border) as db:
         groups: dict[tuple[str, str], list[Cell]] = {}
         for other, keeper, keeper_uri, uri, sample, stage, similarity in db.execute(LARGEST).fetchall():
             first = Cell(keeper_uri, keeper, f"kept{f', in {other}' if other else ''}", marked=True)

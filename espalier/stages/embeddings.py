@@ -11,7 +11,7 @@ from espalier.io.warehouse import Draft, Table
 from espalier.io.warehouse.session import session
 from espalier.stages.context import StageContext, StageResult
 from espalier.stages.encoded_vectors import SampleTexts, encoded_vectors, encoder_of, sample_texts
-from espalier.stages.options import Options
+from espalier.stages.options import StageOptions
 from espalier.stages.precomputed_vectors import brought_vectors
 
 
@@ -27,45 +27,45 @@ def run(context: StageContext, raw_dataset: Table, dedup_set: Table) -> StageRes
         ).to_arrow_table()
     simhash, own = SimHash(), bool(options.embeddings)
     if own:
-        found = brought_vectors(context, raw_dataset, needed, simhash)
+        vectors = brought_vectors(context, raw_dataset, needed, simhash)
     else:
-        found = encoded_vectors(context, encoder, needed, simhash)
+        vectors = encoded_vectors(context, encoder, needed, simhash)
     try:
         beside = (
-            SampleTexts(found.texts)
-            if found.texts
+            SampleTexts(vectors.texts)
+            if vectors.texts
             else sample_texts(context, encoder, needed, simhash, templates, locked=own)
         )
     except BaseException:
-        for piece in found.cleanup:
+        for piece in vectors.cleanup:
             piece.discard()
         raise
     texts = beside.texts
-    if texts is not None and encoder.joint and not own and found.texts is None:
+    if texts is not None and encoder.joint and not own and vectors.texts is None:
         texts = texts.scoring(pc.not_equal(needed["uri"], "").to_numpy())
-    rows, schema = found.batches, found.schema
+    rows, schema = vectors.batches, vectors.schema
     if texts is not None:
-        rows, schema = texts.beside(rows, found.have), pa.schema([*schema, *texts.fields()])
+        rows, schema = texts.beside(rows, vectors.have), pa.schema([*schema, *texts.fields()])
     return StageResult(
         Draft(
             pa.RecordBatchReader.from_batches(schema, rows),
             sort="",
-            side={"errors": found.failed, **({"texts": texts.table()} if texts else {})},
+            side={"errors": vectors.failed, **({"texts": texts.table()} if texts else {})},
             stats={
-                **found.stats,
-                "n_failed": len(found.failed),
+                **vectors.stats,
+                "n_failed": len(vectors.failed),
                 "n_texts": len(texts.texts) if texts else 0,
-                "n_scored": texts.n_scored(found.have) if texts else 0,
+                "n_scored": texts.n_scored(vectors.have) if texts else 0,
                 **beside.stats,
             },
         ),
-        shown=found.metadata,
-        cleanup=(*beside.cleanup, *found.cleanup),
+        shown=vectors.metadata,
+        cleanup=(*beside.cleanup, *vectors.cleanup),
     )
 
 
-def templates_of(options: Options, encoder: Encoder, format_name: str) -> tuple[str, ...]:
+def templates_of(options: StageOptions, encoder: Encoder, format_name: str) -> tuple[str, ...]:
     """Return the templates of labels: the user's, else those of the format; none for a text side of its own space."""
     if not encoder.joint:
         return ("{}",)
-    return templates_for(format_name) if options.prompt == Options().prompt else check_templates((options.prompt,))
+    return templates_for(format_name) if options.prompt == StageOptions().prompt else check_templates((options.prompt,))

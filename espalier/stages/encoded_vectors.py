@@ -71,8 +71,8 @@ def encoded_vectors(context: StageContext, encoder: Encoder, needed: pa.Table, s
             todo = todo.filter(pc.not_equal(todo["uri"], ""))
         n_reused = len(needed) - len(todo) - len(errors)
         with context.bar("embedding", len(todo)) as advance:
-            found = embed(encoder, simhash, store, todo, context.threads, advance)
-        errors |= found
+            failed_now = embed(encoder, simhash, store, todo, context.threads, advance)
+        errors |= failed_now
         have = ~pc.is_in(needed["sha256"], pa.array(list(errors), pa.string())).to_numpy()
         if not have.any():
             first = next(iter(errors.values()), "no sample is left")
@@ -93,7 +93,7 @@ def encoded_vectors(context: StageContext, encoder: Encoder, needed: pa.Table, s
             "encoder_id": space,
             "dim": dim,
             "vectors_of": "texts" if texts_only else "pictures",
-            "n_embedded": len(todo) - len(found),
+            "n_embedded": len(todo) - len(failed_now),
             "n_reused": n_reused,
             **({"texts_id": space} if texts_only else {}),
         },
@@ -132,8 +132,7 @@ def sample_texts(
     locked : bool
         Take the lock of the dataset's parts; False where the pictures' store holds it, which then also cleans up.
     """
-    with session() as db:
-        db.register("needed", needed)
+    with session(needed=needed) as db:
         distinct = db.sql(
             """SELECT text AS sample_id, sha256(text) AS sha256, text, min(words) AS words
                FROM needed WHERE text IS NOT NULL GROUP BY text ORDER BY text"""
@@ -251,5 +250,5 @@ def _texts_of(store: VectorStore, rows: pa.Table, column: pa.ChunkedArray) -> Te
         vectors[start:stop], hashes[start:stop] = array_block(batch["vector"]), array_block(batch["hash"])
         texts.append(batch["sample_id"])
         start = stop
-    found = pa.chunked_array(texts, pa.string()).combine_chunks()
-    return Texts.of_samples(column, found, vectors[:start], hashes[:start])
+    known = pa.chunked_array(texts, pa.string()).combine_chunks()
+    return Texts.of_samples(column, known, vectors[:start], hashes[:start])

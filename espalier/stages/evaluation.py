@@ -24,7 +24,7 @@ from espalier.io.warehouse.session import session
 from espalier.io.warehouse.table import array_block
 from espalier.stages.context import StageContext
 from espalier.stages.encoded_vectors import embed, encoder_of
-from espalier.stages.loading import encode_labels, kept_matrix, labels_of, subsets_of
+from espalier.stages.loading import encode_labels, labels_of, subsets_of
 from espalier.stages.precomputed_vectors import gathered
 
 RAW = """
@@ -76,10 +76,10 @@ def training(
     inside = who.train[reach]
     tested = who.test.any() and labels is not None
     ground = Ground(
-        kept_matrix(embeddings, "vector", who.train),
+        embeddings.matrix("vector", rows=who.train),
         _take(labels, who.train),
         clusters.column("cluster")[inside],
-        kept_matrix(embeddings, "vector", who.test) if tested else None,
+        embeddings.matrix("vector", rows=who.test) if tested else None,
         _take(labels, who.test) if tested else None,
         max_rows=most,
     )
@@ -119,9 +119,9 @@ def _vectors(context: StageContext, tables: Mapping[str, Table], needed: pa.Tabl
     """Return the ids (in order) and vectors of the files that can be embedded, or that have a vector brought."""
     stats = tables["embeddings"].meta.stats
     if context.options.embeddings:
-        _, own, found = gathered(context, tables["raw_dataset"], needed)
+        _, own, vectors = gathered(context, tables["raw_dataset"], needed)
         _same_vectors(context, own.id, stats)
-        return needed["sample_id"].filter(pa.array(found.have)).combine_chunks(), found.vectors
+        return needed["sample_id"].filter(pa.array(vectors.have)).combine_chunks(), vectors.vectors
     encoder = encoder_of(context)
     _same_vectors(context, encoder.text_id if stats.get("vectors_of") == "texts" else encoder.id, stats)
     if stats.get("vectors_of") != "texts" and not encoder.joint:

@@ -23,7 +23,7 @@ class Stage:
     reads : tuple of str
         Upstream assets.
     options : tuple of str
-        Fields of Options that its result depends on.
+        Fields of StageOptions that its result depends on.
     per_recipe : bool
         Partitioned by dataset and recipe, not by dataset alone.
     on_demand : bool
@@ -31,7 +31,7 @@ class Stage:
     does : str
         What a progress bar says.
     of_references : tuple of str
-        Assets that it reads of the datasets that the option ``against`` names.
+        Assets that it reads of the datasets that the option ``reference_datasets`` names.
     grows : bool
         It may build on the partition that it replaces, so that only what is new is computed; then the rows depend on
         the order in which samples came, and HISTORY is among its inputs. The run config ``afresh`` switches it off.
@@ -49,8 +49,17 @@ class Stage:
 
     def also_reads(self, params: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
         """Name the partitions (asset, dataset) of other datasets that it reads with these options."""
-        return {f"{a} of {other}": (a, other) for other in params.get("against", ()) for a in self.of_references}
+        return {
+            f"{a} of {other}": (a, other) for other in params.get("reference_datasets", ()) for a in self.of_references
+        }
 
+
+_EMBEDDED = ("raw_dataset", "embeddings", "semantic_dedup_set")
+_PRUNED_FROM = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set", "clusters", "cluster_complexity")
+_VERDICTS = ("protect", "keep", "drop", "seed")
+_ENCODING = ("encoder", "embeddings", "device", "precision", "max_pixels")
+_QUALITY = ("seed", "quality_seeds", "quality_rows")
+_COMPARED = ("compare_methods", "compare_ratios", "compare_recipes", "raw_random")
 
 STAGES = {
     s.name: s
@@ -60,82 +69,36 @@ STAGES = {
             "dedup_set",
             "4",
             ("raw_dataset",),
-            ("near_threshold", "flips", "text_copies", "protect", "leaks", "against", "keep", "drop", "seed"),
+            ("near_threshold", "flips", "text_copies", "leaks", "reference_datasets", *_VERDICTS),
             does="duplicates",
             of_references=("raw_dataset", "dedup_set"),
             grows=True,
         ),
-        Stage(
-            "embeddings",
-            "2",
-            ("raw_dataset", "dedup_set"),
-            ("encoder", "embeddings", "device", "precision", "prompt", "max_pixels"),
-            does="embedding",
-        ),
+        Stage("embeddings", "2", ("raw_dataset", "dedup_set"), (*_ENCODING, "prompt"), does="embedding"),
         Stage(
             "semantic_dedup_set",
             "2",
             ("raw_dataset", "embeddings"),
-            ("eps", "rule", "rank", "semantic_k", "n_probe", "protect", "keep", "drop", "seed"),
+            ("eps", "rule", "rank", "semantic_k", "n_probe", *_VERDICTS),
             does="semantic duplicates",
             grows=True,
         ),
-        Stage(
-            "clusters",
-            "1",
-            ("raw_dataset", "embeddings", "semantic_dedup_set"),
-            ("k", "seed"),
-            does="clustering",
-        ),
+        Stage("clusters", "1", _EMBEDDED, ("k", "seed"), does="clustering"),
         Stage("cluster_complexity", "1", ("raw_dataset", "clusters"), ("n_neighbors",), does="complexity"),
-        Stage(
-            "pruned_manifest",
-            "3",
-            (
-                "raw_dataset",
-                "dedup_set",
-                "embeddings",
-                "semantic_dedup_set",
-                "clusters",
-                "cluster_complexity",
-            ),
-            ("keep",),
-            per_recipe=True,
-            does="pruning",
-        ),
+        Stage("pruned_manifest", "3", _PRUNED_FROM, ("keep",), per_recipe=True, does="pruning"),
         Stage(
             "subset_quality",
             "1",
-            ("raw_dataset", "embeddings", "semantic_dedup_set", "clusters", "pruned_manifest"),
-            ("seed", "quality_seeds", "quality_rows"),
+            (*_EMBEDDED, "clusters", "pruned_manifest"),
+            _QUALITY,
             per_recipe=True,
             does="quality",
         ),
         Stage(
             "comparison",
             "2",
-            (
-                "raw_dataset",
-                "dedup_set",
-                "embeddings",
-                "semantic_dedup_set",
-                "clusters",
-                "cluster_complexity",
-            ),
-            (
-                "seed",
-                "quality_seeds",
-                "quality_rows",
-                "compare_methods",
-                "compare_ratios",
-                "compare_recipes",
-                "raw_random",
-                "encoder",
-                "embeddings",
-                "device",
-                "precision",
-                "max_pixels",
-            ),
+            _PRUNED_FROM,
+            (*_QUALITY, *_COMPARED, *_ENCODING),
             on_demand=True,
             does="comparing",
         ),

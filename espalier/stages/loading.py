@@ -13,26 +13,9 @@ from espalier.io.warehouse.session import session
 from espalier.io.warehouse.table import array_block
 
 
-def kept_matrix(table: Table, column: str, kept: np.ndarray) -> np.ndarray:
-    """Return the rows of an array column where ``kept`` is True: (kept.sum(), width), filled block by block."""
-    out, start, row = None, 0, 0
-    for batch in table.batches([column]):
-        block = array_block(batch.column(0))[kept[row : row + len(batch)]]
-        row += len(batch)
-        if out is None:
-            out = np.empty((int(kept.sum()), block.shape[1]), block.dtype)
-        out[start : start + len(block)] = block
-        start += len(block)
-    return np.empty((0, 0), np.float32) if out is None else out
-
-
 def labels_of(raw_dataset: Table, rows: Table) -> Labels:
     """Return the labels of the samples in ``rows``."""
-    with session(raw=raw_dataset, rows=rows) as db:
-        found = db.sql(
-            "SELECT coalesce(raw.labels, []) AS labels FROM rows JOIN raw USING (sample_id) ORDER BY sample_id"
-        ).to_arrow_table()
-    return encode_labels(found.column("labels"))
+    return encode_labels(_of_raw("coalesce(raw.labels, [])", raw_dataset, rows))
 
 
 def encode_labels(column: pa.ChunkedArray) -> Labels:
@@ -54,49 +37,37 @@ def encode_labels(column: pa.ChunkedArray) -> Labels:
 
 def features_for(needs: frozenset[str], tables: Mapping[str, Table]) -> Features:
     """Load what a method needs of the samples that reach pruning (the rows of ``clusters``)."""
-    clusters = tables["clusters"]
+    clusters, complexity, embeddings = (tables[name] for name in ("clusters", "cluster_complexity", "embeddings"))
     n = len(clusters)
-    wanted = {"vectors": "vector", "hashes": "hash", "text_hashes": "text_hash"}
+    columns = {"vectors": "vector", "hashes": "hash", "text_hashes": "text_hash", "clip_scores": "clip_score"}
     loaded: dict[str, np.ndarray] = {}
-    if needs & wanted.keys():
+    if needs & columns.keys():
         kept = tables["semantic_dedup_set"].column("kept")
-        have = _columns(tables["embeddings"])
-        for name in sorted(needs & wanted.keys()):
-            if wanted[name] in have:
-                loaded[name] = kept_matrix(tables["embeddings"], wanted[name], kept)
-    if "clip_scores" in needs and "clip_score" in _columns(tables["embeddings"]):
-        scores = tables["embeddings"].arrow(["clip_score"])["clip_score"].to_numpy()
-        loaded["clip_scores"] = scores.astype(np.float32)[tables["semantic_dedup_set"].column("kept")]
+        have = {field.name for field in next(embeddings.batches(["*"], rows=1)).schema}
+        for name in sorted(name for name in needs & columns.keys() if columns[name] in have):
+            if name == "clip_scores":
+                loaded[name] = embeddings.column("clip_score").astype(np.float32)[kept]
+            else:
+                loaded[name] = embeddings.matrix(columns[name], rows=kept)
     if "grids" in needs:
-        with session(raw=tables["raw_dataset"], rows=clusters) as db:
-            found = db.sql("SELECT raw.grid FROM rows JOIN raw USING (sample_id) ORDER BY sample_id")
-            grids = [array_block(b.column(0)) for b in found.to_arrow_reader(16384)]
+        grids = [array_block(chunk) for chunk in _of_raw("raw.grid", tables["raw_dataset"], clusters).chunks]
         if grids and sum(map(len, grids)) == n:  # texts have none
             loaded["grids"] = np.concatenate(grids)
-    labels = None
-    if "labels" in needs:
-        labels = labels_of(tables["raw_dataset"], clusters)
-        labels = labels if labels.names else None
+    labels = labels_of(tables["raw_dataset"], clusters) if "labels" in needs else None
     return Features(
         n,
-        clusters=_clusters(clusters, tables["cluster_complexity"]) if n else None,
-        labels=labels,
+        clusters=Clusters(
+            assignment=clusters.column("cluster"),
+            distance=clusters.column("distance"),
+            size=complexity.column("size"),
+            complexity=complexity.column("complexity"),
+            centroids=clusters.matrix("centroid", table="centroids"),
+            n_neighbors=complexity.meta.params["n_neighbors"],
+        )
+        if n
+        else None,
+        labels=labels if labels and labels.names else None,
         **loaded,
-    )
-
-
-def _columns(table: Table) -> set[str]:
-    return {field.name for field in next(table.batches(["*"], rows=1)).schema}
-
-
-def _clusters(clusters: Table, complexity: Table) -> Clusters:
-    return Clusters(
-        assignment=clusters.column("cluster"),
-        distance=clusters.column("distance"),
-        size=complexity.column("size"),
-        complexity=complexity.column("complexity"),
-        centroids=clusters.matrix("centroid", table="centroids"),
-        n_neighbors=complexity.meta.params["n_neighbors"],
     )
 
 
@@ -112,13 +83,24 @@ def take_or_null(ids: pa.Array, rows: np.ndarray) -> pa.Array:
 
 def protected_rows(raw_dataset: Table, rows: Table, protect: tuple[str, ...]) -> np.ndarray:
     """Return which samples of ``rows`` belong to a protected subset, whatever its spelling: (n,) bool."""
-    codes, names = subsets_of(raw_dataset, rows)
-    return np.array([subset_role(name) in protect for name in names], bool)[codes]
+    return protected(_of_raw("raw.subset", raw_dataset, rows), protect)
+
+
+def protected(subset: pa.ChunkedArray, protect: tuple[str, ...]) -> np.ndarray:
+    """Return which samples belong to a protected subset, by their subsets, whatever the spelling: (n,) bool."""
+    coded = subset.combine_chunks().dictionary_encode()
+    roles = np.array([subset_role(name) in protect for name in coded.dictionary.to_pylist()], bool)
+    return roles[coded.indices.to_numpy()]
 
 
 def subsets_of(raw_dataset: Table, rows: Table) -> tuple[np.ndarray, list[str]]:
     """Return the subset of each sample of ``rows`` as a code, (n,) int32, and the subsets' names."""
-    with session(raw=raw_dataset, rows=rows) as db:
-        found = db.sql("SELECT raw.subset FROM rows JOIN raw USING (sample_id) ORDER BY sample_id").to_arrow_table()
-    coded = found["subset"].combine_chunks().dictionary_encode()
+    coded = _of_raw("raw.subset", raw_dataset, rows).combine_chunks().dictionary_encode()
     return coded.indices.to_numpy(), coded.dictionary.to_pylist()
+
+
+def _of_raw(expression: str, raw_dataset: Table, rows: Table) -> pa.ChunkedArray:
+    """Return an SQL expression over ``raw`` for each sample of ``rows``, in order of sample_id."""
+    with session(raw=raw_dataset, rows=rows) as db:
+        query = f"SELECT {expression} FROM rows JOIN raw USING (sample_id) ORDER BY sample_id"
+        return db.sql(query).to_arrow_table().column(0)

@@ -27,20 +27,20 @@ def brought_vectors(context: StageContext, raw_dataset: Table, needed: pa.Table,
     EspalierError
         When the files are gone or no vector is left.
     """
-    alignment, own, found = gathered(context, raw_dataset, needed)
-    failed = np.flatnonzero(~found.have).tolist()
+    alignment, own, vectors = gathered(context, raw_dataset, needed)
+    failed = np.flatnonzero(~vectors.have).tolist()
     if len(failed) == len(needed):
-        first = found.errors[0] if failed else "no sample is left"
+        first = vectors.errors[0] if failed else "no sample is left"
         raise EspalierError(
             f"No sample of {context.dataset!r} has a vector in {own.path}.", f"The first reason: {first}."
         )
     counts, about = alignment.describe(), own.describe()
     context.log.info(f"{own.path}: {report(counts)}")
     return Vectors(
-        batches=_batches(needed.filter(pa.array(found.have)), found, simhash),
+        batches=_batches(needed.filter(pa.array(vectors.have)), vectors, simhash),
         schema=vector_schema(own.dim, simhash.length(own.dim) // 8),
-        have=found.have,
-        failed=errors_table(needed, ~found.have, [found.errors[row] for row in failed]),
+        have=vectors.have,
+        failed=errors_table(needed, ~vectors.have, [vectors.errors[row] for row in failed]),
         stats={
             "encoder": about["model"],
             "encoder_id": own.id,
@@ -48,7 +48,7 @@ def brought_vectors(context: StageContext, raw_dataset: Table, needed: pa.Table,
             "vectors_of": "brought",
             "n_embedded": 0,
             "n_reused": 0,
-            "n_brought": len(found.vectors),
+            "n_brought": len(vectors.vectors),
             "brought": counts,
         },
         metadata={
@@ -66,18 +66,18 @@ def gathered(context: StageContext, raw_dataset: Table, needed: pa.Table) -> tup
     ids = samples["sample_id"].combine_chunks()
     alignment = own.align(ids, brought.ids, samples["uid"].combine_chunks())
     with context.bar("reading vectors", len(needed)) as advance:
-        found = gather(own, alignment, pc.index_in(needed["sample_id"], value_set=ids).to_numpy())
+        vectors = gather(own, alignment, pc.index_in(needed["sample_id"], value_set=ids).to_numpy())
         advance(len(needed))
     if own.id and brought.marks() != marks:  # the id reads the files once more
         raise EspalierError(f"The files of {own.path} changed while they were read.", "Run again when they are whole.")
-    return alignment, own, found
+    return alignment, own, vectors
 
 
-def _batches(rows: pa.Table, found: Gathered, simhash: SimHash) -> Iterator[pa.RecordBatch]:
+def _batches(rows: pa.Table, vectors: Gathered, simhash: SimHash) -> Iterator[pa.RecordBatch]:
     """Yield sample_id, sha256, vector and hash."""
     named = [rows[name].combine_chunks() for name in ("sample_id", "sha256")]
     start = 0
-    for block in found.blocks(PART_ROWS):
+    for block in vectors.blocks(PART_ROWS):
         part = [column.slice(start, len(block)) for column in named]
         start += len(block)
         yield pa.RecordBatch.from_arrays(

@@ -1,7 +1,6 @@
 """``pruned_dataset``: the subset of a recipe written out as a dataset of its own."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +9,7 @@ import pyarrow.compute as pc
 from espalier.core.errors import EspalierError, UsageError
 from espalier.core.prune.counts import kept_words
 from espalier.io.files.listing import local_path
-from espalier.io.formats.write.base import Subset, Written
+from espalier.io.formats.write.base import Subset
 from espalier.io.formats.write.choose import choose_writer
 from espalier.io.formats.write.place import default_target, file_facts, stage_export
 from espalier.io.formats.write.refusals import check_replacement
@@ -27,7 +26,10 @@ FILES = pa.schema([("sample_id", pa.string()), ("file", pa.string())])
 
 def run(context: StageContext, raw_dataset: Table, pruned_manifest: Table) -> StageResult:
     """Write what a recipe keeps as a dataset of its own, in its own format or another."""
-    _fresh(context, raw_dataset, pruned_manifest)
+    if pruned_manifest.meta.inputs.get("raw_dataset") != raw_dataset.meta.data_version:
+        what = f"{context.recipe} of {context.dataset!r} was made of an earlier raw_dataset."
+        raise EspalierError(what, "Prune again, then export.")
+    _unchanged(context, raw_dataset)
     source = str(raw_dataset.meta.stats["format"])
     format_name, write = choose_writer(source, context.options.export_format)
     target, overwrite = _target(context)
@@ -56,7 +58,7 @@ def run(context: StageContext, raw_dataset: Table, pruned_manifest: Table) -> St
         shown={
             "export": target,
             "written": kept_words(pruned_manifest.meta.stats),
-            **_notes(written),
+            **({"not in it": Markdown("\n".join(f"- {note}" for note in written.notes))} if written.notes else {}),
         },
         folders=(staged,),
     )
@@ -72,12 +74,6 @@ def _check_in_place(context: StageContext, raw_dataset: Table, kept: pa.Table, t
     check_replacement(target, rows["uri"].to_pylist(), fresh, gone)
 
 
-def _notes(written: Written) -> dict[str, Any]:
-    """Return what the format could not hold, for the page."""
-    lines = "\n".join(f"- {note}" for note in written.notes)
-    return {"not in it": Markdown(lines)} if lines else {}
-
-
 def _target(context: StageContext) -> tuple[Path, bool]:
     """Return where the export goes and whether what is there may be replaced; our own folder always may."""
     if not context.options.export_to:
@@ -88,16 +84,8 @@ def _target(context: StageContext) -> tuple[Path, bool]:
     return target, context.options.export_overwrite
 
 
-def _fresh(context: StageContext, raw_dataset: Table, pruned_manifest: Table) -> None:
-    """Refuse a manifest of other rows than those stored now, and files that changed since they were read."""
-    if pruned_manifest.meta.inputs.get("raw_dataset") != raw_dataset.meta.data_version:
-        raise EspalierError(
-            f"{context.recipe} of {context.dataset!r} was made of an earlier raw_dataset.", "Prune again, then export."
-        )
-    _unchanged(context, raw_dataset)
-
-
 def _unchanged(context: StageContext, raw_dataset: Table) -> None:
+    """Refuse files that changed since they were read."""
     if context.landing.fingerprint(context.dataset).fingerprint != raw_dataset.meta.inputs["listing"]:
         raise EspalierError(
             f"The files of {context.dataset!r} changed since they were read.", "Prune again, then export."

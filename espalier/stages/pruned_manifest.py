@@ -64,8 +64,7 @@ def run(context: StageContext, **tables: Table) -> StageResult:
         recipe, features, np.array(names, dtype=object)[codes], forced_keep=marked(ids, context.options.keep)
     )
     picked = _picked(tables["clusters"], selection, reasons(selection, recipe))
-    with session(**tables) as db:
-        db.register("picked", picked)
+    with session(**tables, picked=picked) as db:
         rows = db.sql(FATES).to_arrow_table()
     stats = _stats(context, recipe, tables, rows, selection)
     pruned = pruned_subsets(recipe)
@@ -97,17 +96,16 @@ def parse_key(key: str) -> Recipe:
 
 def _picked(clusters: Table, selection: Selection, words: np.ndarray) -> pa.Table:
     rows = clusters.arrow(["sample_id", "cluster", "distance"])
-    for name, values in (
-        ("kept", selection.kept),
-        ("score", selection.score),
-        ("rank", selection.rank),
-        ("reason", words),
-        ("filtered", _ruled(selection, Rule.FILTERED)),
-    ):
-        rows = rows.append_column(
-            name, pa.array(values.tolist(), pa.string()) if name == "reason" else pa.array(values)
-        )
-    return rows
+    return pa.table(
+        {
+            **dict(zip(rows.column_names, rows.columns, strict=True)),
+            "kept": pa.array(selection.kept),
+            "score": pa.array(selection.score),
+            "rank": pa.array(selection.rank),
+            "reason": pa.array(words.tolist(), pa.string()),
+            "filtered": pa.array(_ruled(selection, Rule.FILTERED)),
+        }
+    )
 
 
 def _ruled(selection: Selection, rule: Rule) -> np.ndarray:
@@ -138,7 +136,7 @@ def _stats(
         "n_asked": recipe.amount.target(n_total) + whole,
         **selection.measured,
         "method": recipe.method.name,
-        "params": json.dumps({k: v for k, v in recipe.params().items()}, sort_keys=True),
+        "params": json.dumps(dict(recipe.params()), sort_keys=True),
         **recipe.method.used(tables["cluster_complexity"].meta.params),
         "seed": recipe.scope.seed,
         "encoder": embeddings.stats["encoder"],

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from espalier.core.evaluate import Quality, Verdict
+from espalier.core.evaluate import Quality
 from espalier.core.evaluate.baseline import RAW_RANDOM, Comparison
 
 FULL = "everything"
@@ -24,11 +24,6 @@ MEASURES = (
     "label_divergence",
     "cluster_divergence",
 )
-_TYPES = {
-    int: pa.int64(),
-    float: pa.float64(),
-    "classes_lost": pa.list_(pa.string()),
-}
 _COUNTS = ("n", "n_kept", "n_dropped", "n_measured", "n_train", "n_test")
 _VERDICT = pa.schema(
     [
@@ -47,59 +42,46 @@ _VERDICT = pa.schema(
 )
 
 
-def quality_rows(found: Iterable[tuple[str, int | None, Quality]], key: str, names: Sequence[str]) -> pa.Table:
+def quality_rows(measured: Iterable[tuple[str, int | None, Quality]], key: str, names: Sequence[str]) -> pa.Table:
     """Make rows of (what it is, seed or None, Quality); ``key`` names the first column.
 
     Classes that were lost stand by name.
     """
-    columns: dict[str, list[Any]] = {key: [], "seed": []}
-    fields = [f.name for f in dataclasses.fields(Quality)]
-    columns |= {name: [] for name in fields}
-    for what, seed, quality in found:
-        columns[key].append(what)
-        columns["seed"].append(seed)
-        for name in fields:
-            value = getattr(quality, name)
-            columns[name].append([names[c] for c in value] if name == "classes_lost" else value)
-    types = {key: pa.string(), "seed": pa.int64(), "classes_lost": _TYPES["classes_lost"]}
-    types |= dict.fromkeys(_COUNTS, pa.int64())
-    return pa.table({name: pa.array(values, types.get(name, pa.float64())) for name, values in columns.items()})
+    types = {key: pa.string(), "seed": pa.int64(), **{f.name: pa.float64() for f in dataclasses.fields(Quality)}}
+    types |= {"classes_lost": pa.list_(pa.string()), **dict.fromkeys(_COUNTS, pa.int64())}
+    records = [
+        {key: what, "seed": seed, **vars(quality), "classes_lost": [names[c] for c in quality.classes_lost]}
+        for what, seed, quality in measured
+    ]
+    return pa.Table.from_pylist(records, pa.schema(types))
 
 
-def comparison_rows(found: Comparison, everything: Quality, names: Sequence[str]) -> pa.Table:
+def comparison_rows(comparison: Comparison, everything: Quality, names: Sequence[str]) -> pa.Table:
     """Make the rows of a comparison: one a recipe and seed; all training samples stand last."""
     records = [
         (str(m.recipe), m.seeds[place] if m.seeds else None, quality)
-        for m in found.measured
+        for m in comparison.measured
         for place, quality in enumerate(m.qualities)
     ]
-    records += [(f"{RAW_RANDOM}@{amount}", seed, q) for amount, drawn in found.raw for seed, q in enumerate(drawn)]
+    records += [(f"{RAW_RANDOM}@{amount}", seed, q) for amount, drawn in comparison.raw for seed, q in enumerate(drawn)]
     return quality_rows([*records, (FULL, None, everything)], "recipe", names)
 
 
-def verdict_rows(found: Comparison) -> pa.Table:
+def verdict_rows(comparison: Comparison) -> pa.Table:
     """Make a row a verdict: beside random, and beside random over all files where that was drawn."""
-    records = []
-    for m in found.measured:
-        for beside, verdict in (("random", m.verdict), (RAW_RANDOM, m.raw)):
-            if verdict is not None:
-                records.append(
-                    {"recipe": str(m.recipe), "method": m.recipe.method.name, "beside": beside, **_of(verdict)}
-                )
+    records = [
+        {
+            **vars(verdict),
+            "value": verdict.recipe,
+            "recipe": str(m.recipe),
+            "method": m.recipe.method.name,
+            "beside": beside,
+        }
+        for m in comparison.measured
+        for beside, verdict in (("random", m.verdict), (RAW_RANDOM, m.raw))
+        if verdict is not None
+    ]
     return pa.Table.from_pylist(records, _VERDICT)
-
-
-def _of(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "beats": verdict.beats,
-        "words": verdict.words,
-        "metric": verdict.metric,
-        "value": verdict.recipe,
-        "random_mean": verdict.random_mean,
-        "random_std": verdict.random_std,
-        "difference": verdict.difference,
-        "margin": verdict.margin,
-    }
 
 
 def summarise(dataset: str, rows: pa.Table, verdicts: pa.Table, stats: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from espalier.core.errors import EspalierError
-from espalier.io.scanning.request import Job
+from espalier.io.scanning.request import ScanRequest
 from espalier.io.scanning.scan import RAW_SCHEMA
 from espalier.io.warehouse import Draft
 from espalier.io.warehouse.spool import spooled
@@ -18,22 +18,22 @@ SHOWN = 20
 def run(context: StageContext) -> StageResult:
     """Read every sample that landed, once; a row each, with the reason where it cannot be read."""
     listing = context.landing.fingerprint(context.dataset)
-    earlier = context.replaced  # options change which files are read, but not what is known of one that was
-    known = str(earlier.path) if earlier and earlier.meta.code_version == STAGES["raw_dataset"].version else ""
+    previous = context.replaced  # options change which files are read, but not what is known of one that was
+    known = str(previous.path) if previous and previous.meta.code_version == STAGES["raw_dataset"].version else ""
     pixels = context.options.max_pixels
     reading = context.read(
-        Job(context.landing.root, context.dataset, listing.fingerprint, known, context.threads, pixels)
+        ScanRequest(context.landing.root, context.dataset, listing.fingerprint, known, context.threads, pixels)
     )
-    found = _Counts()
+    counts = _Counts()
     with context.bar("reading files", listing.n_files) as advance:
-        batches = map(found.take, reading.batches(advance))
+        batches = map(counts.take, reading.batches(advance))
         rows = spooled(batches, RAW_SCHEMA, context.store.path("raw_dataset", context.dataset))
-    about = reading.about
+    summary = reading.summary
     if context.landing.fingerprint(context.dataset).fingerprint != listing.fingerprint:
         raise EspalierError(
             f"The files of {context.dataset!r} changed while they were read.", "Run again when they have settled."
         )
-    names = about.categories
+    names = summary.categories
     return StageResult(
         Draft(
             rows,
@@ -43,16 +43,14 @@ def run(context: StageContext) -> StageResult:
                 )
             },
             stats={
-                "n_raw": found.n_raw,
-                "n_unreadable": found.n_unreadable,
+                "n_raw": counts.n_raw,
+                "n_unreadable": counts.n_unreadable,
                 "n_categories": len(names),
-                "n_bytes": found.n_bytes,
-                "format": about.format,
+                "n_bytes": counts.n_bytes,
+                "format": summary.format,
             },
         ),
-        shown={f"unreadable (first {SHOWN})": [{"sample_id": i, "error": e} for i, e in found.errors]}
-        if found.errors
-        else {},
+        shown={f"unreadable (first {SHOWN})": counts.errors} if counts.errors else {},
         inputs={"listing": listing.fingerprint},
     )
 
@@ -62,13 +60,12 @@ class _Counts:
 
     def __init__(self) -> None:
         self.n_raw = self.n_unreadable = self.n_bytes = 0
-        self.errors: list[tuple[str, str]] = []
+        self.errors: list[dict[str, str]] = []
 
     def take(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         self.n_raw += len(batch)
         self.n_bytes += pc.sum(batch["n_bytes"]).as_py() or 0
         broken = batch.filter(batch["error"].is_valid())
         self.n_unreadable += len(broken)
-        shown = broken.slice(0, SHOWN - len(self.errors))
-        self.errors += zip(shown["sample_id"].to_pylist(), shown["error"].to_pylist(), strict=True)
+        self.errors += broken.slice(0, SHOWN - len(self.errors)).select(["sample_id", "error"]).to_pylist()
         return batch

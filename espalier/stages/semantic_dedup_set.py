@@ -1,7 +1,6 @@
 """``semantic_dedup_set``: SemDeDup (arXiv 2303.09540) over the embeddings."""
 
 import dataclasses
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -23,29 +22,15 @@ from espalier.io.files.blobs import read_bytes
 from espalier.io.results.reports import sheet_files, sheet_name
 from espalier.io.warehouse import Draft, Table
 from espalier.io.warehouse.session import session
-from espalier.io.warehouse.table import array_column
+from espalier.io.warehouse.table import centroid_table
 from espalier.stages.context import Picture, StageContext, StageResult
 from espalier.stages.graph import HISTORY
 from espalier.stages.loading import marked, protected_rows, take_or_null
-from espalier.stages.semantic_previous import LEAST_EPS, earlier_run, stored_search
+from espalier.stages.semantic_previous import LEAST_EPS, previous_verdicts, stored_search
 
 ROWS_A_CLUSTER = 4000
 SHEET_PAIRS = 24
 BELOW = 0.02  # pairs are searched this far below the limit, so that those nearest to it can be looked at
-
-
-@dataclass(frozen=True)
-class Fine:
-    """The fine clusters: centroids (k, d), and of each row its cluster and the distance to its centre, (n,)."""
-
-    centroids: np.ndarray
-    assignment: np.ndarray
-    distance: np.ndarray
-
-    @property
-    def k(self) -> int:
-        """Number of clusters."""
-        return len(self.centroids)
 
 
 def run(context: StageContext, raw_dataset: Table, embeddings: Table) -> StageResult:
@@ -54,50 +39,52 @@ def run(context: StageContext, raw_dataset: Table, embeddings: Table) -> StageRe
     facts = _facts(raw_dataset, embeddings)
     ids, n = facts["sample_id"].combine_chunks(), len(facts)
     vectors, encoder_id = embeddings.matrix("vector"), embeddings.meta.stats["encoder_id"]
-    earlier = earlier_run(context, facts, encoder_id)
-    stored = stored_search(context, embeddings) if earlier is None else (earlier.centroids, earlier.pairs)
-    fine = _fine(context, vectors, stored[0])
-    position = rank_positions(fine.distance, options.rank, rng=generator(options.seed, "semantic rank"))
-    known = np.zeros(n, bool) if earlier is None else earlier.known
+    previous = previous_verdicts(context, facts, encoder_id)
+    stored = stored_search(context, embeddings) if previous is None else (previous.centroids, previous.pairs)
+    centroids, cluster, distance = _fine_clusters(context, vectors, stored[0])
+    position = rank_positions(distance, options.rank, rng=generator(options.seed, "semantic rank"))
+    known = np.zeros(n, bool) if previous is None else previous.known
     verdicts = {
         "immune": protected_rows(raw_dataset, embeddings, options.protect) | marked(ids, options.keep) | known,
         "drop": marked(ids, options.drop),
     }
     eps = max(options.eps, LEAST_EPS)
-    fresh = np.zeros(n, bool) if earlier is None else earlier.fresh
+    fresh = np.zeros(n, bool) if previous is None else previous.fresh
     try:
-        similar = _similar(context, vectors, fine, max(1 - eps - BELOW, -0.999), stored[1], fresh)
-        found = resolve(similar, position, eps=eps, rule=options.rule, **verdicts)
+        similar = _similar(context, vectors, centroids, cluster, max(1 - eps - BELOW, -0.999), stored[1], fresh)
+        duplicates = resolve(similar, position, eps=eps, rule=options.rule, **verdicts)
     except TooManyPairs as error:
         if options.rule != "keep_one":
             raise
         context.log.warning(f"{error} Deciding without storing pairs, inside fine clusters only.")
         similar = SimilarPairs(Pairs.empty(), n, floor=1.0)
-        found = resolve_directly(vectors, fine.assignment, position, eps=eps, **verdicts)
-    if earlier is not None:
-        found = earlier.carry(found)
-    rows = facts.append_column("kept", pa.array(found.kept))
-    for name, column in (
-        ("duplicate_of", take_or_null(ids, found.duplicate_of)),
-        ("similarity", pa.array(found.similarity, mask=found.duplicate_of < 0)),
-        ("via", take_or_null(ids, found.via)),
-        ("fine_cluster", pa.array(fine.assignment)),
-        ("rank", pa.array(position)),
-    ):
-        rows = rows.append_column(name, column)
+        duplicates = resolve_directly(vectors, cluster, position, eps=eps, **verdicts)
+    if previous is not None:
+        duplicates = previous.carry(duplicates)
+    rows = pa.table(
+        {
+            "sample_id": ids,
+            "sha256": facts["sha256"],
+            "kept": pa.array(duplicates.kept),
+            "duplicate_of": take_or_null(ids, duplicates.duplicate_of),
+            "similarity": pa.array(duplicates.similarity, mask=duplicates.duplicate_of < 0),
+            "via": take_or_null(ids, duplicates.via),
+            "fine_cluster": pa.array(cluster),
+            "rank": pa.array(position),
+        }
+    )
     pairs = {"i": similar.pairs.i, "j": similar.pairs.j, "similarity": similar.pairs.similarity}
-    centroids = {"cluster": pa.array(np.arange(fine.k, dtype=np.int32)), "centroid": array_column(fine.centroids)}
-    sheet = _sheet(raw_dataset, rows, _kept_pairs(ids, found.kept, similar, 1 - eps))
+    sheet = _sheet(raw_dataset, rows, _kept_pairs(ids, duplicates.kept, similar, 1 - eps))
     return StageResult(
         Draft(
             rows,
-            side={"pairs": pa.table(pairs), "centroids": pa.table(centroids)},
+            side={"pairs": pa.table(pairs), "centroids": centroid_table(centroids)},
             stats={
-                "n_kept": int(found.kept.sum()),
-                "n_semantic": int((found.duplicate_of >= 0).sum()),
-                "n_new": n if earlier is None else int(fresh.sum()),
-                "n_known": 0 if earlier is None else int((~fresh).sum()),
-                "fine_k": fine.k,
+                "n_kept": int(duplicates.kept.sum()),
+                "n_semantic": int((duplicates.duplicate_of >= 0).sum()),
+                "n_new": n if previous is None else int(fresh.sum()),
+                "n_known": 0 if previous is None else int((~fresh).sum()),
+                "fine_k": len(centroids),
                 "floor": similar.floor,
                 "pairs": len(similar.pairs),
                 "comparisons": similar.comparisons,
@@ -106,9 +93,9 @@ def run(context: StageContext, raw_dataset: Table, embeddings: Table) -> StageRe
             },
         ),
         shown=_pictures(context, rows, sheet),
-        folders=(sheet_files(context.home.reports / context.dataset, "semantic", {"pairs": sheet}),),
+        folders=sheet_files(context.home.reports / context.dataset, "semantic", {"pairs": sheet}),
         inputs={HISTORY: context.replaced.meta.data_version}
-        if context.replaced and (earlier or stored[0] is not None)
+        if context.replaced and (previous or stored[0] is not None)
         else {},
     )
 
@@ -121,34 +108,42 @@ def _facts(raw_dataset: Table, embeddings: Table) -> pa.Table:
         ).to_arrow_table()
 
 
-def _fine(context: StageContext, vectors: np.ndarray, centroids: np.ndarray | None) -> Fine:
-    """Make the fine clusters, or assign to those of an earlier run."""
+def _fine_clusters(
+    context: StageContext, vectors: np.ndarray, centroids: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Make the fine clusters, or assign to stored ones: centroids (k, d), each row's cluster and distance to it."""
     if centroids is not None and len(vectors):
-        return Fine(centroids, *assign(vectors, centroids))
+        return centroids, *assign(vectors, centroids)
     k = context.options.semantic_k or max(1, round(len(vectors) / ROWS_A_CLUSTER))
-    found = fit_kmeans(vectors, k, rng=generator(context.options.seed, "semantic clusters"))
-    return Fine(found.centroids, found.assignment, found.distance)
+    fine = fit_kmeans(vectors, k, rng=generator(context.options.seed, "semantic clusters"))
+    return fine.centroids, fine.assignment, fine.distance
 
 
 def _similar(
-    context: StageContext, vectors: np.ndarray, fine: Fine, floor: float, stored: SimilarPairs | None, fresh: np.ndarray
+    context: StageContext,
+    vectors: np.ndarray,
+    centroids: np.ndarray,
+    cluster: np.ndarray,
+    floor: float,
+    stored: SimilarPairs | None,
+    fresh: np.ndarray,
 ) -> SimilarPairs:
     """Return the similar pairs: the stored ones, and those with fresh rows, which are searched."""
     if stored is not None and not fresh.any():
         return stored
     with context.bar("semantic duplicates", len(vectors)) as advance:
-        found = similar_pairs(
+        searched = similar_pairs(
             vectors,
-            fine.assignment,
+            cluster,
             floor=floor if stored is None else stored.floor,
-            centroids=fine.centroids,
-            n_probe=min(context.options.n_probe, fine.k),
+            centroids=centroids,
+            n_probe=min(context.options.n_probe, len(centroids)),
             fresh=None if stored is None else fresh,
             progress=advance,
         )
     if stored is None:
-        return found
-    return dataclasses.replace(found, pairs=Pairs.concatenate([stored.pairs, found.pairs]).sorted())
+        return searched
+    return dataclasses.replace(searched, pairs=Pairs.concatenate([stored.pairs, searched.pairs]).sorted())
 
 
 def _kept_pairs(ids: pa.Array, kept: np.ndarray, similar: SimilarPairs, limit: float) -> pa.Table:
@@ -161,9 +156,7 @@ def _kept_pairs(ids: pa.Array, kept: np.ndarray, similar: SimilarPairs, limit: f
 
 def _sheet(raw_dataset: Table, rows: pa.Table, below: pa.Table) -> bytes | None:
     """Draw the pairs nearest to the limit: the least similar dropped ones, then kept ones; None without any."""
-    with session(raw=raw_dataset) as db:
-        db.register("rows", rows)
-        db.register("below", below)
+    with session(raw=raw_dataset, rows=rows, below=below) as db:
         dropped = db.execute(
             f"""SELECT r.sample_id, r.duplicate_of, r.similarity, a.uri, b.uri FROM rows r
                 JOIN raw a ON a.sample_id = r.sample_id JOIN raw b ON b.sample_id = r.duplicate_of

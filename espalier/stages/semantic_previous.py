@@ -1,4 +1,4 @@
-"""What an earlier run of ``semantic_dedup_set`` knows of the samples that are still there, unchanged.
+"""What the previous run of ``semantic_dedup_set`` knows of the samples that are still there, unchanged.
 
 New against kept: a sample that it kept stays, one that it dropped stays dropped as long as the sample that it copies
 is there, and only pairs with new samples are searched, in the clusters of that run. It counts only when it was made
@@ -21,12 +21,12 @@ from espalier.stages.graph import STAGES
 
 LEAST_EPS = 1e-6
 MOST_NEW = 0.5
-"""Share of new samples, of those known, up to which the earlier clusters serve; beyond it they are made anew."""
+"""Share of new samples, of those known, up to which its clusters serve; beyond it they are made anew."""
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """An earlier run's findings, in this run's rows.
+class PreviousVerdicts:
+    """What the previous run decided, in this run's rows.
 
     Attributes
     ----------
@@ -51,20 +51,20 @@ class Earlier:
     centroids: np.ndarray | None
     pairs: SimilarPairs | None
 
-    def carry(self, found: SemanticDuplicates) -> SemanticDuplicates:
-        """Return the verdicts with those of the earlier run that still hold."""
+    def carry(self, duplicates: SemanticDuplicates) -> SemanticDuplicates:
+        """Return the verdicts with those of the previous run that still hold."""
         old = self.target >= 0
         return dataclasses.replace(
-            found,
-            kept=found.kept & ~old,
-            duplicate_of=np.where(old, self.target, found.duplicate_of),
-            similarity=np.where(old, self.similarity, found.similarity),
-            via=np.where(old, self.via, found.via),
+            duplicates,
+            kept=duplicates.kept & ~old,
+            duplicate_of=np.where(old, self.target, duplicates.duplicate_of),
+            similarity=np.where(old, self.similarity, duplicates.similarity),
+            via=np.where(old, self.via, duplicates.via),
         )
 
 
-def earlier_run(context: StageContext, facts: pa.Table, encoder_id: str) -> Earlier | None:
-    """Read what an earlier run knows of these samples.
+def previous_verdicts(context: StageContext, facts: pa.Table, encoder_id: str) -> PreviousVerdicts | None:
+    """Read what the previous run knows of these samples.
 
     Parameters
     ----------
@@ -77,8 +77,7 @@ def earlier_run(context: StageContext, facts: pa.Table, encoder_id: str) -> Earl
     stored = context.previous
     if stored is None or stored.meta.stats["encoder_id"] != encoder_id:
         return None
-    with session(stored=stored) as db:
-        db.register("facts", facts)
+    with session(stored=stored, facts=facts) as db:
         rows = db.sql(
             """SELECT s.kept, s.duplicate_of, s.via, s.similarity, s.sample_id IS NULL AS fresh
                FROM facts f LEFT JOIN stored s ON s.sample_id = f.sample_id AND s.sha256 = f.sha256
@@ -91,7 +90,7 @@ def earlier_run(context: StageContext, facts: pa.Table, encoder_id: str) -> Earl
     holds = (target >= 0) & known[target] & (via >= 0)
     centroids = stored.matrix("centroid", table="centroids")
     few_new = fresh.sum() <= MOST_NEW * (~fresh).sum() and len(centroids) <= len(ids)
-    return Earlier(
+    return PreviousVerdicts(
         fresh,
         known,
         np.where(holds, target, -1),
@@ -103,7 +102,7 @@ def earlier_run(context: StageContext, facts: pa.Table, encoder_id: str) -> Earl
 
 
 def stored_search(context: StageContext, embeddings: Table) -> tuple[np.ndarray | None, SimilarPairs | None]:
-    """Return what an earlier run with other verdicts made of the same vectors.
+    """Return what the previous run, with other verdicts, made of the same vectors.
 
     The centroids, and the pairs when they reach low enough; where they do not, the same clusters are searched again.
     """
@@ -135,5 +134,4 @@ def _pairs_among(stored: Table, ids: pa.Array, same: np.ndarray) -> SimilarPairs
 
 def _places(names: pa.ChunkedArray, ids: pa.Array) -> np.ndarray:
     """Return the row of each name in ``ids``, -1 where there is none: (n,) int64."""
-    found = pc.index_in(names, pa.chunked_array([ids]).combine_chunks())
-    return pc.fill_null(found, -1).to_numpy().astype(np.int64)
+    return pc.fill_null(pc.index_in(names, ids), -1).to_numpy().astype(np.int64)

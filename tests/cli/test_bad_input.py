@@ -105,8 +105,8 @@ def card(home, name, text):
         ("uri: /there/is/nothing\n", "uri names /there/is/nothing, and there is nothing."),
         ("format: image_folder\n", "uri is missing. Say where the data lies"),
         ("uri: [a, b]\n", "uri is ['a', 'b']. Write a path or a URL"),
-        ("uri: {textures}\nchainn: {{k: 5}}\n", "unknown field 'chainn'. Did you mean 'chain'?"),
-        ("uri: {textures}\nchain: {{kk: 5}}\n", "there is no option 'kk'"),
+        ("uri: {textures}\noption: {{k: 5}}\n", "unknown field 'option'. Did you mean 'options'?"),
+        ("uri: {textures}\noptions: {{kk: 5}}\n", "there is no option 'kk'"),
         ("uri: {textures}\nformat: image_foldr\n", "no format 'image_foldr'"),
         ("uri: 'x\n", "is not YAML"),
         ("- a\n- b\n", "holds a list, not a mapping"),
@@ -150,7 +150,7 @@ def test_a_model_file_that_is_none_is_refused_before_anything_runs(
         arguments = ["prune", textures, "--name", "other", "--option", f"encoder={tmp_path / 'model.xml'}"]
         line = refused(espalier, files_below, landed, *arguments, code=1)
     else:
-        file = card(landed, "modelled", f"uri: {textures}\nchain:\n  encoder: {tmp_path / 'model.xml'}\n")
+        file = card(landed, "modelled", f"uri: {textures}\noptions:\n  encoder: {tmp_path / 'model.xml'}\n")
         try:
             line = refused(espalier, files_below, landed, "prune", "modelled", code=1)
         finally:
@@ -244,7 +244,7 @@ def test_files_that_change_during_a_run_are_said_to(used, tmp_path, espalier, te
         return real(uri)
 
     monkeypatch.setattr(scan, "read_blob", slow)
-    monkeypatch.setattr(compute, "read_apart", read_here)
+    monkeypatch.setattr(compute, "read_in_subprocess", read_here)
     line = refused(espalier, files_below, used, "prune", "changing", code=1)
     assert line == "The files of 'changing' changed while they were read. Run again when they have settled."
     monkeypatch.undo()

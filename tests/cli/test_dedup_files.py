@@ -99,7 +99,7 @@ def test_a_sheet_goes_when_it_has_nothing_to_show_any_more(tmp_path, planted, ki
 
 def test_a_refused_result_leaves_the_sheets_as_they_were(tmp_path, planted, kit):
     chain = kit.Chain(tmp_path / "home", planted)
-    chain.zone.land(planted, "set", chain={"leaks": "block"})
+    chain.zone.land(planted, "set", options={"leaks": "block"})
     assert "no_leaks" in chain.failure(chain.run(*STAGES))
     folder = chain.home.reports / "set"
     assert not folder.exists() or list(folder.iterdir()) == []
@@ -121,3 +121,11 @@ def test_groups_and_pairs_of_earlier_runs_stay_on_the_sheets(tmp_path, planted, 
     strangers = [pair for pair in before if {pair["sample_id"], pair["of_sample"]} <= kept]
     assert all(pair in after for pair in strangers)
     assert (chain.home.reports / "set/dedup-groups.png").read_bytes() == groups
+
+
+@pytest.mark.parametrize(("word", "lines"), [("--against", 1), ("--reference-dataset", 0)])
+def test_the_old_word_for_reference_datasets_is_taken_with_a_line(home, espalier, word, lines):
+    said = espalier("dedup", "photos", word, "nope", home=home)
+    assert said.code == 2
+    assert said.err.count("--against is now called --reference-dataset.") == lines
+    assert "There is no dataset 'nope'" in said.err

@@ -148,7 +148,7 @@ def test_an_interrupted_replacement_leaves_the_source_whole(home, tmp_path, monk
     def die(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(place, "_replace", die)
+    monkeypatch.setattr(place, "put", die)
     with pytest.raises(BaseException):  # noqa: B017, PT011 - however Dagster wraps it
         run(home, str(data), Wanted(None, overwrite=True, in_place=True))
     assert pictures(data) == whole

@@ -25,7 +25,7 @@ def kept(tmp_path_factory, data, kit):
     for option in (None, 2):
         chain = kit.Chain(tmp_path_factory.mktemp("home"), data)
         given = {} if option is None else {"n_neighbors": option}
-        chain.zone.land(data, "set", chain={"k": 24, "eps": 0.0, **given})
+        chain.zone.land(data, "set", options={"k": 24, "eps": 0.0, **given})
         recipes = [f"{r}{tail}" for r in (SILENT, TWO, TWENTY) for tail in ("", ":subsets=train")]
         homes[option] = chain.grow(*recipes)
     return lambda option, recipe: homes[option].manifest(recipe)["kept.txt"]
@@ -45,7 +45,7 @@ def test_a_recipe_that_writes_the_datasets_number_keeps_what_a_silent_one_keeps(
 
 def test_the_summary_names_the_number_that_was_used(tmp_path, data, espalier, kit):
     chain = kit.Chain(tmp_path / "home", data)
-    chain.zone.land(data, "set", chain={"n_neighbors": 2})
+    chain.zone.land(data, "set", options={"n_neighbors": 2})
     used = {
         recipe: espalier("prune", "set", "--recipe", recipe, "--json", home=chain.home.root).json().get("n_neighbors")
         for recipe in (SILENT, "density@0.5:n_neighbors=5", TWENTY, "density@0.5:by=size", "random@0.5")

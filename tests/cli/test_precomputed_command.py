@@ -50,7 +50,7 @@ def fresh(tmp_path, grown):
         found = grown[0].__class__(tmp_path / "fresh", grown[0].data)
         if embeddings is not None:
             chain["embeddings"] = str(embeddings)
-        found.zone.land(grown[0].data, "set", chain=chain)
+        found.zone.land(grown[0].data, "set", options=chain)
         return found
 
     return make
@@ -132,7 +132,7 @@ def test_a_changed_file_makes_the_embeddings_stale_and_the_same_bytes_elsewhere_
     assert "dedup_set" not in stale
     chain.grow()
     assert chain.table("embeddings").meta.stats["encoder_id"] != before
-    chain.zone.land(chain.data, "set", chain={"embeddings": str(lines(tmp_path / "w", ids, vectors))})
+    chain.zone.land(chain.data, "set", options={"embeddings": str(lines(tmp_path / "w", ids, vectors))})
     chain.grow()
     assert chain.table("embeddings").meta.stats["encoder_id"] == before
 
@@ -140,10 +140,10 @@ def test_a_changed_file_makes_the_embeddings_stale_and_the_same_bytes_elsewhere_
 def test_vectors_of_an_encoder_are_never_mixed_with_those_that_are_brought(tmp_path, grown, fresh):
     ids, vectors = stored(grown[0])
     chain = fresh().grow()
-    chain.zone.land(chain.data, "set", chain={"embeddings": str(lines(tmp_path / "v", ids, vectors[::-1]))})
+    chain.zone.land(chain.data, "set", options={"embeddings": str(lines(tmp_path / "v", ids, vectors[::-1]))})
     chain.grow()
     assert np.array_equal(stored(chain)[1], vectors[::-1])
-    chain.zone.land(chain.data, "set", chain={"embeddings": ""})
+    chain.zone.land(chain.data, "set", options={"embeddings": ""})
     chain.grow()
     assert np.array_equal(stored(chain)[1], vectors)
 

@@ -14,7 +14,7 @@ import pytest
 from assets import checks
 from espalier.io.scanning import scan
 from espalier.stages.graph import CHAIN, MANIFEST, STAGES
-from espalier.stages.options import Options
+from espalier.stages.options import StageOptions
 from espalier.stages.staleness import Staleness
 from resources import ProgressResource
 
@@ -185,14 +185,14 @@ OPTIONS = {
 def test_a_changed_option_makes_exactly_what_depends_on_it_stale(grown, option):
     chain, _ = grown
     value, expected = OPTIONS[option]
-    options = Options.build({option: value})
+    options = StageOptions.build({option: value})
     assert tuple(Staleness(chain.home, "set", options).stages()) == expected
 
 
 def test_a_changed_option_reruns_what_it_must_and_the_rest_is_not_touched(regrown, textures):
     chain = regrown
     before, files = chain.versions(), chain.files()
-    chain.zone.land(textures, "set", chain={"k": 3})
+    chain.zone.land(textures, "set", options={"k": 3})
     stale = Staleness(chain.home, "set").stages()
     result = chain.run(*stale)
     assert chain.succeeded(result)
@@ -252,7 +252,7 @@ def test_a_failing_blocking_check_leaves_what_stood_in_its_place(regrown, textur
     chain = regrown
     before, files = chain.versions(), chain.files()
     with answering(checks.clusters_not_empty, lambda *_: (False, {"planted": 7})):
-        chain.zone.land(textures, "set", chain={"k": 2})
+        chain.zone.land(textures, "set", options={"k": 2})
         result = chain.run("clusters", "cluster_complexity")
     assert chain.failure(result) == (
         "clusters: the check clusters_not_empty does not hold (planted: 7). What was stored before is unchanged."
@@ -286,7 +286,7 @@ def test_a_result_whose_input_was_replaced_meanwhile_is_refused(textures, regrow
         def bar(self, log, label, total):
             if label == "clustering":
                 other = chain.twin()
-                other.zone.land(textures, "set", chain={"near_threshold": 0.999})
+                other.zone.land(textures, "set", options={"near_threshold": 0.999})
                 assert other.succeeded(other.run("dedup_set", "embeddings", "semantic_dedup_set"))
             return super().bar(log, label, total)
 

@@ -126,7 +126,7 @@ class Data:
                 if source.exists():
                     source.rename(target)
         if home:
-            LandingZone(Home.find(home).ensure().landing).land(self.folder, "set", chain={"seed": state})
+            LandingZone(Home.find(home).ensure().landing).land(self.folder, "set", options={"seed": state})
 
 
 @pytest.fixture(scope="module")

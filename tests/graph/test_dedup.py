@@ -47,7 +47,7 @@ def test_a_test_image_planted_in_train_leaves_train_and_the_check_says_so(split)
 
 
 def test_leaks_block_when_the_card_says_so(split):
-    split.zone.land(split.data, "set", chain={"leaks": "block"})
+    split.zone.land(split.data, "set", options={"leaks": "block"})
     assert "no_leaks" in split.failure(split.run(*STAGES))
     assert split.home.store().get("dedup_set", "set") is None
 
@@ -112,7 +112,7 @@ def test_copies_of_what_another_dataset_keeps_are_dropped_and_named(split, tmp_p
         kit.texture(number).save(other / "x" / f"{number}.png")
     split.zone.land(other, "other")
     split.run(*STAGES)
-    split.zone.set_against("other", ["set"])
+    split.zone.set_references("other", ["set"])
     assert split.succeeded(split.run(*STAGES, dataset="other"))
     table = split.home.store().need("dedup_set", "other")
     found = {r["sample_id"]: r for r in table.arrow(["*"]).to_pylist()}
@@ -175,6 +175,6 @@ def test_diff_and_the_ledger_agree_with_the_manifests(tmp_path, kit):
         assert rows.fetchall() == [("bytes", "bark/00-again.png")]
 
 
-def test_the_landing_zone_keeps_against_in_the_card(split):
-    split.zone.set_against("set", ["b", "a"])
-    assert LandingZone(split.home.landing).card("set").against == ("a", "b")
+def test_the_landing_zone_keeps_reference_datasets_in_the_card(split):
+    split.zone.set_references("set", ["b", "a"])
+    assert LandingZone(split.home.landing).card("set").reference_datasets == ("a", "b")

@@ -26,7 +26,7 @@ def pair(tmp_path, kit):
     """The dataset `set`, and `other` that is compared with it; they share no picture."""
     chain = kit.Chain(tmp_path / "home", folder(kit, tmp_path / "set", range(6)))
     chain.zone.land(folder(kit, tmp_path / "other", range(50, 54)), "other")
-    chain.zone.set_against("other", ["set"])
+    chain.zone.set_references("other", ["set"])
     assert chain.succeeded(chain.run(*STAGES))
     assert chain.succeeded(chain.run(*STAGES, dataset="other"))
     return chain
@@ -80,9 +80,9 @@ def test_the_reference_sensor_asks_for_what_was_compared_with_other_rows(pair, k
 
 def test_the_reference_sensor_waits_for_a_reference_that_is_not_made_and_for_a_first_run(pair, kit, tmp_path):
     pair.zone.land(folder(kit, tmp_path / "third", [70]), "third")
-    pair.zone.set_against("third", ["set"])
+    pair.zone.set_references("third", ["set"])
     pair.instance.add_dynamic_partitions(DATASET, ["third"])
-    pair.zone.set_against("other", ["set", "third"])
+    pair.zone.set_references("other", ["set", "third"])
     assert isinstance(tick(pair), dg.SkipReason)
     assert pair.succeeded(pair.run(*STAGES, dataset="third"))
     assert [r.partition_key for r in tick(pair).run_requests] == ["other"]
@@ -98,13 +98,13 @@ def late(tmp_path, kit):
     """A chain whose best copies came after what they copy; what a fresh home makes of the same files."""
     data = folder(kit, tmp_path / "data", range(20))
     chain = kit.Chain(tmp_path / "home", data)
-    chain.zone.land(data, "set", chain={"eps": 0.4, "semantic_k": 2})
+    chain.zone.land(data, "set", options={"eps": 0.4, "semantic_k": 2})
     assert chain.succeeded(chain.run())
     kit.texture(3).resize((200, 200)).save(data / "003-larger.png")
     folder(kit, data, range(30, 36))
     assert chain.succeeded(chain.run())
     fresh = kit.Chain(tmp_path / "fresh", data)
-    fresh.zone.land(data, "set", chain={"eps": 0.4, "semantic_k": 2})
+    fresh.zone.land(data, "set", options={"eps": 0.4, "semantic_k": 2})
     assert fresh.succeeded(fresh.run())
     return chain, fresh
 
@@ -122,7 +122,7 @@ def test_rows_that_depend_on_what_they_replaced_name_it_among_their_inputs(late)
 def test_a_smaller_eps_answered_from_stored_pairs_says_so(late):
     _, fresh = late
     before = fresh.table("semantic_dedup_set").meta.data_version
-    fresh.zone.land(fresh.data, "set", chain={"eps": 0.3})
+    fresh.zone.land(fresh.data, "set", options={"eps": 0.3})
     assert fresh.succeeded(fresh.run("semantic_dedup_set"))
     assert fresh.table("semantic_dedup_set").meta.inputs[HISTORY] == before
 

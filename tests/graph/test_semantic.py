@@ -25,7 +25,7 @@ def with_vectors(kit, tmp_path, vectors, **options):
     np.save(brought / "x.npy", vectors)
     (brought / "x.txt").write_text("\n".join(names))
     chain = kit.Chain(tmp_path / "home", data)
-    chain.zone.land(data, "set", chain={"embeddings": str(brought), **options})
+    chain.zone.land(data, "set", options={"embeddings": str(brought), **options})
     return chain
 
 
@@ -37,7 +37,7 @@ def growing(tmp_path, kit):
     for n in range(40):
         kit.texture(n).save(data / f"{n:02}.png")
     chain = kit.Chain(tmp_path / "home", data)
-    chain.zone.land(data, "set", chain={"eps": 0.4, "semantic_k": 4})
+    chain.zone.land(data, "set", options={"eps": 0.4, "semantic_k": 4})
     assert chain.succeeded(chain.run(*WITH_ALL))
     return chain
 
@@ -47,7 +47,7 @@ def stats(chain):
 
 
 def options(chain, **given):
-    chain.zone.land(chain.data, "set", chain=given)
+    chain.zone.land(chain.data, "set", options=given)
     assert chain.succeeded(chain.run(STAGE))
 
 
@@ -176,7 +176,7 @@ def grown_by_half(kit, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     chain = kit.Chain(tmp_path / "home", data)
-    chain.zone.land(data, "set", chain={"eps": 0.4, "semantic_k": 6, "n_probe": 1})
+    chain.zone.land(data, "set", options={"eps": 0.4, "semantic_k": 6, "n_probe": 1})
     for numbers in (range(30), range(60, 74)):
         for n in numbers:
             kit.texture(n).save(data / f"{n:02}.png")
@@ -280,7 +280,7 @@ def test_ids_that_share_a_long_beginning_stay_apart(kit, tmp_path):
     for n in range(6):
         Image.fromarray(np.asarray(kit.texture(n))).save(folder / f"picture-{n}.png")
     chain = kit.Chain(tmp_path / "home", data)
-    chain.zone.land(data, "set", chain={"eps": 1.5})
+    chain.zone.land(data, "set", options={"eps": 1.5})
     assert chain.succeeded(chain.run(*WITH_ALL))
     rows = chain.rows(STAGE)
     assert len(rows) == 6

@@ -311,7 +311,7 @@ def test_the_refresh_asks_for_stale_stages_of_registered_datasets_only(regrown, 
     assert "0 datasets" in night(regrown).skip_message
     regrown.instance.add_dynamic_partitions(DATASET, ["set", "gone"])
     assert "up to date" in night(regrown).skip_message
-    regrown.zone.land(textures, "set", chain={"k": 3})
+    regrown.zone.land(textures, "set", options={"k": 3})
     (request,) = night(regrown)
     assert request.partition_key == "set"
     assert [key.to_user_string() for key in request.asset_selection] == ["clusters", "cluster_complexity"]

@@ -15,7 +15,7 @@ from espalier.io.formats.read.base import Sample
 from espalier.io.vectors.texts import Texts
 from espalier.stages.embeddings import templates_of
 from espalier.stages.graph import CHAIN
-from espalier.stages.options import Options
+from espalier.stages.options import StageOptions
 
 SUBJECTS = ("a dog", "two cats", "the old house", "my bicycle", "a red car", "the river", "a child", "the market")
 ENDS = ("runs across the garden", "waits at the station", "is seen from the hill", "was painted twice", "sleeps")
@@ -150,7 +150,7 @@ def test_a_two_tower_encoder_embeds_texts_in_the_space_of_pictures(tmp_path, kit
         "".join(json.dumps({"id": w, "text": f"a photo of {w}"}) + "\n" for w in ("red", "green", "blue", "red green"))
     )
     chain = kit.Chain(tmp_path / "home", tmp_path / "words.jsonl")
-    chain.zone.land(chain.data, "set", chain={"encoder": str(two_towers)})
+    chain.zone.land(chain.data, "set", options={"encoder": str(two_towers)})
     chain.grow("random@0.5")
     stats, vectors = chain.table("embeddings").meta.stats, chain.table("embeddings").matrix("vector")
     assert (stats["vectors_of"], stats["dim"], stats["n_scored"]) == ("texts", 8, 0)
@@ -160,7 +160,7 @@ def test_a_two_tower_encoder_embeds_texts_in_the_space_of_pictures(tmp_path, kit
 
 def test_an_encoder_without_a_text_side_is_refused_in_words(tmp_path, kit, two_towers):
     chain = kit.Chain(tmp_path / "home", jsonl(tmp_path))
-    chain.zone.land(chain.data, "set", chain={"encoder": str(two_towers / "image_encoder.xml")})
+    chain.zone.land(chain.data, "set", options={"encoder": str(two_towers / "image_encoder.xml")})
     assert "holds texts, and the encoder" in chain.failure(chain.run(*CHAIN[:3]))
 
 
@@ -191,7 +191,7 @@ def test_texts_beside_pictures_need_an_encoder_of_both(tmp_path, kit, two_towers
     assert chain.table("dedup_set").meta.stats["n_kept"] == 12
     row = chain.rows("pruned_manifest", "random@0.5")["011"]
     assert row["reason"] == "could not be embedded: it has no picture, and builtin cannot compare texts with pictures"
-    chain.zone.land(chain.data, "set", chain={"encoder": str(two_towers), "eps": 0.0})
+    chain.zone.land(chain.data, "set", options={"encoder": str(two_towers), "eps": 0.0})
     chain.grow("random@0.5")
     found = chain.rows("embeddings")
     assert len(found) == 12
@@ -201,12 +201,12 @@ def test_texts_beside_pictures_need_an_encoder_of_both(tmp_path, kit, two_towers
 
 def test_a_prompt_of_the_users_own_goes_before_the_formats_templates():
     joint, apart = SimpleNamespace(joint=True), SimpleNamespace(joint=False)
-    assert templates_of(Options(), joint, "mnist") == ('a photo of the number: "{}"',)
-    assert templates_of(Options(), joint, "coco") == ("a photo of a {}",)
-    assert templates_of(Options(prompt="a drawing of {}"), joint, "mnist") == ("a drawing of {}",)
-    assert templates_of(Options(), apart, "mnist") == ("{}",)
+    assert templates_of(StageOptions(), joint, "mnist") == ('a photo of the number: "{}"',)
+    assert templates_of(StageOptions(), joint, "coco") == ("a photo of a {}",)
+    assert templates_of(StageOptions(prompt="a drawing of {}"), joint, "mnist") == ("a drawing of {}",)
+    assert templates_of(StageOptions(), apart, "mnist") == ("{}",)
     with pytest.raises(UsageError, match=r"Put \{\} where the label goes"):
-        templates_of(Options(prompt="a photo"), joint, "coco")
+        templates_of(StageOptions(prompt="a photo"), joint, "coco")
 
 
 def test_a_text_is_encoded_once_whatever_is_added_and_in_whatever_dataset(tmp_path, kit, monkeypatch):

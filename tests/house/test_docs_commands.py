@@ -14,7 +14,7 @@ import pytest
 from espalier.cli.main import COMMANDS, group
 from espalier.io.landing.zone import LandingZone
 from espalier.stages.graph import COMPARISON
-from espalier.stages.options import Options
+from espalier.stages.options import StageOptions
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -121,7 +121,7 @@ CARDS = [
 def test_a_card_that_is_shown_is_read_with_its_options(tmp_path, page, text):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos.yaml").write_text(re.sub(r"^uri: .*\n", "", text))
-    Options.of_card(LandingZone(tmp_path).card("photos"))
+    StageOptions.of_card(LandingZone(tmp_path).card("photos"))
 
 
 def test_the_python_on_the_page_about_exploring_runs_as_it_stands(regrown, monkeypatch):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from espalier.io.atomic import ABANDONED_S, beside, remove_leftovers
+from espalier.io import atomic
+from espalier.io.atomic import ABANDONED_S, Staged, remove_leftovers, temporary, written
 from espalier.io.processes import Process
 
 ELSEWHERE = Process("0123456789ab", "1", 2**22 + 1)
@@ -26,7 +27,7 @@ def age(path, seconds):
 
 
 def test_what_a_process_left_that_ended_goes_and_its_own_stays(tmp_path, gone):
-    left, living = piece(tmp_path, gone), beside(tmp_path / "set", "set", ".tmp")
+    left, living = piece(tmp_path, gone), temporary(tmp_path / "set", "set", ".tmp")
     living.touch()
     remove_leftovers(tmp_path, "set")
     assert list(tmp_path.iterdir()) == [living]
@@ -73,12 +74,12 @@ def test_what_a_process_in_a_container_writes_is_left_alone(tmp_path, namespace)
     code = f"""if 1:
         import os
         from pathlib import Path
-        from espalier.io.atomic import beside
+        from espalier.io.atomic import temporary
         while os.getpid() in {here}:  # an id that nobody has outside
             if child := os.fork():
                 os.waitpid(child, 0)
                 os._exit(0)
-        beside(Path({str(tmp_path)!r}) / "set", "set", ".tmp").touch()
+        temporary(Path({str(tmp_path)!r}) / "set", "set", ".tmp").touch()
         print("written", flush=True)
         input()
     """
@@ -87,3 +88,57 @@ def test_what_a_process_in_a_container_writes_is_left_alone(tmp_path, namespace)
         remove_leftovers(tmp_path, "set")
         assert len(list(tmp_path.iterdir())) == 1
         writer.stdin.close()
+
+
+def test_a_file_appears_whole_and_what_a_killed_writer_left_goes(tmp_path, gone):
+    target, left = tmp_path / "record.json", piece(tmp_path, gone, "record.json")
+    with written(target) as fresh:
+        fresh.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+    assert not left.exists()
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_writer_that_fails_leaves_the_old_file_or_folder_and_nothing_else(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "folder").mkdir()
+
+    def fail(make, name):
+        with written(tmp_path / name) as fresh:
+            make(fresh)
+            raise OSError("the disk is full")
+
+    for name, make in (("file", Path.touch), ("folder", Path.mkdir)):
+        with pytest.raises(OSError, match="full"):
+            fail(make, name)
+    assert (tmp_path / "file").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_folder_takes_the_place_of_another_one_with_all_that_is_in_it(tmp_path, monkeypatch, can_exchange):
+    if not can_exchange:
+        monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
+    target = tmp_path / "set"
+    for number in range(2):
+        with written(target) as fresh:
+            fresh.mkdir()
+            (fresh / str(number)).touch()
+    assert [path.name for path in target.iterdir()] == ["1"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_staged_pieces_wait_for_their_commit(tmp_path):
+    fresh, place, empty = tmp_path / ".fresh", tmp_path / "place", tmp_path / "empty"
+    for path in (fresh, place, empty):
+        path.write_text(path.name)
+    staged = (Staged(fresh, place), Staged(None, empty))
+    for piece_of_it in staged:
+        piece_of_it.commit()
+    assert place.read_text() == ".fresh"
+    assert list(tmp_path.iterdir()) == [place]
+    fresh.touch()
+    for piece_of_it in staged:
+        piece_of_it.discard()
+    assert list(tmp_path.iterdir()) == [place]

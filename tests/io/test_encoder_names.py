@@ -20,7 +20,7 @@ from espalier.io.encoders.catalogue import CATALOGUE, Bundle, Known
 from espalier.io.encoders.folder import wanted_files
 from espalier.io.encoders.known import survey
 from espalier.io.encoders.names import added, is_name, resolve
-from espalier.stages.options import Options, in_full
+from espalier.stages.options import StageOptions, in_full
 
 DIM, SIDE = 6, 16
 CLIP = (
@@ -162,14 +162,14 @@ def test_a_names_file_that_is_torn_is_named(home_models):
 
 
 def test_what_a_name_stands_for_is_what_a_datasets_results_depend_on(model, home_models, tmp_path):
-    options = Options.build({"encoder": "x#batch=2"})
+    options = StageOptions.build({"encoder": "x#batch=2"})
     add(str(model), home_models, "x")
     first = in_full(options, home_models)
     assert EncoderSpec.parse(first.encoder).model == str(model)
     assert first.pick(("encoder",))["encoder_files"]
     add(str(save_image_model(tmp_path / "other.xml")), home_models, "x", overwrite=True)
     assert in_full(options, home_models).pick(("encoder",)) != first.pick(("encoder",))
-    assert in_full(Options(), home_models) == Options()
+    assert in_full(StageOptions(), home_models) == StageOptions()
 
 
 def test_a_spec_is_the_same_after_being_written_and_read():

@@ -2,12 +2,17 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import fsspec
 import pytest
+import yaml
 
 from espalier.core.errors import EspalierError, UsageError
+from espalier.io.formats.read import columns, image_folder, webdataset
 from espalier.io.landing.zone import LandingZone
+from espalier.stages.options import StageOptions
 
 
 @pytest.fixture
@@ -47,8 +52,8 @@ def test_landing_the_same_place_again_keeps_what_the_card_says(zone, data):
     zone.land(data, "pets", "image_folder", {"subsets": []})
     zone.record_verdicts("pets", keep=["cat/1.jpg"])
     again = zone.land(data, "pets")
-    assert (again.format, again.options, again.keep) == ("image_folder", {"subsets": []}, ("cat/1.jpg",))
-    assert zone.land(data, "pets", options={}).options == {}
+    assert (again.format, again.reader_options, again.keep) == ("image_folder", {"subsets": []}, ("cat/1.jpg",))
+    assert zone.land(data, "pets", reader_options={}).reader_options == {}
 
 
 def test_a_name_that_belongs_to_other_data_is_refused(zone, data, tmp_path):
@@ -143,6 +148,52 @@ def test_a_faulty_card_is_refused_with_file_and_field(zone, text, said):
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ("chain: {k: 5}", "options: {k: 5}", ["chain is now called options"]),
+        ("against: [a]", "reference_datasets: [a]", ["against is now called reference_datasets"]),
+        ("options: {image: jpg}", "reader_options: {image: jpg}", ["options is now called reader_options"]),
+        (
+            "options: {split: a}\nchain: {k: 5}",
+            "reader_options: {split: a}\noptions: {k: 5}",
+            ["options is now called reader_options", "chain is now called options"],
+        ),
+        ("options: {}\nchain: {k: 5}", "options: {k: 5}", ["chain is now called options"]),
+    ],
+)
+def test_an_old_card_is_read_as_before_and_a_line_names_the_new_words(zone, data, caplog, old, new, lines):
+    write(zone, "old.yaml", f"uri: {data}\n{old}\n")
+    write(zone, "new.yaml", f"uri: {data}\n{new}\n")
+    assert replace(zone.card("old"), name="new") == zone.card("new")
+    assert zone.fingerprint("old") == zone.fingerprint("new")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{zone.root / 'old.yaml'}: {line}." for line in lines
+    ]
+
+
+def test_an_old_card_that_is_written_again_has_the_new_words(zone, data):
+    write(zone, "pets.yaml", f"uri: {data}\noptions: {{subsets: []}}\nchain: {{k: 5}}\nagainst: [other]\n")
+    zone.record_verdicts("pets", keep=["cat/1.jpg"])
+    told = yaml.safe_load((zone.root / "pets.yaml").read_text())
+    new = {"reader_options": {"subsets": []}, "options": {"k": 5}, "reference_datasets": ["other"]}
+    assert told == {"uri": str(data), **new, "keep": ["cat/1.jpg"]}
+
+
+@pytest.mark.parametrize(
+    "both", ["chain: {k: 5}\noptions: {k: 5}\nreader_options: {a: b}", "against: []\nreference_datasets: []"]
+)
+def test_an_old_word_beside_the_new_one_is_refused(zone, data, both):
+    write(zone, "pets.yaml", f"uri: {data}\n{both}\n")
+    with pytest.raises(EspalierError, match=r"pets\.yaml: \w+ is the old word for \w+\. Leave one of them"):
+        zone.card("pets")
+
+
+def test_no_option_of_a_stage_is_one_of_a_reader():
+    for module in (columns, image_folder, webdataset):
+        assert not module.OPTIONS.keys() & StageOptions.model_fields.keys()
+
+
 def test_a_card_that_is_not_text_is_refused(zone):
     zone.root.mkdir()
     (zone.root / "pets.yaml").write_bytes(b"\xff\xfe\x00uri")
@@ -231,7 +282,7 @@ def test_a_zone_without_write_permission_says_so(zone, data, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)
+    monkeypatch.setattr(Path, "write_text", refuse)
     with pytest.raises(EspalierError, match="cannot be written"):
         zone.record_verdicts("pets", keep=["a"])
     monkeypatch.undo()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from espalier.core.errors import UsageError
 from espalier.io.precomputed.embeddings import OwnEmbeddings
 from espalier.io.precomputed.spec import NO_VECTOR, Brought, gather, report
-from espalier.stages.options import Options
+from espalier.stages.options import StageOptions
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_marks_tell_changed_files_and_nothing_else(tmp_path):
     folder.mkdir()
     (folder / "a.npy").write_bytes(b"12")
     (tmp_path / "notes.md").write_text("x")
-    options = Options(embeddings=str(tmp_path))
+    options = StageOptions(embeddings=str(tmp_path))
     before = options.pick(("embeddings",))
     (tmp_path / "notes.md").write_text("other")
     assert options.pick(("embeddings",)) == before
@@ -56,7 +56,7 @@ def test_the_marks_tell_changed_files_and_nothing_else(tmp_path):
     (tmp_path / "x.txt").write_text("a")
     assert [mark.split(":")[0] for mark in Brought(tmp_path / "x.npy").marks()] == ["x.npy", "x.txt"]
     assert Brought(tmp_path / "gone").marks() == []
-    assert Options().pick(("embeddings",)) == {"embeddings": ""}
+    assert StageOptions().pick(("embeddings",)) == {"embeddings": ""}
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from espalier.core.hashing import SimHash
 from espalier.io.encoders import ngrams
 from espalier.io.encoders.prompts import DEFAULT, templates_for
 from espalier.io.vectors.texts import Texts, encode_texts, text_columns, texts_id
-from espalier.stages.options import Options
+from espalier.stages.options import StageOptions
 
 ENCODER = SimpleNamespace(has_text=True, joint=True, encode_text=ngrams.encode, text_id="abc")
 RAW = [
@@ -77,7 +77,7 @@ def test_vectors_of_several_templates_have_an_id_of_their_own():
 
 def test_formats_with_no_templates_of_their_own_keep_the_default():
     assert templates_for("image_folder") == templates_for("coco") == templates_for(None) == DEFAULT
-    assert (Options().prompt,) == DEFAULT
+    assert (StageOptions().prompt,) == DEFAULT
     assert templates_for("mnist") == ('a photo of the number: "{}"',)
 
 

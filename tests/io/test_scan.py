@@ -13,8 +13,8 @@ from espalier.core.errors import EspalierError
 from espalier.io.formats.read.base import Sample
 from espalier.io.formats.read.image_folder import ImageFolder
 from espalier.io.landing.cards import Card
-from espalier.io.scanning.previous import FACTS, earlier_rows
-from espalier.io.scanning.sample_ids import SeenIds
+from espalier.io.scanning.previous import FACTS, previous_scan
+from espalier.io.scanning.sample_ids import SampleIds
 from espalier.io.scanning.scan import GRID_LENGTH, RAW_SCHEMA, scan
 from espalier.io.warehouse import Draft, Meta, Table, Warehouse
 
@@ -116,9 +116,9 @@ def test_progress_counts_every_sample(folder):
     assert sum(counted) == 45
 
 
-def test_earlier_rows_are_found_by_uri_in_flat_memory(folder, store):
+def test_previous_rows_are_found_by_uri_in_flat_memory(folder, store):
     first = rows(reader(folder))
-    with earlier_rows(store(first)) as previous:
+    with previous_scan(store(first).path) as previous:
         assert previous.codes.nbytes + previous.rows.nbytes == 16 * 42, "three files could not be read"
         uris = first["uri"].to_pylist()
         found = previous.find([*uris, "/elsewhere.png", ""])
@@ -132,9 +132,9 @@ def test_earlier_rows_are_found_by_uri_in_flat_memory(folder, store):
         assert {name: row[name] for name in FACTS} == {name: known[name] for name in FACTS}
 
 
-def test_earlier_rows_of_no_readable_file_are_none(folder, store):
+def test_previous_rows_of_no_readable_file_are_none(folder, store):
     none = rows(reader(folder)).filter(pc.field("sample_id") == "class1/empty.jpg")
-    with earlier_rows(store(none)) as previous:
+    with previous_scan(store(none).path) as previous:
         assert previous.find(none["uri"].to_pylist()) == {}
 
 
@@ -159,7 +159,7 @@ def test_an_unchanged_file_is_not_read_again(folder, store, monkeypatch):
 
     honest = module.read_blob
     monkeypatch.setattr(module, "read_blob", lambda uri: read.append(uri) or honest(uri))
-    with earlier_rows(store(first)) as previous:
+    with previous_scan(store(first).path) as previous:
         second = rows(reader(folder), previous=previous)
     assert {uri.rsplit("/", 1)[1] for uri in read} == {
         "new.png",
@@ -208,7 +208,7 @@ def test_a_repeated_or_reused_id_is_an_error_row_under_an_id_of_its_own(tmp_path
 def test_repeats_are_found_as_a_set_finds_them_whatever_the_batches():
     rng = np.random.default_rng(3)
     ids = [str(n) for n in rng.integers(0, 3000, 5000)]
-    seen, known, found = SeenIds(), set(), []
+    seen, known, found = SampleIds(), set(), []
     start = 0
     while start < len(ids):
         size = int(rng.integers(1, 400))

@@ -15,11 +15,13 @@ import pytest
 from PIL import Image
 
 from espalier.core.errors import EspalierError, UsageError
+from espalier.io import atomic
+from espalier.io.atomic import recover
 from espalier.io.formats.read.detect import open_reader
 from espalier.io.formats.write import place
 from espalier.io.formats.write.base import Subset, inside
 from espalier.io.formats.write.choose import choose_writer
-from espalier.io.formats.write.place import recover, stage_export
+from espalier.io.formats.write.place import stage_export
 from espalier.io.formats.write.refusals import check_replacement, check_source, check_target, own_folder
 from espalier.io.landing.cards import Card
 
@@ -296,11 +298,11 @@ def die_at(moment, run):
 
 def test_where_folders_cannot_change_places_the_old_one_is_set_aside_and_put_back(tmp_path, monkeypatch):
     source, target = image_folder(tmp_path / "source"), tmp_path / "out"
-    monkeypatch.setattr(place, "_exchange", lambda *_: False)
+    monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
     export(source, target)
     export(source, target, overwrite=True, keep=lambda i, _: i == 0)
     assert len(samples(target)[1]) == 1
-    aside = place._aside(target)
+    aside = atomic._aside(target)
     target.rename(aside)  # killed between the two renames
     recover(target)
     assert len(samples(target)[1]) == 1

@@ -7,13 +7,14 @@ import pytest
 from espalier.core.errors import UsageError
 from espalier.io.images.decode import MAX_PIXELS
 from espalier.io.landing.cards import Card
+from espalier.io.warehouse import Meta
 from espalier.stages.graph import STAGES
-from espalier.stages.options import Options, parse_pairs
+from espalier.stages.options import StageOptions, parse_pairs
 
 
 def test_nothing_given_is_the_defaults():
-    assert Options.build({}) == Options()
-    assert Options().max_pixels == MAX_PIXELS
+    assert StageOptions.build({}) == StageOptions()
+    assert StageOptions().max_pixels == MAX_PIXELS
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_nothing_given_is_the_defaults():
 )
 def test_a_value_of_the_right_type_is_taken(given, read):
     (name,) = given
-    value = getattr(Options.build(given), name)
+    value = getattr(StageOptions.build(given), name)
     assert value == read
     assert type(value) is type(read)
 
@@ -60,17 +61,33 @@ def test_a_value_of_the_right_type_is_taken(given, read):
 )
 def test_a_mistake_is_named_with_what_the_option_takes(given, says):
     with pytest.raises(UsageError, match=re.escape(says)):
-        Options.build(given)
+        StageOptions.build(given)
 
 
 def test_a_card_is_named_in_the_message():
     with pytest.raises(UsageError, match=r"card of cats: k is 'many'\."):
-        Options.of_card(Card("cats", "/data/cats", chain={"k": "many"}))
+        StageOptions.of_card(Card("cats", "/data/cats", options={"k": "many"}))
 
 
 def test_verdicts_of_a_card_are_options_of_the_stages():
-    options = Options.of_card(Card("cats", "/data/cats", keep=("a",), drop=("b",)))
+    options = StageOptions.of_card(Card("cats", "/data/cats", keep=("a",), drop=("b",)))
     assert (options.keep, options.drop) == (("a",), ("b",))
+
+
+def test_the_old_word_for_an_option_is_taken_with_a_line(caplog):
+    assert StageOptions.build({"against": ["other"]}, where="here").reference_datasets == ("other",)
+    assert [record.getMessage() for record in caplog.records] == ["here: against is now called reference_datasets."]
+
+
+def test_the_record_of_a_partition_that_was_made_before_has_the_present_names():
+    meta = Meta("dedup_set", "set", "", "4", {"against": ["other"], "seed": 0}, {"raw_dataset of other": "1"})
+    assert Meta.loads(meta.dumps()).params == {"reference_datasets": ["other"], "seed": 0}
+
+
+def test_each_option_says_what_it_takes():
+    for name in StageOptions.model_fields:
+        assert StageOptions.takes(name)
+        assert StageOptions.model_fields[name].description
 
 
 def test_pairs_of_the_command_line_are_read_as_yaml():
@@ -98,7 +115,7 @@ def test_a_pair_given_twice_is_refused():
 
 def test_every_stage_names_options_that_there_are():
     for stage in STAGES.values():
-        Options().pick(stage.options)
+        StageOptions().pick(stage.options)
 
 
 def test_picked_options_are_plain_values_and_a_changed_model_file_shows(tmp_path):
@@ -106,10 +123,10 @@ def test_picked_options_are_plain_values_and_a_changed_model_file_shows(tmp_path
     model.write_text("<net/>")
     model.with_suffix(".bin").write_bytes(b"12")
     for encoder in (str(model), f"{model}#output=embedding", {"model": str(model), "mean": [0, 0, 0]}):
-        first = Options.build({"encoder": encoder}).pick(("encoder", "k"))
+        first = StageOptions.build({"encoder": encoder}).pick(("encoder", "k"))
         assert first["k"] == 0
         assert [mark.split(":")[:2] for mark in first["encoder_files"]] == [["model.xml", "6"], ["model.bin", "2"]]
         model.with_suffix(".bin").write_bytes(model.with_suffix(".bin").read_bytes() + b"x")
-        assert Options.build({"encoder": encoder}).pick(("encoder",)) != {k: first[k] for k in first if k != "k"}
+        assert StageOptions.build({"encoder": encoder}).pick(("encoder",)) != {k: first[k] for k in first if k != "k"}
         model.with_suffix(".bin").write_bytes(b"12")
-    assert Options().pick(("encoder",)) == {"encoder": "builtin", "encoder_files": []}
+    assert StageOptions().pick(("encoder",)) == {"encoder": "builtin", "encoder_files": []}

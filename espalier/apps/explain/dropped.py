@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from espalier.core.errors import EspalierError, UsageError
+from espalier.io.atomic import written
 from espalier.io.home import Home
 from espalier.io.results.reports import sheet_name
 from espalier.io.warehouse.session import session
@@ -51,11 +52,10 @@ def listing(rows: Sequence[dict[str, Any]], columns: Sequence[str], suffix: str)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file beside its place and rename it there."""
-    fresh = path.with_name(f".{path.name}.tmp")
+    """Write a file that appears whole."""
     try:
-        fresh.write_text(text, encoding="utf-8", newline="")
-        fresh.replace(path)
+        with written(path) as fresh:
+            fresh.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
         raise EspalierError(f"Cannot write {path}: {error.strerror or error}.", "Give another place.") from error
 

@@ -18,7 +18,7 @@ from espalier.core.errors import EspalierError
 from espalier.core.search.approximate import ApproximateHamming, IndexReport
 from espalier.core.search.joined import Joined
 from espalier.core.search.part import Hamming
-from espalier.io.atomic import beside, remove_leftovers
+from espalier.io.atomic import written
 from espalier.io.warehouse import Table, Warehouse
 
 FOLDER = "explore_index"  # below the warehouse; goes with the dataset when that is forgotten
@@ -122,15 +122,9 @@ class _Place:
     def _store(self, made: ApproximateHamming) -> None:
         """Write an index whole, then remove those of other states and those that it serves for."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(self.folder, "index")
         path = self.folder / f"{self.version}-{made.report.k}.npz"
-        fresh = beside(path, "index", ".tmp")
-        try:
-            with fresh.open("wb") as file:
-                np.savez(file, index=made.dump(), report=np.array(json.dumps(asdict(made.report))))
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
+        with written(path, "index") as fresh, fresh.open("wb") as file:
+            np.savez(file, index=made.dump(), report=np.array(json.dumps(asdict(made.report))))
         for other in self.folder.glob("*.npz"):
             if other != path:
                 other.unlink(missing_ok=True)

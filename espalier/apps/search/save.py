@@ -7,14 +7,13 @@ record and every file that it names stay as they were, afterwards those files go
 
 import json
 import os
-import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from espalier.apps.search.messages import Answer
 from espalier.apps.search.queries import Query
 from espalier.core.errors import EspalierError, UsageError
-from espalier.io.atomic import beside, remove_leftovers
+from espalier.io.atomic import remove, remove_leftovers, temporary
 from espalier.io.drawing.sheets import Cell, contact_sheet
 from espalier.io.files.blobs import BlobError, read_bytes
 from espalier.io.files.listing import is_url
@@ -80,7 +79,7 @@ def save(answer: Answer, folder: Path, *, overwrite: bool = False, link: bool = 
     """
     folder = check_folder(folder, overwrite=overwrite)
     inside = folder.is_dir()
-    fresh = beside(folder / ASIDE, ASIDE) if inside else beside(folder, folder.name)
+    fresh = temporary(folder / ASIDE if inside else folder)
     try:
         fresh.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(fresh.parent, ASIDE if inside else folder.name)
@@ -98,7 +97,7 @@ def save(answer: Answer, folder: Path, *, overwrite: bool = False, link: bool = 
     except OSError as error:
         raise EspalierError(f"Cannot write to {folder}: {error.strerror or error}.", "Give another folder.") from error
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        remove(fresh)
     return record
 
 

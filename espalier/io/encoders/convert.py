@@ -8,7 +8,6 @@ and checkpoints of open_clip.
 import importlib.util
 import json
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import numpy as np
 
 from espalier.core.errors import EspalierError, UsageError
 from espalier.core.rng import generator
+from espalier.io.atomic import written
 from espalier.io.encoders.fetch import snapshot
 from espalier.io.encoders.folder import read_settings
 from espalier.io.encoders.tokens import TOKENIZER_FILE, Tokens, read_tokens
@@ -67,15 +67,12 @@ def convert(checkpoint: str, target: Path, *, overwrite: bool = False) -> dict[s
     if missing:
         raise EspalierError(f"{' and '.join(missing)} cannot be imported.", "pip install 'espalier[convert]'")
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with written(target) as part:
+        part.mkdir()
         with _quiet():
             least = _fill(part, source)
         encoder = load_encoder(str(part))
         encoder.compiled()
-        _put(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     facts = {"folder": str(target), "dim": encoder.dim, "text": encoder.has_text, "id": encoder.id}
     return {**facts, "least_cosine": round(least, 7)}
 
@@ -207,15 +204,3 @@ def _write_tokenizer(part: Path, source: Path, config: "PretrainedConfig") -> To
     settings["model_max_length"] = min(length, int(settings.get("model_max_length", length)))
     (part / TOKENIZER_SETTINGS).write_text(json.dumps(settings, indent=1), encoding="utf-8")
     return read_tokens(part)
-
-
-def _put(part: Path, target: Path) -> None:
-    """Give the folder its place; an old one leaves it only now."""
-    part.chmod(0o755)
-    if target.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent)) / target.name
-        target.rename(old)
-        part.rename(target)
-        shutil.rmtree(old.parent)
-    else:
-        part.rename(target)

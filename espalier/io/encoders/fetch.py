@@ -8,7 +8,6 @@ of those are published; the ones of the first download are kept beside the files
 import fcntl
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from espalier.core.errors import EspalierError, UsageError
+from espalier.io.atomic import put
 from espalier.io.encoders.catalogue import CATALOGUE, Bundle, known
 from espalier.io.encoders.folder import is_encoder, wanted_files
 from espalier.io.encoders.spec import MODEL_SUFFIXES, EncoderSpec
@@ -207,7 +207,7 @@ def _bundle(name: str, bundle: Bundle, folder: Path | None) -> Path:
         (part / TOKENIZER_FILE).write_bytes(tokenizer.read_bytes())
         (part / "preprocessor_config.json").write_text(json.dumps(bundle.settings, indent=1), encoding="utf-8")
         (part / "sha256.json").write_text(json.dumps(sums, indent=1), encoding="utf-8")
-        part.rename(place)
+        put(part, place)
     return place
 
 
@@ -277,7 +277,7 @@ def download(url: str, sha256: str | None, target: Path) -> str:
     if sha256 is not None and found != sha256:
         part.unlink()
         raise EspalierError(f"{url} has the checksum {found}, not {sha256}.", "Check the address and the checksum.")
-    os.replace(part, target)  # noqa: PTH105
+    put(part, target)
     return found
 
 

@@ -5,14 +5,13 @@ catalogue, and both go before a path (write ``./name`` for a folder). Not here: 
 """
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from espalier.core.errors import EspalierError
 from espalier.core.names import check_slug
+from espalier.io.atomic import written
 from espalier.io.encoders.catalogue import known
 from espalier.io.encoders.spec import EncoderSpec
 
@@ -93,9 +92,8 @@ def write(entry: Added, models: Path) -> None:
     folder = models / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"spec": entry.spec.plain(), "dim": entry.dim, "text": entry.text, "given": entry.given}
-    with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".", delete=False, encoding="utf-8") as out:
-        out.write(json.dumps(facts, indent=1) + "\n")
-    os.replace(out.name, folder / f"{entry.name}.json")  # noqa: PTH105
+    with written(folder / f"{entry.name}.json") as fresh:
+        fresh.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def check_name(name: str) -> str:

@@ -1,32 +1,42 @@
 """The text of a landing card: what may stand in it, and how it is read and written.
 
-A card is a YAML mapping: ``uri`` (where the data lies), ``format``, ``options`` (the format's own), ``chain``
-(options of the stages), ``trust`` (the data may be a pickle), ``against`` (datasets it is compared with),
-``keep`` and ``drop`` (human verdicts, sample ids). A relative ``uri`` is taken from the card's folder and
-cannot leave it.
+A card is a YAML mapping with the fields of :class:`Card`, its name apart. A relative ``uri`` is taken from the card's
+folder and cannot leave it. Cards of old, which said ``chain`` and ``against``, are read as well.
 """
 
 import difflib
+import functools
 import json
+import logging
 import os
 import reprlib
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
-from espalier.core.errors import EspalierError
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.atomic import written
 from espalier.io.files.listing import is_pattern, local_path
 
+_LOG = logging.getLogger(__name__)
 _HEADER = "# A landing card of Espalier. uri: where the data lies; nothing of it was copied.\n"
+RENAMED_OPTIONS = {"against": "reference_datasets"}
+"""Old words for options of the stages, and what they are called now."""
+_RENAMED = {"chain": "options", **RENAMED_OPTIONS}
+
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
+Ids = Annotated[Names, Field(description="a list of sample ids (quote those that look like numbers)")]
+Text = Annotated[str, Field(pattern=r"\S")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True))
 class Card:
-    """One landed dataset.
+    """One landed dataset; the description of a field is what its message says to write.
 
     Parameters
     ----------
@@ -36,27 +46,31 @@ class Card:
         Absolute local path or fsspec URL of the data.
     format : str or None
         Named by the user, or None to find out.
-    options : dict
-        The format's own options.
+    reader_options : dict
+        Options of the format's reader.
     trust : bool
         Whether a format that is a pickle may be loaded.
-    against : tuple[str, ...]
+    reference_datasets : tuple[str, ...]
         Datasets that are searched for copies of its samples.
     keep, drop : tuple[str, ...]
         Sample ids that a human decided on, sorted.
-    chain : dict
+    options : dict
         Options of the stages (``espalier.stages.options``), such as the encoder or the number of clusters.
     """
 
     name: str
-    uri: str
-    format: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-    trust: bool = False
-    against: tuple[str, ...] = ()
-    keep: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-    chain: dict[str, Any] = field(default_factory=dict)
+    uri: Annotated[Text, Field(description="a path or a URL, for example uri: /data/photos")]
+    format: Annotated[Text | None, Field(description="the name of a format, for example format: webdataset")] = None
+    reader_options: Annotated[
+        dict[str, Any], Field(description="a mapping, for example reader_options: {subsets: [train, test]}")
+    ] = field(default_factory=dict)
+    trust: Annotated[bool, Field(description="trust: true or trust: false")] = False
+    reference_datasets: Annotated[Names, Field(description="a list of dataset names")] = ()
+    keep: Ids = ()
+    drop: Ids = ()
+    options: Annotated[
+        dict[str, Any], Field(description="a mapping of stage options, for example options: {encoder: builtin, k: 50}")
+    ] = field(default_factory=dict)
 
     @property
     def verdicts(self) -> dict[str, bool]:
@@ -65,7 +79,10 @@ class Card:
 
     def reading(self) -> str:
         """Return what of the card changes the samples that are read, as JSON (verdicts do not)."""
-        return json.dumps([self.uri, self.format, self.options, self.trust], default=str)
+        return json.dumps([self.uri, self.format, self.reader_options, self.trust], default=str)
+
+
+_WRITTEN = ("uri", "format", "reader_options", "trust", "options", "reference_datasets", "keep", "drop")
 
 
 def read_card(file: Path, name: str, folder: Path | None) -> Card:
@@ -86,28 +103,67 @@ def read_card(file: Path, name: str, folder: Path | None) -> Card:
         Naming the file, the field, what is wrong and what to do.
     """
     values = _mapping(file)
-    for key, value in values.items():
-        if key not in _FIELDS:
-            near = difflib.get_close_matches(str(key), _FIELDS, 1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"A card has: {', '.join(_FIELDS)}."
+    for key in values:
+        if key not in _WRITTEN and key not in _RENAMED:
+            near = difflib.get_close_matches(str(key), _WRITTEN, 1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"A card has: {', '.join(_WRITTEN)}."
             raise EspalierError(f"{file}: unknown field {key!r}.", hint)
-        is_right, expected = _FIELDS[key]
-        if not is_right(value):
-            raise EspalierError(f"{file}: {key} is {reprlib.repr(value)}.", f"Write {expected}.")
-    both = set(values.get("keep") or ()) & set(values.get("drop") or ())
+    values = _present(file, {key: value for key, value in values.items() if value is not None})
+    if folder is None and "uri" not in values:
+        raise EspalierError(f"{file}: uri is missing.", "Say where the data lies, for example uri: /data/photos.")
+    try:
+        card = Card(**{"uri": str(folder), **values, "name": name})
+    except ValidationError as error:
+        key = str(error.errors()[0]["loc"][0])
+        expected = TypeAdapter(Card).json_schema()["properties"][key]["description"]
+        raise EspalierError(f"{file}: {key} is {reprlib.repr(values[key])}.", f"Write {expected}.") from None
+    both = set(card.keep) & set(card.drop)
     if both:
         raise EspalierError(f"{file}: {min(both)!r} is in keep and in drop.", "Leave it in one of them.")
-    return Card(
-        name,
-        _uri(file, values.get("uri"), folder),
-        values.get("format"),
-        dict(values.get("options") or {}),
-        bool(values.get("trust")),
-        tuple(values.get("against") or ()),
-        tuple(values.get("keep") or ()),
-        tuple(values.get("drop") or ()),
-        chain=dict(values.get("chain") or {}),
-    )
+    return replace(card, uri=_uri(file, card.uri, folder))
+
+
+def _present(file: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """Return a card's values under their present names.
+
+    Beside ``chain``, or with names of a reader's options in it, ``options`` are the reader's.
+    """
+    given = values.get("options")
+    if "reader_options" not in values and isinstance(given, dict):
+        readers = given if "chain" in values else given.keys() & _names_of_readers()
+        if readers:
+            values["reader_options"] = {key: value for key, value in given.items() if key in readers}
+            values["options"] = {key: value for key, value in given.items() if key not in readers}
+            _tell(str(file), "options", "reader_options")
+    if not values.get("options"):
+        values.pop("options", None)
+    return in_new_words(values, str(file), _RENAMED)
+
+
+def in_new_words(given: Mapping[str, Any], where: str, renamed: Mapping[str, str]) -> dict[str, Any]:
+    """Return ``given`` with the present names in the place of old ones; a line says the new word, once.
+
+    Raises
+    ------
+    UsageError
+        When both stand there.
+    """
+    for old in sorted(renamed.keys() & given):
+        if renamed[old] in given:
+            raise UsageError(f"{where}: {old} is the old word for {renamed[old]}.", "Leave one of them.")
+        _tell(where, old, renamed[old])
+    return {renamed.get(name, name): value for name, value in given.items()}
+
+
+@functools.cache
+def _tell(where: str, old: str, new: str) -> None:
+    _LOG.warning(f"{where}: {old} is now called {new}.")
+
+
+def _names_of_readers() -> set[str]:
+    from espalier.io.formats.read import columns, image_folder, webdataset  # these import the card
+
+    return {*columns.OPTIONS, *image_folder.OPTIONS, *webdataset.OPTIONS}
 
 
 def write_card(file: Path, card: Card, *, is_folder: bool) -> None:
@@ -127,22 +183,12 @@ def write_card(file: Path, card: Card, *, is_folder: bool) -> None:
     EspalierError
         When the card cannot be written.
     """
-    values: dict[str, Any] = {} if is_folder else {"uri": card.uri}
-    values |= {"format": card.format, "options": card.options, "trust": card.trust, "chain": card.chain}
-    values |= {key: list(getattr(card, key)) for key in ("against", "keep", "drop")}
+    values = {key: getattr(card, key) for key in _WRITTEN[is_folder:]}
     text = yaml.safe_dump({key: value for key, value in values.items() if value}, sort_keys=False, allow_unicode=True)
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}.", delete=False) as out:
-            temporary = Path(out.name)
-            out.write(_HEADER + text)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(file)
-    except (OSError, yaml.YAMLError) as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with written(file) as fresh:
+            fresh.write_text(_HEADER + text, encoding="utf-8")
+    except OSError as error:
         raise EspalierError(
             f"The card {file} cannot be written: {error}.", "Check its folder's rights and space."
         ) from error
@@ -178,16 +224,14 @@ def _mapping(file: Path) -> dict[Any, Any]:
     return values
 
 
-def _uri(file: Path, uri: str | None, folder: Path | None) -> str:
+def _uri(file: Path, uri: str, folder: Path | None) -> str:
     if folder is not None:
-        if uri is not None and uri.rstrip("/") != str(folder):
+        if uri.rstrip("/") != str(folder):
             raise EspalierError(
                 f"{file}: uri names {uri}, but the folder {folder} has the same name.",
                 "Rename one of them; a card beside a folder only adds format and options.",
             )
         return str(folder)
-    if uri is None:
-        raise EspalierError(f"{file}: uri is missing.", "Say where the data lies, for example uri: /data/photos.")
     local = local_path(uri)
     if local is None:
         return uri.rstrip("/")
@@ -199,30 +243,3 @@ def _uri(file: Path, uri: str | None, folder: Path | None) -> str:
     if not is_pattern(str(local)) and not local.exists():
         raise EspalierError(f"{file}: uri names {local}, and there is nothing.", "Mend the path, or forget the card.")
     return os.path.normpath(local)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value.strip() != ""
-
-
-def _is_names(value: object) -> bool:
-    return value is None or (isinstance(value, list) and all(isinstance(item, str) for item in value))
-
-
-def _is_options(value: object) -> bool:
-    return value is None or (isinstance(value, dict) and all(isinstance(key, str) for key in value))
-
-
-_FIELDS: dict[str, tuple[Callable[[object], bool], str]] = {
-    "uri": (_is_text, "a path or a URL, for example uri: /data/photos"),
-    "format": (
-        lambda value: value is None or _is_text(value),
-        "the name of a format, for example format: webdataset",
-    ),
-    "options": (_is_options, "a mapping, for example options: {subsets: [train, test]}"),
-    "trust": (lambda value: isinstance(value, bool), "trust: true or trust: false"),
-    "chain": (_is_options, "a mapping of stage options, for example chain: {encoder: builtin, k: 50}"),
-    "against": (_is_names, "a list of dataset names"),
-    "keep": (_is_names, "a list of sample ids (quote those that look like numbers)"),
-    "drop": (_is_names, "a list of sample ids (quote those that look like numbers)"),
-}

@@ -20,7 +20,8 @@ from typing import Any
 
 from espalier.core.errors import EspalierError, UsageError
 from espalier.core.names import check_dataset_name, slugify
-from espalier.io.files.listing import Entry, expand, has_success, is_pattern, is_url, local_path, unreadable, walk
+from espalier.io.atomic import remove_leftovers, temporary
+from espalier.io.files.listing import expand, has_success, is_pattern, is_url, local_path, unreadable, walk
 from espalier.io.formats.read.detect import check_format
 from espalier.io.landing.cards import Card, read_card, write_card
 
@@ -68,11 +69,11 @@ class LandingZone:
 
     def cards(self) -> list[Card]:
         """Return the datasets, sorted by name; what is wrong with the others is in :meth:`problems`."""
-        return [found for found in self._survey().values() if isinstance(found, Card)]
+        return [card for card in self._survey().values() if isinstance(card, Card)]
 
     def problems(self) -> dict[str, EspalierError]:
         """Return what in the landing zone is no dataset, by file name, with the error that says why."""
-        return {name: found for name, found in self._survey().items() if isinstance(found, EspalierError)}
+        return {name: fault for name, fault in self._survey().items() if isinstance(fault, EspalierError)}
 
     def card(self, name: str) -> Card:
         """Return the card of one dataset.
@@ -98,8 +99,10 @@ class LandingZone:
         path: str | Path,
         name: str | None = None,
         format: str | None = None,
+        reader_options: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
-        chain: dict[str, Any] | None = None,
+        *,
+        dry_run: bool = False,
     ) -> Card:
         """Write the card of a dataset that stays where it is; nothing of it is copied.
 
@@ -113,10 +116,12 @@ class LandingZone:
             By default made from the last part of ``path``.
         format : str, optional
             A format's name; found out from the files when not given.
+        reader_options : dict, optional
+            Options of the format's reader.
         options : dict, optional
-            The format's own options.
-        chain : dict, optional
             Options of the stages; added to those that the card has.
+        dry_run : bool
+            Return the card that would be written, and write nothing.
 
         Raises
         ------
@@ -126,46 +131,38 @@ class LandingZone:
         EspalierError
             When there is nothing at ``path``, or the card cannot be written.
         """
-        self.planned(path, name, format, options, chain)  # what is refused leaves no trace
-        with self._locked():
-            card = self.planned(path, name, format, options, chain)
-            if card != self._taken(card.name):
-                write_card(self._file(card.name), card, is_folder=card.uri == str(self.root / card.name))
-        return card
-
-    def planned(
-        self,
-        path: str | Path,
-        name: str | None = None,
-        format: str | None = None,
-        options: dict[str, Any] | None = None,
-        chain: dict[str, Any] | None = None,
-    ) -> Card:
-        """Return the card that :meth:`land` would write; nothing is written."""
         uri = _absolute(str(path))
         if format is not None:
             check_format(format)
-        name = check_dataset_name(name) if name is not None else slugify(_stem(uri))
-        taken = self._taken(name)
-        if taken is not None and taken.uri != uri:
-            raise UsageError(
-                f"The name {name!r} is taken by {taken.uri}.",
-                "Give another with --name, or forget that one first.",
-            )
-        card = taken or Card(name, uri)
-        return replace(
-            card,
-            format=format or card.format,
-            options=card.options if options is None else options,
-            chain=card.chain | (chain or {}),
-        )
+        slug = check_dataset_name(name) if name is not None else slugify(_stem(uri))
 
-    def set_against(self, name: str, others: Iterable[str]) -> Card:
+        def planned() -> Card:
+            card = self._taken(slug) or Card(slug, uri)
+            if card.uri != uri:
+                raise UsageError(
+                    f"The name {slug!r} is taken by {card.uri}.",
+                    "Give another with --name, or forget that one first.",
+                )
+            return replace(
+                card,
+                format=format or card.format,
+                reader_options=card.reader_options if reader_options is None else reader_options,
+                options=card.options | (options or {}),
+            )
+
+        card = planned()  # what is refused leaves no trace
+        if dry_run:
+            return card
+        with self._locked():
+            card = planned()
+            if card != self._taken(slug):
+                self._write(card)
+        return card
+
+    def set_references(self, name: str, others: Iterable[str]) -> Card:
         """Name the datasets that ``name`` is compared with; ``()`` takes all back."""
         with self._locked():
-            card = replace(self.card(name), against=tuple(sorted(set(others))))
-            write_card(self._file(name), card, is_folder=(self.root / name).is_dir())
-        return card
+            return self._write(replace(self.card(name), reference_datasets=tuple(sorted(set(others)))))
 
     def record_verdicts(
         self, name: str, keep: Iterable[str] = (), drop: Iterable[str] = (), clear: Iterable[str] = ()
@@ -191,13 +188,9 @@ class LandingZone:
         with self._locked():
             card = self.card(name)
             said = kept | dropped | cleared
-            card = replace(
-                card,
-                keep=tuple(sorted(set(card.keep) - said | kept, key=str.encode)),
-                drop=tuple(sorted(set(card.drop) - said | dropped, key=str.encode)),
-            )
-            write_card(self._file(name), card, is_folder=(self.root / name).is_dir())
-        return card
+            keep = sorted(set(card.keep) - said | kept, key=str.encode)
+            drop = sorted(set(card.drop) - said | dropped, key=str.encode)
+            return self._write(replace(card, keep=tuple(keep), drop=tuple(drop)))
 
     def forget(self, name: str, *, delete_data: bool = False) -> list[Path]:
         """Remove a dataset from the landing zone and return what was removed.
@@ -239,8 +232,9 @@ class LandingZone:
         """
         card = self.card(name)
         total, n_files, n_bytes = 0, 0, 0
-        for entry in _files(card):
-            total += int.from_bytes(hashlib.blake2b(_line(entry), digest_size=32).digest())
+        for entry in walk(card.uri, stat=True):
+            line = f"{entry.path}\0{entry.n_bytes}\0{entry.stamp}\0{entry.error or ''}"
+            total += int.from_bytes(hashlib.blake2b(line.encode(), digest_size=32).digest())
             n_files += 1
             n_bytes += entry.n_bytes
         total += int.from_bytes(hashlib.blake2b(card.reading().encode(), digest_size=32, person=b"card").digest())
@@ -248,6 +242,10 @@ class LandingZone:
 
     def _file(self, name: str) -> Path:
         return self.root / f"{name}.yaml"
+
+    def _write(self, card: Card) -> Card:
+        write_card(self._file(card.name), card, is_folder=(self.root / card.name).is_dir())
+        return card
 
     def _taken(self, name: str) -> Card | None:
         exists = (self.root / name).is_dir() or self._file(name).is_file()
@@ -260,21 +258,20 @@ class LandingZone:
             return {}
         except OSError as error:
             raise unreadable(str(self.root), error) from error
-        found: dict[str, Card | EspalierError] = {}
+        survey: dict[str, Card | EspalierError] = {}
         for entry in entries:
             path = self.root / entry
-            name = entry.removesuffix(".yaml") if path.is_file() else entry
-            if entry.startswith(".") or name in found or (path.is_file() and name == entry):
-                if entry.endswith(".yml") and not entry.startswith("."):
-                    found[entry] = EspalierError(
-                        f"{path} is not read.", f"Rename it {entry.removesuffix('.yml')}.yaml."
-                    )
+            if entry.startswith(".") or (path.is_file() and path.suffix not in (".yaml", ".yml")):
                 continue
+            if path.is_file() and path.suffix == ".yml":
+                survey[entry] = EspalierError(f"{path} is not read.", f"Rename it {path.stem}.yaml.")
+                continue
+            name = path.stem if path.is_file() else entry
             try:
-                found[name] = self.card(name)
+                survey[name] = self.card(name)
             except EspalierError as error:
-                found[name] = error
-        return dict(sorted(found.items()))
+                survey[name] = error
+        return dict(sorted(survey.items()))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -290,14 +287,6 @@ class LandingZone:
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _files(card: Card) -> Iterator[Entry]:
-    return walk(card.uri, stat=True)
-
-
-def _line(entry: Entry) -> bytes:
-    return f"{entry.path}\0{entry.n_bytes}\0{entry.stamp}\0{entry.error or ''}".encode()
 
 
 def _absolute(path: str) -> str:
@@ -318,11 +307,8 @@ def _absolute(path: str) -> str:
 
 def _stem(uri: str) -> str:
     last = uri.rstrip("/").rsplit("/", 1)[-1]
-    return last.rsplit(".", 1)[0] if "." in last.strip(".") and not _is_folder(uri) else last
-
-
-def _is_folder(uri: str) -> bool:
-    return not is_url(uri) and Path(uri).is_dir()
+    is_folder = not is_url(uri) and Path(uri).is_dir()
+    return last.rsplit(".", 1)[0] if "." in last.strip(".") and not is_folder else last
 
 
 def _remove(path: Path) -> None:
@@ -330,8 +316,7 @@ def _remove(path: Path) -> None:
     if path.is_symlink() or path.is_file():
         path.unlink()
         return
-    hidden = path.with_name(f".deleting-{path.name}")
-    if hidden.exists():
-        shutil.rmtree(hidden)
+    remove_leftovers(path.parent, path.name)
+    hidden = temporary(path)
     path.rename(hidden)
     shutil.rmtree(hidden)

@@ -1,26 +1,32 @@
 """The manifest folder of a pruned subset: its files are written together and appear together.
 
+What is kept stands in it for people (``kept.txt``) and for training code: a trie of keys, and DataComp's array of uids;
+``espalier.manifest`` reads them. Neither is a pickle. A uid is 128 bits. Where the dataset gives one as 32 hexadecimal
+digits it is that; any other sample's is the first 128 bits of the SHA-256 of its bytes, so that equal content has equal
+uids in any dataset.
+
 ``manifests/<dataset>/<recipe>`` is a link to a folder that is whole; a new one is made beside it and the link is
 replaced by a rename, so a reader opens the old files or the new ones.
 """
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from espalier.io.atomic import beside, remove_leftovers, sync
-from espalier.io.results.kept import uid_array, write_trie, write_uids
+from espalier.io.atomic import put, remove, remove_leftovers, sync, temporary
 from espalier.io.warehouse.store import recipe_file
 
 ROW_GROUP = 131_072
+UID = np.dtype("u8,u8")
+_HEX = r"^[0-9a-fA-F]{32}$"
 
 
 @dataclass(frozen=True)
@@ -35,16 +41,15 @@ class StagedFolder:
         old = self.link.resolve() if self.link.is_symlink() else None
         for path in (*self.folder.iterdir(), self.folder):
             sync(path)
-        fresh = beside(self.link, self.link.name, ".link")
+        fresh = temporary(self.link, suffix=".link")
         fresh.symlink_to(self.folder.name)
-        fresh.replace(self.link)
-        sync(self.link.parent)
+        put(fresh, self.link)
         if old is not None and old != self.folder.resolve() and old.parent == self.link.parent.resolve():
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
 
     def discard(self) -> None:
         """Throw it away."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
 
 def manifest_folder(manifests: Path, dataset: str, recipe: str) -> Path:
@@ -67,18 +72,22 @@ def write_manifest(link: Path, rows: pa.Table, summary: Mapping[str, Any]) -> St
     summary : mapping
         What ``summary.json`` says; the digest of kept.txt is added.
     """
+    import marisa_trie
+
     link.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(link.parent, link.name, spare=link.resolve() if link.is_symlink() else None)
-    folder = beside(link, link.name)
+    folder = temporary(link)
     folder.mkdir()
     # One chunk a column: pages end where chunks do, and chunks come as threads happened to make them.
     rows = rows.combine_chunks()
     pq.write_table(rows, folder / "manifest.parquet", compression="zstd", row_group_size=ROW_GROUP)
     digest = _write_kept(folder / "kept.txt", rows)
     kept = rows.filter(rows["kept"])
-    write_trie(folder / "kept.marisa", kept["sample_id"])
+    # The order of its bytes makes the same ids the same file.
+    keys = (key for chunk in kept["sample_id"].chunks for key in chunk.to_pylist())
+    marisa_trie.Trie(keys, order=marisa_trie.LABEL_ORDER).save(str(folder / "kept.marisa"))
     if {"uid", "sha256"} <= set(rows.column_names):
-        write_uids(folder / "kept_uids.npy", uid_array(kept["uid"], kept["sha256"]))
+        np.save(folder / "kept_uids.npy", uid_array(kept["uid"], kept["sha256"]), allow_pickle=False)
     text = json.dumps({**summary, "kept_sha256": digest}, indent=2, sort_keys=True)
     (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
     return StagedFolder(folder, link)
@@ -95,3 +104,30 @@ def _write_kept(path: Path, rows: pa.Table) -> str:
                 file.write(text.encode())
                 digest.update(text.encode())
     return digest.hexdigest()
+
+
+def uid_array(uid: pa.ChunkedArray, sha256: pa.ChunkedArray) -> np.ndarray:
+    """Return the distinct uids of samples, sorted.
+
+    Parameters
+    ----------
+    uid, sha256 : pyarrow.ChunkedArray of string, length n
+        The dataset's own uid (null or anything else where it gives none), and the digest of the bytes.
+
+    Returns
+    -------
+    ndarray of shape (m,), dtype "u8,u8"
+        m <= n: high and low half of each uid, in order of both.
+    """
+    own = pc.fill_null(pc.match_substring_regex(uid, _HEX), False)
+    digits = pc.drop_null(pc.if_else(own, uid, pc.utf8_slice_codeunits(sha256, 0, 32)))
+    halves = [_halves(digits.slice(at, ROW_GROUP).to_pylist()) for at in range(0, len(digits), ROW_GROUP)]
+    pairs = np.concatenate(halves) if halves else np.empty((0, 2), np.uint64)
+    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    fresh = np.ones(len(pairs), bool)
+    fresh[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
+    return np.ascontiguousarray(pairs[fresh]).view(UID).reshape(-1)
+
+
+def _halves(digits: list[str]) -> np.ndarray:
+    return np.frombuffer(bytes.fromhex("".join(digits)), ">u8").astype(np.uint64).reshape(-1, 2)

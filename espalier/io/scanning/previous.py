@@ -1,4 +1,4 @@
-"""What an earlier scan found, so that files that did not change are not read again.
+"""What the previous scan of a dataset found, so that files that did not change are not read again.
 
 In memory are 16 bytes a row; the rest stays in the stored table, of which each batch reads its own rows.
 """
@@ -6,6 +6,7 @@ In memory are 16 bytes a row; the rest stays in the stored table, of which each 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +15,13 @@ import pyarrow as pa
 if TYPE_CHECKING:
     import duckdb
 
-    from espalier.io.warehouse import Table
-
 FACTS = ("uri", "sha256", "n_bytes", "mtime_ns", "width", "height", "orientation")
 """Columns of a row that stands for an unchanged file, beside its grid."""
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """The rows of an earlier scan, by uri; made by :func:`earlier_rows`.
+class PreviousScan:
+    """The rows of the previous scan, by uri; made by :func:`previous_scan`.
 
     Attributes
     ----------
@@ -48,18 +47,18 @@ class Earlier:
             return {}
         self._db.register("wanted", pa.table({"row": rows}))
         query = f"SELECT {', '.join(FACTS)}, grid FROM data WHERE rowid IN (SELECT row FROM wanted)"
-        found = self._db.sql(query).to_arrow_table()
-        grids = (None if grid.values is None else grid.values.to_numpy() for grid in found["grid"])
-        facts = found.select(FACTS).to_pylist()
+        stored = self._db.sql(query).to_arrow_table()
+        grids = (None if grid.values is None else grid.values.to_numpy() for grid in stored["grid"])
+        facts = stored.select(FACTS).to_pylist()
         return {row["uri"]: {**row, "grid": grid} for row, grid in zip(facts, grids, strict=True)}
 
 
 @contextmanager
-def earlier_rows(table: "Table") -> Iterator[Earlier]:
+def previous_scan(file: Path) -> Iterator[PreviousScan]:
     """Open the rows of a stored ``raw_dataset``; unreadable files and texts are left out, so they are read again."""
-    with table.connect() as db:
-        query = "SELECT hash(uri) AS code, rowid AS row FROM data WHERE error IS NULL AND uri <> ''"
-        found = db.sql(query).to_arrow_table()
-        codes = found["code"].to_numpy()
-        order = np.argsort(codes, kind="stable")
-        yield Earlier(codes[order], found["row"].to_numpy()[order], db)
+    from espalier.io.warehouse import Table  # a process that reads a dataset for the first time needs no database
+
+    with Table(file).connect() as db:
+        query = "SELECT hash(uri) AS code, rowid AS row FROM data WHERE error IS NULL AND uri <> '' ORDER BY ALL"
+        stored = db.sql(query).to_arrow_table()
+        yield PreviousScan(stored["code"].to_numpy(), stored["row"].to_numpy(), db)

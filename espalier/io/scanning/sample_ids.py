@@ -8,8 +8,8 @@ import numpy as np
 from espalier.io.formats.read.base import Sample
 
 
-class SeenIds:
-    """Remembers sample ids in 16 bytes each, as sorted blocks of digests that double in size."""
+class SampleIds:
+    """The ids of the samples so far, in 16 bytes each, as sorted blocks of digests that double in size."""
 
     def __init__(self) -> None:
         self._blocks: list[np.ndarray] = []

@@ -12,7 +12,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from espalier.io.files.blobs import MAX_BYTES, BlobError, read_blob, stat_blob
 from espalier.io.formats.read.base import Reader, Sample
 from espalier.io.images.decode import MAX_PIXELS, UnreadableImage, inspect
 from espalier.io.images.grid import GRID_SIDE, area_grid
-from espalier.io.scanning.previous import Earlier
-from espalier.io.scanning.sample_ids import SeenIds, writable
+from espalier.io.scanning.previous import PreviousScan
+from espalier.io.scanning.sample_ids import SampleIds, writable
 
 GRID_LENGTH = 243
 BATCH = 1024
@@ -49,29 +49,15 @@ RAW_SCHEMA = pa.schema(
 )
 
 
-Known = Mapping[str, Mapping[str, Any]]
-"""Rows of an earlier scan, by uri."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What reading one sample found; the columns of RAW_SCHEMA that do not come from its dataset."""
-
-    sha256: str | None = None
-    n_bytes: int | None = None
-    mtime_ns: int | None = None
-    width: int | None = None
-    height: int | None = None
-    orientation: int | None = None
-    error: str | None = None
-    grid: np.ndarray | None = None
+Facts = Mapping[str, Any]
+"""What reading one sample tells: those columns of RAW_SCHEMA that do not come from its dataset."""
 
 
 def scan(
     reader: Reader,
     *,
     threads: int,
-    previous: Earlier | None = None,
+    previous: PreviousScan | None = None,
     progress: Callable[[int], None] | None = None,
     batch_size: int = BATCH,
     max_pixels: int = MAX_PIXELS,
@@ -87,8 +73,8 @@ def scan(
         The dataset.
     threads : int
         How many files are read and decoded at a time; each holds at most one file and its reduced picture.
-    previous : Earlier, optional
-        Rows of an earlier scan; a file with the same uri, size and mtime is not read again.
+    previous : PreviousScan, optional
+        Rows of the scan before; a file with the same uri, size and mtime is not read again.
     progress : callable, optional
         Called with the number of samples just finished.
     batch_size : int
@@ -111,11 +97,11 @@ def scan(
     EspalierError
         When the dataset cannot be listed or holds no sample.
     """
-    seen, waiting, row = SeenIds(), deque[tuple[list[Sample], list[Future[list[_Facts]]]]](), 0
+    ids, waiting, row = SampleIds(), deque[tuple[list[Sample], list[Future[list[Facts]]]]](), 0
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="scan")
     try:
         for batch in reader.batches(batch_size):
-            samples = _wanted(seen.check([writable(sample) for sample in batch]), row, start, stop, refused or {})
+            samples = _wanted(ids.check([writable(sample) for sample in batch]), row, start, stop, refused or {})
             row += len(batch)
             if samples:
                 known = previous.find([s.uri for s in samples if s.uri and not s.error]) if previous else {}
@@ -135,87 +121,84 @@ def _wanted(
     samples: list[Sample], first: int, start: int, stop: int | None, refused: Mapping[int, str]
 ) -> list[Sample]:
     """Return the samples, of which the first is row ``first``, between two rows; refused ones are errors."""
-    found = [
+    checked = [
         replace(sample, error=refused[row]) if row in refused else sample for row, sample in enumerate(samples, first)
     ]
-    return found[max(0, start - first) : None if stop is None else max(0, stop - first)]
+    return checked[max(0, start - first) : None if stop is None else max(0, stop - first)]
 
 
-def _inspect_all(samples: list[Sample], known: Known, max_pixels: int) -> list[_Facts]:
+def _inspect_all(samples: list[Sample], known: Mapping[str, Facts], max_pixels: int) -> list[Facts]:
     return [_inspect(sample, known.get(sample.uri), max_pixels) for sample in samples]
 
 
-def _inspect(sample: Sample, known: Mapping[str, Any] | None, max_pixels: int) -> _Facts:
+def _inspect(sample: Sample, known: Facts | None, max_pixels: int) -> Facts:
     if sample.error is not None:
-        return _Facts(error=sample.error)
+        return {"error": sample.error}
     if not sample.uri:
         return _text_facts(sample.caption)
     try:
         if known and _unchanged(known, *stat_blob(sample.uri), max_pixels):
-            return _Facts(**{name: value for name, value in known.items() if name != "uri"})
+            return known
         blob = read_blob(sample.uri)
     except BlobError as error:
-        return _Facts(error=str(error))
+        return {"error": str(error)}
     except OSError as error:
-        return _Facts(error=f"cannot be read: {error.strerror or error}")
-    common: dict[str, Any] = {"sha256": blob.sha256, "n_bytes": blob.n_bytes, "mtime_ns": blob.mtime_ns}
+        return {"error": f"cannot be read: {error.strerror or error}"}
+    facts = {"sha256": blob.sha256, "n_bytes": blob.n_bytes, "mtime_ns": blob.mtime_ns}
     if blob.data is None:
-        return _Facts(**common, error=f"{blob.n_bytes >> 20} MiB, more than the limit of {MAX_BYTES >> 20}")
+        return facts | {"error": f"{blob.n_bytes >> 20} MiB, more than the limit of {MAX_BYTES >> 20}"}
     try:
         info, rgb = inspect(blob.data, GRID_SIDE, max_pixels=max_pixels)
         grid = area_grid(rgb)
     except UnreadableImage as error:
-        return _Facts(**common, error=str(error))
+        return facts | {"error": str(error)}
     except MemoryError:
-        return _Facts(**common, error="not enough memory to decode it")
-    return _Facts(**common, width=info.width, height=info.height, orientation=info.orientation, grid=grid)
+        return facts | {"error": "not enough memory to decode it"}
+    return facts | {"width": info.width, "height": info.height, "orientation": info.orientation, "grid": grid}
 
 
-def _text_facts(text: str | None) -> _Facts:
+def _text_facts(text: str | None) -> Facts:
     """Return the facts of a sample that is a text and no picture."""
     if not text:
-        return _Facts(error="there is neither a picture nor a text")
+        return {"error": "there is neither a picture nor a text"}
     data = text.encode()
-    return _Facts(sha256=hashlib.sha256(data).hexdigest(), n_bytes=len(data), mtime_ns=0)
+    return {"sha256": hashlib.sha256(data).hexdigest(), "n_bytes": len(data), "mtime_ns": 0}
 
 
-def _unchanged(known: Mapping[str, Any], n_bytes: int | None, mtime_ns: int, max_pixels: int) -> bool:
+def _unchanged(known: Facts, n_bytes: int | None, mtime_ns: int, max_pixels: int) -> bool:
     """Tell whether a file is what it was (its size may be unknown before it is read), and of a size that is allowed."""
     same = bool(mtime_ns) and known["mtime_ns"] == mtime_ns and n_bytes in (None, known["n_bytes"])
     return same and (known["width"] or 0) * (known["height"] or 0) <= max_pixels
 
 
 def _collected(
-    samples: list[Sample], futures: list[Future[list[_Facts]]], progress: Callable[[int], None] | None
+    samples: list[Sample], futures: list[Future[list[Facts]]], progress: Callable[[int], None] | None
 ) -> pa.RecordBatch:
-    facts: list[_Facts] = []
+    facts: list[Facts] = []
     for future in futures:
         done = future.result()
         facts += done
         if progress is not None:
             progress(len(done))
-    return _record_batch(samples, facts)
-
-
-def _record_batch(samples: list[Sample], facts: list[_Facts]) -> pa.RecordBatch:
-    absent = np.array([fact.grid is None for fact in facts], dtype=bool)
-    grids = np.zeros((len(facts), GRID_LENGTH), dtype=np.uint16)
+    grids = [fact.get("grid") for fact in facts]
+    absent = np.array([grid is None for grid in grids], dtype=bool)
+    filled = np.zeros((len(facts), GRID_LENGTH), dtype=np.uint16)
     if not absent.all():
-        grids[~absent] = np.stack([fact.grid for fact in facts if fact.grid is not None])
-    columns: dict[str, Any] = {
-        name: [getattr(sample, name) for sample in samples]
-        for name in ("sample_id", "subset", "uri", "labels", "caption")
-    }
-    columns["uid"] = [
-        sample.uid or (fact.sha256 and fact.sha256[:32]) for sample, fact in zip(samples, facts, strict=True)
+        filled[~absent] = np.stack([grid for grid in grids if grid is not None])
+    rows = [
+        {
+            "sample_id": sample.sample_id,
+            "subset": sample.subset,
+            "uri": sample.uri,
+            "labels": sample.labels,
+            "caption": sample.caption,
+            "uid": sample.uid or fact.get("sha256", "")[:32] or None,
+            **fact,
+        }
+        for sample, fact in zip(samples, facts, strict=True)
     ]
-    for name in ("sha256", "n_bytes", "mtime_ns", "width", "height", "orientation", "error"):
-        columns[name] = [getattr(fact, name) for fact in facts]
-    columns["grid"] = pa.FixedSizeListArray.from_arrays(pa.array(grids.ravel()), GRID_LENGTH, mask=pa.array(absent))
-    return pa.RecordBatch.from_arrays(
-        [
-            columns[field.name] if field.name == "grid" else pa.array(columns[field.name], field.type)
-            for field in RAW_SCHEMA
-        ],
-        schema=RAW_SCHEMA,
-    )
+    columns = [
+        pa.array([row.get(field.name) for row in rows], field.type) for field in RAW_SCHEMA if field.name != "grid"
+    ]
+    columns.append(pa.FixedSizeListArray.from_arrays(pa.array(filled.ravel()), GRID_LENGTH, mask=pa.array(absent)))
+    return pa.RecordBatch.from_arrays(columns, schema=RAW_SCHEMA)

@@ -7,6 +7,7 @@ when nobody takes its rows any more.
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import signal
 import sys
@@ -17,15 +18,17 @@ from typing import IO, Any
 import pyarrow as pa
 
 from espalier.core.errors import EspalierError
-from espalier.io.scanning.request import Job, read_here
+from espalier.io.landing import cards
+from espalier.io.scanning.request import Reading, ScanRequest, read_here
 from espalier.io.scanning.scan import RAW_SCHEMA
 
 
 def run(order: str) -> None:
-    """Read what ``order`` (as of ``Job.dumps``) says and write it to the standard output."""
+    """Read what ``order`` (as of ``ScanRequest.dumps``) says and write it to the standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started this one ends it
     with contextlib.suppress(OSError):  # where memory runs out, this process goes first (Linux)
         Path("/proc/self/oom_score_adj").write_text("500")
+    logging.getLogger(cards.__name__).disabled = True  # who started this one has read the card, too
     try:
         _read(order)
     except BrokenPipeError:
@@ -41,15 +44,12 @@ def _read(order: str) -> None:
 def _written(order: str, out: IO[bytes]) -> dict[str, Any]:
     with pa.ipc.new_stream(out, RAW_SCHEMA) as stream:
         try:
-            job, part = Job.loads(order)
-            rows = read_here(job, **part)
-            while True:
-                try:
-                    batch = next(rows)
-                except StopIteration as end:
-                    return dataclasses.asdict(end.value)
+            request, part = ScanRequest.loads(order)
+            reading = Reading(read_here(request, **part))
+            for batch in reading.batches():
                 stream.write_batch(batch)
                 out.flush()
+            return dataclasses.asdict(reading.summary)
         except EspalierError as error:
             return {"error": [error.what, error.remedy], "code": error.exit_code}
         except BrokenPipeError:

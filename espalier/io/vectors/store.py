@@ -7,7 +7,6 @@ the first has stored.
 """
 
 import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from espalier.io.atomic import written
 from espalier.io.warehouse import Table, Warehouse
 from espalier.io.warehouse.pool import attached, quoted
 from espalier.io.warehouse.spool import array_aside
@@ -59,8 +59,6 @@ class VectorStore:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        for path in self.folder.glob("*.tmp"):
-            path.unlink(missing_ok=True)
 
     @classmethod
     def open(
@@ -99,11 +97,8 @@ class VectorStore:
         number = len(list(self.folder.glob(f"{self.encoder_id}-*.parquet")))
         path = self.folder / f"{self.encoder_id}-{number:06d}.parquet"
         rows = pa.table({"sha256": sha256, "vector": array_column(vectors), "hash": array_column(hashes)})
-        temporary = path.with_suffix(".tmp")
-        pq.write_table(rows, temporary, compression="none", use_dictionary=False, write_statistics=False)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with written(path) as fresh:
+            pq.write_table(rows, fresh, compression="none", use_dictionary=False, write_statistics=False)
 
     def merged(self, needed: pa.Table) -> Iterator[pa.RecordBatch]:
         """Stream (sample_id, sha256, vector, hash) for every needed row that has a vector, in order of sample_id.

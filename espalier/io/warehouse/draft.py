@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from espalier.io.landing.cards import RENAMED_OPTIONS
+
 Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
 
@@ -71,4 +73,6 @@ class Meta:
     @classmethod
     def loads(cls, text: str) -> "Meta":
         """Read what ``dumps`` wrote."""
-        return cls(**json.loads(text))
+        record = json.loads(text)
+        params = {RENAMED_OPTIONS.get(name, name): value for name, value in record["params"].items()}
+        return cls(**record | {"params": params})

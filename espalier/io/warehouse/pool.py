@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from espalier.io.atomic import beside
+from espalier.io.atomic import temporary
 
 MOST_IDLE = 4
 MEMORY = "40%"
@@ -63,7 +63,7 @@ def created(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 @contextmanager
 def _lent(near: Path | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection, list[str]]]:
     """Lend an instance, a connection to it, and the list of what is to be detached at the end."""
-    aside = beside(near, near.stem) if near else None
+    aside = temporary(near, near.stem) if near else None
     instance = _instance(aside)
     names: list[str] = []
     connection = instance.cursor()
@@ -76,23 +76,19 @@ def _lent(near: Path | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, duckdb
 
 def _instance(aside: Path | None) -> duckdb.DuckDBPyConnection:
     """Return an idle instance or a new one, which puts rows aside in a folder; one that did so before cannot switch."""
-    with _lock:
-        instance = _idle.pop() if _idle else None
-    if instance is not None:
+    while True:
+        with _lock:
+            idle = _idle.pop() if _idle else None
+        instance = idle or duckdb.connect(config={"memory_limit": MEMORY})
         try:
-            _put_aside(instance, aside)
+            if aside is not None:
+                instance.execute(f"SET temp_directory = {quoted(aside)}")
         except duckdb.Error:
             instance.close()
+            if idle is None:
+                raise
         else:
             return instance
-    instance = duckdb.connect(config={"memory_limit": MEMORY})
-    _put_aside(instance, aside)
-    return instance
-
-
-def _put_aside(instance: duckdb.DuckDBPyConnection, aside: Path | None) -> None:
-    if aside is not None:
-        instance.execute(f"SET temp_directory = {quoted(aside)}")
 
 
 def _take_back(instance: duckdb.DuckDBPyConnection, names: list[str], aside: Path | None) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike
 
-from espalier.io.atomic import beside
+from espalier.io.atomic import temporary
 
 
 def spooled(batches: Iterable[pa.RecordBatch], schema: pa.Schema, target: Path) -> pa.RecordBatchReader:
@@ -24,7 +24,7 @@ def spooled(batches: Iterable[pa.RecordBatch], schema: pa.Schema, target: Path) 
         When the disk is full or may not be written; what ``batches`` raises passes through. Nothing is left.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    path = beside(target, target.stem, ".tmp")
+    path = temporary(target, target.stem, ".tmp")
     try:
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as out:
             for batch in batches:

@@ -1,6 +1,6 @@
 """Writing and finding partitions: a file is written beside the old one and renamed over it when whole."""
 
-import os
+import glob
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from espalier.core.errors import EspalierError
 from espalier.core.names import check_dataset_name
-from espalier.io.atomic import beside, remove_leftovers, sync
+from espalier.io.atomic import put, remove_leftovers, sync, temporary
 from espalier.io.warehouse.draft import Draft, Meta, Rows
 from espalier.io.warehouse.pool import created
 from espalier.io.warehouse.table import Table
@@ -39,8 +39,7 @@ class Staged:
 
     def commit(self) -> None:
         """Swap it in: readers see the old file or the new one, never half of one."""
-        os.replace(self.table.path, self.target)  # noqa: PTH105
-        sync(self.target.parent)
+        put(self.table.path, self.target)
 
     def discard(self) -> None:
         """Throw it away; what stood in its place stays."""
@@ -92,7 +91,7 @@ class Warehouse:
 
     def holds(self, dataset: str) -> bool:
         """Tell whether anything is stored for a dataset."""
-        return any(True for _ in self._files(dataset, ""))
+        return next(self._files(dataset, ""), None) is not None
 
     def stage(self, draft: Draft, meta: Meta) -> Staged:
         """Write a draft beside its place; ``commit`` swaps it in.
@@ -102,36 +101,34 @@ class Warehouse:
         target = self.path(meta.asset, meta.dataset, meta.recipe)
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target.parent, target.stem)
-        path = beside(target, target.stem, ".tmp")
+        path = temporary(target, target.stem, ".tmp")
         try:
             _write(path, draft, meta)
-        except duckdb.OutOfMemoryException as error:
-            _unlink(path)
-            raise EspalierError(
-                f"Storing {meta.asset} of {meta.dataset!r} ran out of memory.", "Free some and run again."
-            ) from error
-        except BaseException:
-            _unlink(path)
+        except BaseException as error:
+            for half in (path, path.with_name(f"{path.name}.wal")):
+                half.unlink(missing_ok=True)
+            if isinstance(error, duckdb.OutOfMemoryException):
+                what = f"Storing {meta.asset} of {meta.dataset!r} ran out of memory."
+                raise EspalierError(what, "Free some and run again.") from error
             raise
         return Staged(Table(path), target)
 
     def forget(self, dataset: str, recipe: str = "") -> int:
         """Delete what is stored for a dataset (or only one recipe of it); return how many files went."""
-        gone = 0
-        for path in list(self._files(dataset, recipe)):
+        gone = list(self._files(dataset, recipe))
+        for path in gone:
             path.unlink()
-            gone += 1
         if not recipe:
             for asset in (p for p in self.root.iterdir() if p.is_dir()) if self.root.exists() else ():
                 shutil.rmtree(asset / dataset, ignore_errors=True)
                 shutil.rmtree(asset / f"{dataset}.parts", ignore_errors=True)
                 (asset / f".{dataset}.parts.lock").unlink(missing_ok=True)
-        return gone
+        return len(gone)
 
     def _files(self, dataset: str, recipe: str) -> Iterator[Path]:
         check_dataset_name(dataset)
         if recipe:
-            yield from self.root.glob(f"*/{dataset}/{_glob_escape(recipe_file(recipe))}.duckdb")
+            yield from self.root.glob(f"*/{dataset}/{glob.escape(recipe_file(recipe))}.duckdb")
             return
         yield from self.root.glob(f"*/{dataset}.duckdb")
         yield from self.root.glob(f"*/{dataset}/*.duckdb")
@@ -145,10 +142,6 @@ def recipe_file(recipe: str) -> str:
 def file_recipe(stem: str) -> str:
     """Return the recipe that ``recipe_file`` wrote."""
     return stem.replace("~", ":")
-
-
-def _glob_escape(text: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in text)
 
 
 def _write(path: Path, draft: Draft, meta: Meta) -> None:
@@ -180,15 +173,8 @@ def _contents(db: duckdb.DuckDBPyConnection, tables: list[str]) -> tuple[int, st
         # DuckDB hashes no list and an empty one alike.
         lists = [f"{name} IS NULL" for name, kind, *_ in columns if str(kind).endswith("[]")]
         row = f"hash({', '.join([table, *lists])})"
-        found = db.execute(f"SELECT count(*), bit_xor({row}), sum({row}) FROM {table}").fetchone()
-        assert found is not None
-        count = found[0] if table == "data" else count
-        xor ^= (int(found[1] or 0) * place) % 2**64
-        total = (total + int(found[2] or 0) * place + found[0]) % 2**64
+        ((n, xors, sums),) = db.execute(f"SELECT count(*), bit_xor({row}), sum({row}) FROM {table}").fetchall()
+        count = n if table == "data" else count
+        xor ^= (int(xors or 0) * place) % 2**64
+        total = (total + int(sums or 0) * place + n) % 2**64
     return count, f"{xor:016x}{total:016x}"
-
-
-def _unlink(path: Path) -> None:
-    """Remove a half-written database and its log."""
-    path.unlink(missing_ok=True)
-    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)

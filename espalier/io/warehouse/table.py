@@ -33,12 +33,16 @@ class Table:
     @functools.cached_property
     def meta(self) -> Meta:
         """The record stored with the rows, as it is when first asked for."""
-        return record_of(self, self.state())
+        state = self.state()
+        if state not in _RECORDS:
+            record = self.arrow(["record"], "_meta")["record"][0].as_py()
+            _RECORDS[state] = Meta.loads(record)
+        return _RECORDS[state]
 
     def state(self) -> tuple[int, int, int]:
         """Tell which file stands at the path now; a file written anew has another state, a renamed one the same."""
-        found = self.path.stat()
-        return found.st_dev, found.st_ino, found.st_mtime_ns
+        now = self.path.stat()
+        return now.st_dev, now.st_ino, now.st_mtime_ns
 
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -80,17 +84,24 @@ class Table:
         """Return one column of numbers or booleans as a numpy array of shape (n_rows,)."""
         return self.arrow([column], table, where).column(0).to_numpy()
 
-    def matrix(self, column: str, table: str = "data", where: str = "true") -> np.ndarray:
-        """Return an array column as (n_rows, width), filled block by block (no second copy in memory)."""
-        with self.connect() as db:
-            found = db.execute(f"SELECT count(*) FROM {table} WHERE {where}").fetchone()
-        out, start = None, 0
+    def matrix(
+        self, column: str, table: str = "data", where: str = "true", rows: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return an array column as (n_rows, width), filled block by block (no second copy in memory).
+
+        With ``rows``, (n_rows,) bool, only those that are True.
+        """
+        if rows is None:
+            rows = np.ones(int(self.column("count(*)", table, where)[0]), bool)
+        out, start, row = None, 0, 0
         for batch in self.batches([column], table, where):
             block = array_block(batch.column(0))
             if out is None:
-                out = np.empty((found[0] if found else 0, block.shape[1]), block.dtype)
-            out[start : start + len(block)] = block
-            start += len(block)
+                out = np.empty((np.count_nonzero(rows), block.shape[1]), block.dtype)
+            chosen = rows[row : row + len(block)]
+            row, stop = row + len(block), start + int(np.count_nonzero(chosen))
+            out[start:stop] = block if chosen.all() else block[chosen]
+            start = stop
         return np.empty((0, 0), np.float32) if out is None else out
 
 
@@ -112,15 +123,12 @@ def array_column(matrix: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
 
 
+def centroid_table(centroids: np.ndarray) -> pa.Table:
+    """Return centroids, (k, d), as a side table: cluster and centroid."""
+    return pa.table(
+        {"cluster": pa.array(np.arange(len(centroids), dtype=np.int32)), "centroid": array_column(centroids)}
+    )
+
+
 _RECORDS: dict[tuple[int, int, int], Meta] = {}
 """Records of files read before in this process; a stored file never changes, so neither does its record."""
-
-
-def record_of(table: Table, state: tuple[int, int, int]) -> Meta:
-    """Return the record of the file that a table had in ``state``."""
-    if state not in _RECORDS:
-        with table.connect() as db:
-            row = db.execute("SELECT record FROM _meta").fetchone()
-        assert row is not None
-        _RECORDS[state] = Meta.loads(row[0])
-    return _RECORDS[state]

@@ -27,15 +27,15 @@ def query(warehouse: Warehouse, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
     EspalierError
         When a stored file is damaged.
     """
-    found = _partitions(warehouse)
+    stored = _partitions(warehouse)
     with duckdb.connect(config={"allow_community_extensions": "false"}) as db:
-        ledger = "raw_dataset" in found and bool(re.search(r"\bledger\b", sql, re.IGNORECASE))
-        for asset, paths in found.items():
+        ledger = "raw_dataset" in stored and bool(re.search(r"\bledger\b", sql, re.IGNORECASE))
+        for asset, paths in stored.items():
             named = re.search(rf"\b{re.escape(asset)}\b", sql, re.IGNORECASE)
             if named or (ledger and asset in LEDGER_ASSETS):
                 _make_view(db, warehouse.root / asset, paths)
         if ledger:
-            ledger_view(db, set(found))
+            ledger_view(db, set(stored))
         try:
             statements = db.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -45,15 +45,15 @@ def query(warehouse: Warehouse, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
             db.execute("SET lock_configuration=true")
             yield db.sql(sql)
         except duckdb.Error as error:
-            known = ", ".join([*found, "ledger"] if found else []) or "none yet; run espalier prune first"
+            known = ", ".join([*stored, "ledger"] if stored else []) or "none yet; run espalier prune first"
             raise UsageError(f"{str(error).strip()}", f"Views: {known}.") from error
 
 
 def _partitions(warehouse: Warehouse) -> dict[str, list[Path]]:
     """Return the stored files of each asset that has any."""
     folders = sorted(p for p in warehouse.root.iterdir() if p.is_dir()) if warehouse.root.exists() else []
-    found = {p.name: sorted([*p.glob("*.duckdb"), *p.glob("*/*.duckdb")]) for p in folders}
-    return {asset: paths for asset, paths in found.items() if paths}
+    files = {p.name: sorted([*p.glob("*.duckdb"), *p.glob("*/*.duckdb")]) for p in folders}
+    return {asset: paths for asset, paths in files.items() if paths}
 
 
 def _make_view(db: duckdb.DuckDBPyConnection, folder: Path, paths: list[Path]) -> None:
@@ -75,17 +75,13 @@ def _make_view(db: duckdb.DuckDBPyConnection, folder: Path, paths: list[Path]) -
 
 def _as_lists(db: duckdb.DuckDBPyConnection, aliases: list[str]) -> dict[str, str]:
     """Return, for each table, the SQL that makes lists of its array columns whose length is not that of all others."""
-    kinds: dict[str, dict[str, str]] = {
-        alias: {row[0]: row[1] for row in db.execute(f"DESCRIBE {alias}.data").fetchall()} for alias in aliases
-    }
-    lengths: dict[str, set[str]] = {}
-    for columns in kinds.values():
-        for name, kind in columns.items():
-            if re.fullmatch(r"\w+\[\d+\]", kind):
-                lengths.setdefault(name, set()).add(kind)
-    odd = {name for name, found in lengths.items() if len(found) > 1}
-    replaced = {
-        alias: ", ".join(f"{name}::{kind.split('[')[0]}[] AS {name}" for name, kind in columns.items() if name in odd)
-        for alias, columns in kinds.items()
-    }
-    return {alias: f" REPLACE ({text})" if text else "" for alias, text in replaced.items()}
+    arrays = db.execute(
+        r"""SELECT database_name, column_name, regexp_extract(data_type, '^\w+') FROM duckdb_columns()
+            WHERE table_name = 'data' AND database_name IN ? AND regexp_full_match(data_type, '\w+\[\d+\]')
+            QUALIFY count(DISTINCT data_type) OVER (PARTITION BY column_name) > 1""",
+        [aliases],
+    ).fetchall()
+    replaced: dict[str, list[str]] = {alias: [] for alias in aliases}
+    for alias, name, kind in arrays:
+        replaced[alias].append(f"{name}::{kind}[] AS {name}")
+    return {alias: f" REPLACE ({', '.join(texts)})" if texts else "" for alias, texts in replaced.items()}

@@ -67,7 +67,7 @@ class DatumaroReader:
             raise EspalierError(
                 f"{card.uri}: Datumaro reads the format {format_name} from local folders only.", "Copy it to a disk."
             )
-        self.format, self.uri, self._options = format_name, card.uri, card.options
+        self.format, self.uri, self._options = format_name, card.uri, card.reader_options
         self._loaded: Dataset | None = None
         self._shared = False
         self._faults = _Faults()

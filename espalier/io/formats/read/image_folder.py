@@ -41,7 +41,7 @@ class ImageFolder:
     format = "image_folder"
 
     def __init__(self, card: Card) -> None:
-        check_options(self.format, card.options, OPTIONS)
+        check_options(self.format, card.reader_options, OPTIONS)
         if is_pattern(card.uri):
             raise UsageError(
                 f"{card.uri} is a pattern, and an image folder is one place.",
@@ -52,7 +52,7 @@ class ImageFolder:
         self._labels: set[str] | None = None
         self._subsets: frozenset[str] | None = None
         self._lone: dict[str, bool] = {}
-        named = card.options.get("subsets")
+        named = card.reader_options.get("subsets")
         if named is not None:
             if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
                 raise EspalierError(

@@ -37,8 +37,8 @@ class ListFile:
     format = "list"
 
     def __init__(self, card: Card) -> None:
-        check_options(self.format, card.options, OPTIONS)
-        self.uri, self._options = card.uri, card.options
+        check_options(self.format, card.reader_options, OPTIONS)
+        self.uri, self._options = card.uri, card.reader_options
         self._labels: dict[str, None] | None = None
 
     def batches(self, size: int) -> Iterator[list[Sample]]:

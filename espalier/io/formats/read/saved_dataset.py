@@ -33,8 +33,8 @@ class SavedDataset:
     format = "hf_disk"
 
     def __init__(self, card: Card) -> None:
-        check_options(self.format, card.options, OPTIONS)
-        self.uri, self._options = card.uri, card.options
+        check_options(self.format, card.reader_options, OPTIONS)
+        self.uri, self._options = card.uri, card.reader_options
         path = local_path(card.uri)
         if path is None:
             raise EspalierError(f"{card.uri}: a saved dataset is mapped into memory.", "Copy it to a local disk.")

@@ -50,8 +50,8 @@ class ParquetTables:
     format = "parquet"
 
     def __init__(self, card: Card) -> None:
-        check_options(self.format, card.options, OPTIONS)
-        self.uri, self._options = card.uri, card.options
+        check_options(self.format, card.reader_options, OPTIONS)
+        self.uri, self._options = card.uri, card.reader_options
         self._labels: dict[str, None] | None = None
         self._names: tuple[str, ...] = ()
 

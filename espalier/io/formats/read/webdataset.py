@@ -70,10 +70,10 @@ class WebDataset:
     format = "webdataset"
 
     def __init__(self, card: Card) -> None:
-        check_options(self.format, card.options, OPTIONS)
+        check_options(self.format, card.reader_options, OPTIONS)
         self.uri = card.uri
-        self._image = str(card.options.get("image", "")).lstrip(".").lower()
-        self._shard_in_key = card.options.get("shard_in_key", False)
+        self._image = str(card.reader_options.get("image", "")).lstrip(".").lower()
+        self._shard_in_key = card.reader_options.get("shard_in_key", False)
         if not isinstance(self._shard_in_key, bool):
             raise UsageError(f"{card.name}: shard_in_key is {self._shard_in_key!r}.", "Write true or false.")
         self._names: list[str] | None = None

@@ -4,24 +4,18 @@ A reader of the target sees nothing, the old folder or the new one, never a part
 most a hidden folder beside the target, which the next export removes.
 """
 
-import ctypes
-import errno
 import os
-import shutil
-import sys
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from espalier.core.errors import EspalierError
-from espalier.io.atomic import beside, remove_leftovers, sync
+from espalier.io.atomic import put, recover, remove, remove_leftovers, sync, temporary
 from espalier.io.formats.write.base import Progress, Subset, Writer, Written
 from espalier.io.formats.write.refusals import check_target
 from espalier.io.warehouse.store import recipe_file
 
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 SYNCED_AT_A_TIME = 16
-_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 
 @dataclass(frozen=True)
@@ -44,15 +38,11 @@ class StagedExport:
         """Swap it in, then remove what it replaces."""
         check_target(self.target, overwrite=self.overwrite)
         _sync_all(self.folder)
-        if self.target.exists():
-            _replace(self.folder, self.target)
-        else:
-            self.folder.rename(self.target)
-        sync(self.target.parent)
+        put(self.folder, self.target)
 
     def discard(self) -> None:
         """Throw it away; what stands at the target stays."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
 
 def begin(target: Path) -> Path:
@@ -67,7 +57,7 @@ def begin(target: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         recover(target)
         remove_leftovers(target.parent, target.name)
-        folder = beside(target, target.name)
+        folder = temporary(target)
         folder.mkdir()
     except OSError as error:
         raise EspalierError(f"Cannot write beside {target}: {error.strerror}.", "Choose another with -o.") from error
@@ -101,51 +91,6 @@ def stage_export(
                 f"{target} cannot be written: {why}.", "Make room, or choose another with -o."
             ) from error
         raise
-
-
-def recover(target: Path) -> None:
-    """Put back, or remove, a folder that was set aside when its replacement was interrupted."""
-    aside = _aside(target)
-    if aside.is_dir() and target.exists():
-        shutil.rmtree(aside)
-    elif aside.is_dir():
-        aside.rename(target)
-
-
-def _replace(fresh: Path, target: Path) -> None:
-    """Let two folders change places in one step; where the file system has none, set the old one aside first."""
-    if _exchange(fresh, target):
-        sync(target.parent)
-        shutil.rmtree(fresh)
-        return
-    recover(target)
-    aside = _aside(target)
-    target.rename(aside)
-    fresh.rename(target)
-    sync(target.parent)
-    shutil.rmtree(aside)
-
-
-def _aside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.replaced-by-espalier")
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two paths in one step, by the system call that Python has no name for; False where there is none.
-
-    A reader never misses the folder: two renames hide it from a thousand looks and more in 2,000 replacements, this
-    from none (benchmarks/bench_replace.py). Nor can the process be killed between the two.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is None:
-        return False
-    done = rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
-    code = ctypes.get_errno()
-    if done != 0 and code not in _NO_EXCHANGE:
-        raise OSError(code, os.strerror(code), str(other))
-    return bool(done == 0)
 
 
 def _sync_all(folder: Path) -> None:

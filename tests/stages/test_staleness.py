@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from espalier.io.warehouse import Meta
-from espalier.stages.freshness import current_inputs, stale_stages, why_stale
 from espalier.stages.graph import CHAIN, HISTORY, MANIFEST, STAGES
+from espalier.stages.staleness import current_inputs, stale_stages, why_stale
 
 PARAMS = {name: {option: () for option in stage.options} for name, stage in STAGES.items()}
 
@@ -94,7 +94,7 @@ def test_all_changed_options_and_inputs_are_named():
 
 def test_what_is_read_of_other_datasets_is_compared_and_what_was_replaced_is_not():
     stored = {("raw_dataset", "old"): record("raw_dataset"), ("dedup_set", "old"): record("dedup_set")}
-    params = PARAMS | {"dedup_set": PARAMS["dedup_set"] | {"against": ["old"]}}
+    params = PARAMS | {"dedup_set": PARAMS["dedup_set"] | {"reference_datasets": ["old"]}}
     reads = STAGES["dedup_set"].also_reads(params["dedup_set"])
     assert set(reads.values()) == stored.keys()
     versions = {name: stored[partition].data_version for name, partition in reads.items()}
@@ -102,7 +102,10 @@ def test_what_is_read_of_other_datasets_is_compared_and_what_was_replaced_is_not
     own = dataclasses.replace(own, inputs={**own.inputs, **versions, HISTORY: "gone"})
 
     def stale(elsewhere):
-        return stale_stages(store(dedup_set=own).get, params.__getitem__, "files", elsewhere=elsewhere)
+        def lookup(asset, dataset=None):
+            return elsewhere(asset, dataset) if dataset else store(dedup_set=own).get(asset)
+
+        return stale_stages(lookup, params.__getitem__, "files")
 
     assert stale(lambda *partition: stored[partition]) == {}
     stored["dedup_set", "old"] = record("dedup_set", data_version="other")
