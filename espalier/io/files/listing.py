@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
 
 from espalier.core.errors import EspalierError
@@ -102,6 +102,21 @@ def filesystem(uri: str) -> tuple["AbstractFileSystem", str]:
         raise EspalierError(f"{uri}: {scheme}:// needs {missing}, which is not installed.", remedy) from error
     except ValueError as error:
         raise EspalierError(f"{uri}: {error}.", "Use a local path or a URL that fsspec knows.") from error
+
+
+def open_binary(uri: str) -> BinaryIO:
+    """Open a file that lies on a disk or in a store."""
+    path = local_path(uri)
+    if path is not None:
+        return path.open("rb", buffering=1 << 18)
+    system, inside = filesystem(uri)
+    opened: BinaryIO = system.open(inside, "rb")
+    return opened
+
+
+def lies_in(path: str, real_folder: str) -> bool:
+    """Tell whether a local path, its links followed, is a folder (one without links) or below it."""
+    return (os.path.realpath(path) + "/").startswith(real_folder.rstrip("/") + "/")
 
 
 def is_pattern(uri: str) -> bool:
