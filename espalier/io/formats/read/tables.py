@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from espalier.core.errors import EspalierError
-from espalier.io.files.listing import is_url, open_binary, walk
+from espalier.io.files.cells import open_parquet
+from espalier.io.files.listing import is_url, walk
 from espalier.io.formats.read.base import IMAGE_EXTENSIONS, SUBSET_NAMES, Sample, suffix
 from espalier.io.formats.read.columns import Columns
 from espalier.io.formats.read.rows import RowFile, TableReader
@@ -78,11 +78,6 @@ def _placed(sample: Sample, pictures: dict[str, str]) -> Sample:
         return sample
     uri = pictures.get(sample.sample_id, "")
     return replace(sample, uri=uri, error=None if uri else "the picture's file is not there")
-
-
-def open_parquet(uri: str) -> pq.ParquetFile:
-    """Open a Parquet file that lies on a disk or in a store, to be read forward."""
-    return pq.ParquetFile(open_binary(uri) if is_url(uri) else uri, pre_buffer=False, buffer_size=1 << 20)
 
 
 def table_subset(path: str) -> str:

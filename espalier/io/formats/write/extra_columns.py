@@ -12,12 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from espalier.io.files.cells import open_arrow
+from espalier.io.files.cells import open_arrow, open_parquet
 from espalier.io.formats.read.base import Reader
 from espalier.io.formats.read.columns import USUAL
 from espalier.io.formats.read.lists import ListFile
 from espalier.io.formats.read.rows import RowReader
-from espalier.io.formats.read.tables import open_parquet
 
 _CELL = re.compile(r"(parquet|arrow):(.+)#(\d+)&[^#&]+", re.DOTALL)
 _ROWS = 4096

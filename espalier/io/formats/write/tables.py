@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from espalier.io.files.cells import open_arrow
+from espalier.io.files.cells import open_arrow, open_parquet
 from espalier.io.files.listing import is_url
 from espalier.io.formats.read.base import Sample
 from espalier.io.formats.read.saved_dataset import SavedDataset, read_json
-from espalier.io.formats.read.tables import ParquetTables, open_parquet
+from espalier.io.formats.read.tables import ParquetTables
 from espalier.io.formats.write.base import Progress, Subset, Written, inside, put_file
 from espalier.io.formats.write.webdataset import refuse_link
 
