@@ -106,24 +106,22 @@ def stage_export(
 def recover(target: Path) -> None:
     """Put back, or remove, a folder that was set aside when its replacement was interrupted."""
     aside = _aside(target)
-    if aside.is_dir() and target.exists():
-        shutil.rmtree(aside)
-    elif aside.is_dir():
+    if aside.is_dir() and not target.exists():
         aside.rename(target)
+    elif aside.is_dir():
+        shutil.rmtree(aside)
 
 
 def _replace(fresh: Path, target: Path) -> None:
     """Let two folders change places in one step; where the file system has none, set the old one aside first."""
-    if _exchange(fresh, target):
-        sync(target.parent)
-        shutil.rmtree(fresh)
-        return
-    recover(target)
-    aside = _aside(target)
-    target.rename(aside)
-    fresh.rename(target)
+    old = fresh
+    if not _exchange(fresh, target):
+        recover(target)
+        old = _aside(target)
+        target.rename(old)
+        fresh.rename(target)
     sync(target.parent)
-    shutil.rmtree(aside)
+    shutil.rmtree(old)
 
 
 def _aside(target: Path) -> Path:
@@ -136,9 +134,8 @@ def _exchange(one: Path, other: Path) -> bool:
     A reader never misses the folder: two renames hide it from a thousand looks and more in 2,000 replacements, this
     from none (benchmarks/bench_replace.py). Nor can the process be killed between the two.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    library = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") else None
+    rename = getattr(library, "renameat2", None)
     if rename is None:
         return False
     done = rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
