@@ -27,7 +27,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -44,6 +43,11 @@ MAX_BYTES = 256 << 20
 _CHUNK = 4 << 20
 _CELL = re.compile(r"(parquet|arrow):(.+)#(\d+)&([^#&]+)", re.DOTALL)
 _TAR = re.compile(r"tar:(.+)#(\d+)\+(\d+)", re.DOTALL)
+_REASONS = {
+    FileNotFoundError: "there is no such file",
+    PermissionError: "permission denied",
+    IsADirectoryError: "it is a folder",
+}
 
 
 class BlobError(OSError):
@@ -107,18 +111,13 @@ def read_blob(uri: str, *, limit: int = MAX_BYTES, digest: bool = True) -> Blob:
     try:
         if uri.startswith("data:"):
             return _blob(_inline(uri), 0, digest)
-        cell = _CELL.fullmatch(uri)
-        if cell:
+        if cell := _CELL.fullmatch(uri):
             return _read_cell(cell, digest)
         path, offset, size = _located(uri)
         read = _read_remote if is_url(path) else _read_file
         return read(path, offset, size, limit, digest)
-    except FileNotFoundError as error:
-        raise BlobError("there is no such file") from error
-    except PermissionError as error:
-        raise BlobError("permission denied") from error
-    except IsADirectoryError as error:
-        raise BlobError("it is a folder") from error
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise BlobError(_REASONS[type(error)]) from error
 
 
 def read_head(uri: str, n: int = 64) -> bytes:
@@ -141,7 +140,7 @@ def read_head(uri: str, n: int = 64) -> bytes:
             file.seek(offset)
             return file.read(wanted)
     except (OSError, EspalierError) as error:
-        raise BlobError("there is no such file" if isinstance(error, FileNotFoundError) else str(error)) from error
+        raise _no_file(error) from error
 
 
 def stat_blob(uri: str) -> tuple[int | None, int]:
@@ -161,13 +160,15 @@ def stat_blob(uri: str) -> tuple[int | None, int]:
             info = _remote_info(path)
             whole, mtime = info.get("size"), _remote_mtime(info)
         else:
-            found = os.stat(path)  # noqa: PTH116
-            whole, mtime = found.st_size, found.st_mtime_ns
+            status = os.stat(path)  # noqa: PTH116
+            whole, mtime = status.st_size, status.st_mtime_ns
     except OSError as error:
-        raise BlobError("there is no such file" if isinstance(error, FileNotFoundError) else str(error)) from error
-    if cell:
-        return None, mtime
-    return (whole if size is None else size), mtime
+        raise _no_file(error) from error
+    return None if cell else whole if size is None else size, mtime
+
+
+def _no_file(error: Exception) -> BlobError:
+    return BlobError("there is no such file" if isinstance(error, FileNotFoundError) else str(error))
 
 
 def _located(uri: str) -> tuple[str, int, int | None]:
@@ -184,10 +185,9 @@ def _inline(uri: str) -> bytes:
 
 
 def _read_cell(cell: re.Match[str], digest: bool) -> Blob:
-    path = _inside(cell[2])
     _, mtime = stat_blob(cell[0])
     try:
-        data = read_cell(cell[1], path, int(cell[3]), unquote(cell[4]))
+        data = read_cell(cell[1], cell[2], int(cell[3]), unquote(cell[4]))
     except (NoCell, pa.ArrowException) as error:
         raise BlobError(str(error)) from error
     return _blob(data, mtime, digest)
@@ -203,10 +203,9 @@ def cell_uri(kind: str, path: str, row: int, column: str) -> str:
 
 
 def _inside(path: str) -> str:
-    plain = path.split("://", 1)[-1] if is_url(path) else path
-    if not is_url(path) and not plain.startswith("/"):
+    if not is_url(path) and not path.startswith("/"):
         raise BlobError(f"not an absolute path: {path!r}")
-    if ".." in PurePosixPath(plain).parts:
+    if ".." in path.split("://", 1)[-1].split("/"):
         raise BlobError(f"the path climbs out of its folder: {path!r}")
     return path
 
@@ -232,22 +231,20 @@ def _read_file(path: str, offset: int, size: int | None, limit: int, digest: boo
 
 def _gather(read: Callable[[int, int], bytes], wanted: int, limit: int, digest: bool) -> tuple[bytes | None, str]:
     """Collect ``wanted`` bytes in blocks; keep them when they are no more than ``limit``."""
-    first = read(0, min(wanted, _CHUNK)) if wanted > 0 else b""
-    if len(first) > wanted:
-        raise BlobError("the server sends whole files only, and this is a part of one")
-    if len(first) == wanted:
-        return first, hashlib.sha256(first).hexdigest() if digest else ""
-    digester, blocks, done = hashlib.sha256(first), [first], len(first)
+    digester, blocks, done = hashlib.sha256(), [], 0  # type: Any, list[bytes], int
     while done < wanted:
         block = read(done, min(wanted - done, _CHUNK))
         if not block:
             raise BlobError(f"the file ends after {done} of {wanted} bytes")
         done += len(block)
+        if done > wanted:
+            raise BlobError("the server sends whole files only, and this is a part of one")
         if digest:
             digester.update(block)
         if wanted <= limit:
             blocks.append(block)
-    return (b"".join(blocks) if wanted <= limit else None), digester.hexdigest() if digest else ""
+    data = b"".join(blocks) if wanted <= limit else None
+    return data, digester.hexdigest() if digest else ""
 
 
 def _read_remote(uri: str, offset: int, size: int | None, limit: int, digest: bool) -> Blob:

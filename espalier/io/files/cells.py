@@ -12,12 +12,13 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import IO, Any
+from itertools import accumulate
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from espalier.io.files.listing import filesystem, is_url
+from espalier.io.files.listing import is_url, open_binary
 
 WHOLE_GROUP = 64 << 20
 MAX_CELL = 256 << 20
@@ -51,11 +52,7 @@ def read_cell(kind: str, path: str, row: int, column: str) -> bytes:
     OSError
         When the file cannot be read.
     """
-    values = _OPEN.get(kind, path, column)
-    return _bytes_of(values.at(row))
-
-
-def _bytes_of(value: object) -> bytes:
+    value = _OPEN.get(kind, path, column).at(row)
     if isinstance(value, dict):
         value = value.get("bytes")
     if value is None:
@@ -75,16 +72,10 @@ class _ParquetColumn:
     """One column of one Parquet file, decoded forward on demand."""
 
     def __init__(self, path: str, column: str) -> None:
-        source: str | IO[bytes] = path
-        if is_url(path):
-            system, inside = filesystem(path)
-            source = system.open(inside, "rb")
-        self._file = pq.ParquetFile(source, pre_buffer=False, buffer_size=1 << 20)
+        self._file = open_parquet(path)
         self._column, self._lock = column, threading.Lock()
         groups = [self._file.metadata.row_group(n) for n in range(self._file.metadata.num_row_groups)]
-        self._ends = [0]
-        for group in groups:
-            self._ends.append(self._ends[-1] + group.num_rows)
+        self._ends = [0, *accumulate(group.num_rows for group in groups)]
         self._rows = [_block_rows(group.num_rows, group.total_byte_size) for group in groups]
         self._too_big = [_largest_mean(group, column) > MAX_CELL for group in groups]
         self._blocks: OrderedDict[int, pa.Array] = OrderedDict()
@@ -97,7 +88,7 @@ class _ParquetColumn:
         with self._lock:
             for start, block in reversed(self._blocks.items()):
                 if start <= row < start + len(block):
-                    return _field(block, row - start, self._column)
+                    return _pick(block[row - start], self._column)
             return self._decode_to(row)
 
     def _decode_to(self, row: int) -> Any:
@@ -113,13 +104,11 @@ class _ParquetColumn:
             start, self._next = self._next, self._next + batch.num_rows
             if row < self._next:
                 self._blocks[start] = batch.column(0)
-                while len(self._blocks) > (2 if self._next - start == self._size(group) else _BLOCKS_KEPT):
+                is_whole = self._next - start == self._ends[group + 1] - self._ends[group]
+                while len(self._blocks) > (2 if is_whole else _BLOCKS_KEPT):
                     self._blocks.popitem(last=False)
-                return _field(batch.column(0), row - start, self._column)
+                return _pick(batch.column(0)[row - start], self._column)
         raise NoCell(f"the table has no row {row}")
-
-    def _size(self, group: int) -> int:
-        return self._ends[group + 1] - self._ends[group]
 
 
 def _block_rows(rows: int, n_bytes: int) -> int:
@@ -150,6 +139,11 @@ class _ArrowColumn:
         return _pick(self._values[row], self._column)
 
 
+def open_parquet(uri: str) -> pq.ParquetFile:
+    """Open a Parquet file that lies on a disk or in a store, to be read forward."""
+    return pq.ParquetFile(open_binary(uri) if is_url(uri) else uri, pre_buffer=False, buffer_size=1 << 20)
+
+
 def open_arrow(path: str) -> pa.Table:
     """Map a local Arrow IPC stream or file; nothing is read until it is used."""
     try:
@@ -160,10 +154,6 @@ def open_arrow(path: str) -> pa.Table:
             return pa.ipc.open_file(source).read_all()
     except pa.ArrowInvalid as error:
         raise OSError(f"not an Arrow file: {error}") from error
-
-
-def _field(block: pa.Array, at: int, column: str) -> Any:
-    return _pick(block[at], column)
 
 
 def _pick(value: pa.Scalar, column: str) -> Any:
@@ -183,8 +173,8 @@ class _Open:
         self._columns: OrderedDict[Any, _ParquetColumn | _ArrowColumn] = OrderedDict()
 
     def get(self, kind: str, path: str, column: str) -> _ParquetColumn | _ArrowColumn:
-        found = None if is_url(path) else os.stat(path)  # noqa: PTH116
-        state = found and (found.st_ino, found.st_size, found.st_mtime_ns)
+        status = None if is_url(path) else os.stat(path)  # noqa: PTH116
+        state = status and (status.st_ino, status.st_size, status.st_mtime_ns)
         key = (kind, path, column, state)
         with self._lock:
             if key not in self._columns:

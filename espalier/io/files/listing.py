@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
 
 from espalier.core.errors import EspalierError
@@ -104,6 +104,21 @@ def filesystem(uri: str) -> tuple["AbstractFileSystem", str]:
         raise EspalierError(f"{uri}: {error}.", "Use a local path or a URL that fsspec knows.") from error
 
 
+def open_binary(uri: str) -> BinaryIO:
+    """Open a file that lies on a disk or in a store."""
+    path = local_path(uri)
+    if path is not None:
+        return path.open("rb", buffering=1 << 18)
+    system, inside = filesystem(uri)
+    opened: BinaryIO = system.open(inside, "rb")
+    return opened
+
+
+def lies_in(path: str, real_folder: str) -> bool:
+    """Tell whether a local path, its links followed, is a folder (one without links) or below it."""
+    return (os.path.realpath(path) + "/").startswith(real_folder.rstrip("/") + "/")
+
+
 def is_pattern(uri: str) -> bool:
     """Tell whether ``uri`` stands for several places (``*``, ``?``, ``{00..99}``, ``a::b``) and not for one."""
     if not any(sign in uri for sign in ("*", "?", "{", "::")):
@@ -132,30 +147,30 @@ def expand(uri: str) -> list[str]:
 
 
 def _braces(pattern: str) -> list[str]:
-    found = _BRACE.search(pattern)
-    if found is None:
+    brace = _BRACE.search(pattern)
+    if brace is None:
         return [pattern]
-    first, last, choices = found.groups()
+    first, last, choices = brace.groups()
     if choices is not None:
         middle = choices.split(",")
     else:
         width = len(first) if first.startswith("0") else 0
         middle = [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]
-    rest = _braces(pattern[found.end() :])
-    if len(middle) * len(rest) > MAX_PLACES:
+    ends = _braces(pattern[brace.end() :])
+    if len(middle) * len(ends) > MAX_PLACES:
         raise EspalierError(f"{pattern} stands for more than {MAX_PLACES} places.", "Split it up.")
-    return [pattern[: found.start()] + one + end for one in middle for end in rest]
+    return [pattern[: brace.start()] + one + end for one in middle for end in ends]
 
 
 def _globbed(pattern: str) -> list[str]:
     system, path = filesystem(pattern)
     try:
-        found = sorted(system.glob(path), key=os.fsencode)
+        matches = sorted(system.glob(path), key=os.fsencode)
     except Exception as error:
         raise unreadable(pattern, error) from error
-    if not found:
+    if not matches:
         raise EspalierError(f"Nothing matches {pattern}.", "Check the pattern.")
-    return [system.unstrip_protocol(name) for name in found] if is_url(pattern) else found
+    return [system.unstrip_protocol(name) for name in matches] if is_url(pattern) else matches
 
 
 def walk(uri: str, *, stat: bool = False) -> Iterator[Entry]:
@@ -204,8 +219,8 @@ def _walk_local(root: Path, stat: bool) -> Iterator[Entry]:
 
 def _listed(folder: str) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            kept = [item for item in found if not item.name.startswith(".") and item.name != SUCCESS]
+        with os.scandir(folder) as items:
+            kept = [item for item in items if not item.name.startswith(".") and item.name != SUCCESS]
     except OSError as error:
         raise unreadable(folder, error) from error
     return sorted(kept, key=lambda item: os.fsencode(item.name))
@@ -213,22 +228,19 @@ def _listed(folder: str) -> list[os.DirEntry[str]]:
 
 def unreadable(uri: str, error: Exception) -> EspalierError:
     """Make the error for a location that is missing or cannot be listed."""
+    what, remedy = f"{uri} cannot be listed: {error}.", "Try again when the store answers."
     if isinstance(error, FileNotFoundError) and is_url(uri):
-        return EspalierError(f"There is nothing at {uri}, or no answer.", "Check the URL and that its store answers.")
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return EspalierError(f"There is nothing at {uri}.", "Check the path, or mount what it names.")
-    if isinstance(error, PermissionError):
-        return EspalierError(f"{uri} cannot be listed: permission denied.", "Give this user the right to read it.")
-    return EspalierError(f"{uri} cannot be listed: {error}.", "Try again when the store answers.")
+        what, remedy = f"There is nothing at {uri}, or no answer.", "Check the URL and that its store answers."
+    elif isinstance(error, FileNotFoundError | NotADirectoryError):
+        what, remedy = f"There is nothing at {uri}.", "Check the path, or mount what it names."
+    elif isinstance(error, PermissionError):
+        what, remedy = f"{uri} cannot be listed: permission denied.", "Give this user the right to read it."
+    return EspalierError(what, remedy)
 
 
 def _entry(relative: str, path: str, stat: bool, error: str | None = None) -> Entry:
-    try:
-        relative.encode()
-        path.encode()
-    except UnicodeEncodeError:
-        relative, path = _printable(relative), _printable(path)
-        return Entry(relative, path, error="the file name is not valid UTF-8")
+    if (printable := _printable(relative)) != relative or _printable(path) != path:
+        return Entry(printable, _printable(path), error="the file name is not valid UTF-8")
     if not stat:
         return Entry(relative, path, error=error)
     try:
@@ -241,13 +253,12 @@ def _entry(relative: str, path: str, stat: bool, error: str | None = None) -> En
 
 
 def _link(real: str, relative: str, path: str, stat: bool) -> Entry:
-    target = os.path.realpath(path)
     error = None
-    if not (target + "/").startswith(real.rstrip("/") + "/"):
+    if not lies_in(path, real):
         error = LEAVES
-    elif os.path.isdir(target):  # noqa: PTH112
+    elif os.path.isdir(path):  # noqa: PTH112
         error = "a link to a folder is not followed"
-    elif not os.path.exists(target):  # noqa: PTH110
+    elif not os.path.exists(path):  # noqa: PTH110
         error = "the link leads to nothing"
     return _entry(relative, path, stat, error)
 
@@ -257,7 +268,9 @@ def _printable(text: str) -> str:
 
 
 def _walk_remote(uri: str, stat: bool) -> Iterator[Entry]:
-    system, root = _fresh(uri)
+    system, root = filesystem(uri)
+    root = root.rstrip("/")
+    system.invalidate_cache()  # what it remembers of earlier listings
     try:
         if _is_remote_file(system, root):
             yield _remote_entry(system, root.rsplit("/", 1)[-1], system.info(root), stat)
@@ -301,13 +314,6 @@ def _own(folder: str, linked: dict[str, Any]) -> dict[str, Any]:
     return linked
 
 
-def _fresh(uri: str) -> tuple["AbstractFileSystem", str]:
-    """Open the file system of a URL and let it forget the listings that it remembers from earlier."""
-    system, root = filesystem(uri)
-    system.invalidate_cache()
-    return system, root.rstrip("/")
-
-
 def _remote_entry(system: "AbstractFileSystem", relative: str, info: dict[str, Any], stat: bool) -> Entry:
     if stat and info.get("size") is None:
         info = {**info, **system.info(info["name"])}  # a page of links names no sizes
@@ -319,18 +325,16 @@ def _remote_entry(system: "AbstractFileSystem", relative: str, info: dict[str, A
 def folders(uri: str) -> list[str]:
     """Return the names of the folders right below ``uri`` in byte order, without hidden ones and links."""
     path = local_path(uri)
-    if path is None:
-        system, root = filesystem(uri)
-        try:
-            found = [item["name"] for item in system.ls(root, detail=True) if item["type"] == "directory"]
-        except Exception as error:
-            raise unreadable(uri, error) from error
-        names = [name.rstrip("/").rsplit("/", 1)[-1] for name in found]
-        names = [unquote(name) for name in names] if _is_web(system) else names
-    elif path.is_file():
-        names = []
-    else:
-        names = [item.name for item in _listed(str(path)) if item.is_dir(follow_symlinks=False)]
+    if path is not None:
+        items = _listed(str(path)) if not path.is_file() else []
+        return [item.name for item in items if item.is_dir(follow_symlinks=False)]
+    system, root = filesystem(uri)
+    try:
+        paths = [item["name"] for item in system.ls(root, detail=True) if item["type"] == "directory"]
+    except Exception as error:
+        raise unreadable(uri, error) from error
+    names = [path.rstrip("/").rsplit("/", 1)[-1] for path in paths]
+    names = [unquote(name) for name in names] if _is_web(system) else names
     return sorted((name for name in names if not name.startswith(".")), key=os.fsencode)
 
 
@@ -341,5 +345,6 @@ def has_success(uri: str) -> bool:
     path = local_path(uri)
     if path is not None:
         return (path / SUCCESS).is_file()
-    system, root = _fresh(uri)
-    return bool(system.exists(f"{root}/{SUCCESS}"))
+    system, root = filesystem(uri)
+    system.invalidate_cache()
+    return bool(system.exists(f"{root.rstrip('/')}/{SUCCESS}"))

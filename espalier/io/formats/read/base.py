@@ -1,14 +1,17 @@
 """What every dataset reader gives: samples in batches, and the names of the categories.
 
-What belongs here: the sample, the protocol, the rules that all readers share (which extensions are pictures,
+What belongs here: the sample, the base of all readers, the rules that all readers share (which extensions are pictures,
 which folder names are subsets). What does not: any one format, and pixels.
 """
 
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypedDict
+from itertools import islice
+from typing import ClassVar, TypedDict
 
 from espalier.core.errors import EspalierError, UsageError
+from espalier.io.landing.cards import Card
 
 IMAGE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .ppm .pgm .pbm .pnm .avif .jp2".split()
@@ -63,18 +66,69 @@ class Sample:
     objects: Objects | None = None
 
 
-class Reader(Protocol):
-    """Streams the samples of one dataset; made by ``espalier.io.formats.read.detect.open_reader``."""
+class Reader(ABC):
+    """Streams the samples of one dataset; made by ``espalier.io.formats.read.detect.open_reader``.
+
+    Parameters
+    ----------
+    card : Card
+        Where the data lies; its options are those of the format, ``known_options``.
+    """
 
     format: str
+    holds = "row"
+    known_options: ClassVar[Mapping[str, str] | None] = None
+    has_boxes = False
+
+    def __init__(self, card: Card) -> None:
+        known = card.reader_options if self.known_options is None else self.known_options
+        for name in card.reader_options:
+            if name not in known:
+                listed = "; ".join(f"{key}: {text}" for key, text in known.items())
+                raise UsageError(f"The format {self.format} has no option {name!r}.", f"Its options: {listed}.")
+        self.uri, self.options = card.uri, card.reader_options
+        self._labels: dict[str, None] | None = None
+
+    @abstractmethod
+    def samples(self) -> Iterator[Sample]:
+        """Yield the samples, always in the same order."""
 
     def batches(self, size: int) -> Iterator[list[Sample]]:
         """Yield lists of at most ``size`` samples, always in the same order; raise when there is none."""
-        ...
+        samples = self._with_labels_noted()
+        while batch := list(islice(samples, size)):
+            yield batch
 
     def categories(self) -> list[str]:
-        """Return the names of the classes in the dataset's order; empty when it has none."""
-        ...
+        """Return the names of the classes in the dataset's order, or those that a full pass met, sorted."""
+        if self._labels is None:
+            for _ in self._with_labels_noted():
+                pass
+        return sorted_labels(self._labels or ())
+
+    def unused(self) -> list[str]:
+        """Return the columns, where there are any, that no sample is made of."""
+        return []
+
+    def _with_labels_noted(self) -> Iterator[Sample]:
+        labels: dict[str, None] = {}
+        sample = None
+        for sample in self.samples():
+            labels.update(dict.fromkeys(sample.labels))
+            yield sample
+        if sample is None:
+            what = f"{self.uri} holds no sample: no {self._missing()}."
+            raise EspalierError(what, "Point to the folder that holds the data.")
+        self._labels = labels
+
+    def _missing(self) -> str:
+        return f"{self.holds} in it"
+
+
+def suffix(path: str) -> str:
+    """Return a path's extension in lower case with its dot, '' when it has none."""
+    name = path.rsplit("/", 1)[-1]
+    return "." + name.rsplit(".", 1)[1].lower() if "." in name else ""
 
 
 def subset_role(subset: str) -> str:
@@ -82,36 +136,8 @@ def subset_role(subset: str) -> str:
     return _ROLES.get(subset.lower(), subset.lower())
 
 
-def batched(samples: Iterator[Sample], size: int) -> Iterator[list[Sample]]:
-    """Group a stream of samples into lists of at most ``size``."""
-    batch: list[Sample] = []
-    for sample in samples:
-        batch.append(sample)
-        if len(batch) >= size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 def sorted_labels(labels: Iterable[str]) -> list[str]:
     """Return class names in order: numbers by their value, then the others by their bytes."""
     return sorted(
         labels, key=lambda label: (not label.isdecimal(), int(label) if label.isdecimal() else 0, label.encode())
     )
-
-
-def nothing_in(where: str, expected: str, found: str = "") -> EspalierError:
-    """Make the error for a dataset without a sample."""
-    also = f" ({found})" if found else ""
-    return EspalierError(
-        f"{where} holds no sample: no {expected} in it{also}.", "Point to the folder that holds the data."
-    )
-
-
-def check_options(format_name: str, options: dict[str, Any], known: dict[str, str]) -> None:
-    """Refuse an option that ``format_name`` does not have; ``known`` maps each option to what it means."""
-    for name in options:
-        if name not in known:
-            listed = "; ".join(f"{key}: {text}" for key, text in known.items()) or "none"
-            raise UsageError(f"The format {format_name} has no option {name!r}.", f"Its options: {listed}.")

@@ -31,7 +31,7 @@ def boxes_of(value: Any, names: Sequence[str] = ()) -> Objects | None:
     if not isinstance(value, dict) or not isinstance(value.get("bbox"), list):
         return None
     said = (value[name] for name in _CATEGORY if isinstance(value.get(name), list))
-    categories: list[Any] = next((found for found in said if any(item is not None for item in found)), [])
+    categories: list[Any] = next((names for names in said if any(name is not None for name in names)), [])
     objects: Objects = {"bbox": [], "category": []}
     for box, category in zip_longest(value["bbox"], categories[: len(value["bbox"])]):
         numbers = _four_numbers(box)
@@ -46,16 +46,16 @@ def _four_numbers(box: Any) -> list[float]:
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(number, int | float) for number in box):
         return []
     try:
-        found = [float(number) for number in box]
+        numbers = [float(number) for number in box]
     except OverflowError:
         return []
-    return found if all(map(math.isfinite, found)) else []
+    return numbers if all(map(math.isfinite, numbers)) else []
 
 
 def box_labels(objects: Objects | None, names: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the distinct classes of boxes, in the order of ``names`` where these are known."""
-    found = dict.fromkeys(name for name in (objects["category"] if objects else ()) if name)
-    return tuple(sorted(found, key=names.index) if set(found) <= set(names) else found)
+    classes = dict.fromkeys(name for name in (objects["category"] if objects else ()) if name)
+    return tuple(sorted(classes, key=names.index) if set(classes) <= set(names) else classes)
 
 
 def _name(category: Any) -> str:

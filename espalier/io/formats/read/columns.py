@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+
 from espalier.core.errors import EspalierError, UsageError
-from espalier.io.files.listing import is_url
+from espalier.io.files.listing import is_url, lies_in
 from espalier.io.formats.read.base import Sample
 from espalier.io.formats.read.boxes import box_labels, boxes_of
 
@@ -75,8 +77,8 @@ class Columns:
 
     def wanted(self) -> list[str]:
         """Return the columns that a row is made of, without the bytes."""
-        roles = (self.path, self.key, self.caption, self.label, self.uid, self.status, self.message, self.subset)
-        return list(dict.fromkeys(name for name in (*roles, self.objects) if name))
+        names = (getattr(self, role) for role in USUAL if role != "image")
+        return list(dict.fromkeys(name for name in names if name))
 
     def unused(self, names: Iterable[str]) -> list[str]:
         """Return those of a table's columns that nothing of a sample is made of."""
@@ -126,8 +128,8 @@ class Columns:
                 pass  # a label that begins with a bracket is a label
         if isinstance(value, str) and self.separator:
             value = value.split(self.separator)
-        found = value if isinstance(value, list) else [value]
-        return tuple(dict.fromkeys(name for name in (self._label(item) for item in found) if name))
+        labels = map(self._label, value if isinstance(value, list) else [value])
+        return tuple(dict.fromkeys(label for label in labels if label))
 
     def _label(self, value: Any) -> str:
         if isinstance(value, float) and value.is_integer():
@@ -137,23 +139,17 @@ class Columns:
         return _text(value).strip()
 
 
-def choose(
-    names: Mapping[str, bool], options: Mapping[str, Any], where: str, root: str, classes: Mapping[str, list[str]]
-) -> Columns:
-    """Find the column of each role, by the card's options and by the usual names.
+def choose(schema: pa.Schema, options: Mapping[str, Any], uri: str) -> Columns:
+    """Find the column of each role, by the card's options (``OPTIONS``) and by the usual names.
 
     Parameters
     ----------
-    names : mapping of str to bool
-        The columns, and whether each holds bytes.
+    schema : pyarrow.Schema
+        The columns; its metadata may name the classes of columns of numbers.
     options : mapping
-        The card's options (``OPTIONS``).
-    where : str
-        The table, for errors.
-    root : str
-        Folder or URL of the table.
-    classes : mapping of str to list of str
-        Class names of columns of numbers, where the table gives them.
+        The card's options.
+    uri : str
+        The table; paths are relative to its folder unless the options say otherwise.
 
     Raises
     ------
@@ -162,22 +158,61 @@ def choose(
     EspalierError
         When no column holds pictures, paths or texts.
     """
-    chosen = {role: _column(role, names, options, where) for role in USUAL}
+    names, classes = _column_kinds(schema), _class_names(schema)
+    chosen = {role: _column(role, names, options, uri) for role in USUAL}
     if chosen["path"] == chosen["image"]:
         chosen["path"] = ""
     columns = Columns(
         **chosen,
-        root=_root(options.get("root"), root),
+        root=_root(options.get("root"), uri.rsplit("/", 1)[0]),
         separator=str(options.get("label_separator", "")),
         names=tuple(classes.get(chosen["label"], ())),
         box_names=tuple(classes.get(chosen["objects"], ())),
     )
     if not (columns.image or columns.path or columns.caption):
         raise EspalierError(
-            f"{where} has no column of pictures, paths or texts (its columns: {', '.join(names) or 'none'}).",
+            f"{uri} has no column of pictures, paths or texts (its columns: {', '.join(names) or 'none'}).",
             "Name one in the card, for example options: {path: COLUMN}.",
         )
     return columns
+
+
+def _column_kinds(schema: pa.Schema) -> dict[str, bool]:
+    """Map each column to whether it holds bytes; a struct of bytes and path counts as its bytes."""
+    kinds = {}
+    for field in schema:
+        parts = {part.name: part.type for part in field.type} if pa.types.is_struct(field.type) else None
+        if parts is None:
+            kinds[field.name] = _is_bytes(field.type)
+        elif "bytes" in parts and _is_bytes(parts["bytes"]):
+            kinds[field.name] = True
+        elif "bbox" in parts:
+            kinds[field.name] = False
+    return kinds
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Return the class names that Hugging Face wrote into a table's metadata, by column."""
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    names = {column: _names_in(feature) for column, feature in features.items()}
+    return {column: classes for column, classes in names.items() if classes is not None}
+
+
+def _names_in(feature: Any) -> list[str] | None:
+    """Return the class names of a feature, of what its list holds, or of the category of its boxes."""
+    if not isinstance(feature, dict):
+        return None
+    if isinstance(feature.get("names"), list):
+        return [str(name) for name in feature["names"]]
+    inner = feature.get("feature")
+    return _names_in(inner if inner is not None else feature.get("category", feature.get("label")))
 
 
 def _column(role: str, names: Mapping[str, bool], options: Mapping[str, Any], where: str) -> str:
@@ -211,16 +246,7 @@ def contained(root: str, path: str) -> tuple[str, str | None]:
     if "\0" in path:
         return "", "the path holds a zero byte"
     uri = os.path.normpath(os.path.join(root, path))  # noqa: PTH118
-    real = os.path.realpath(uri)
-    if not (real + "/").startswith(os.path.realpath(root).rstrip("/") + "/"):
-        return "", outside
-    return uri, None
-
-
-def file_list(names: Iterable[str]) -> str:
-    """Return up to three names for an error."""
-    found = list(names)
-    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+    return (uri, None) if lies_in(uri, os.path.realpath(root)) else ("", outside)
 
 
 def _text(value: Any) -> str:

@@ -26,8 +26,8 @@ import numpy as np
 
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.files.blobs import MAX_BYTES
-from espalier.io.files.listing import LEAVES, local_path, walk
-from espalier.io.formats.read.base import Sample, batched, nothing_in
+from espalier.io.files.listing import LEAVES, lies_in, local_path, walk
+from espalier.io.formats.read.base import Reader, Sample
 from espalier.io.formats.read.image_folder import is_image
 from espalier.io.landing.cards import Card
 
@@ -39,7 +39,7 @@ PICKLED = frozenset({"cifar", "brats_numpy"})
 MAX_INLINE = 64 << 10
 
 
-class DatumaroReader:
+class DatumaroReader(Reader):
     """Streams the items of a dataset that Datumaro imports.
 
     Parameters
@@ -58,6 +58,7 @@ class DatumaroReader:
     """
 
     def __init__(self, card: Card, format_name: str) -> None:
+        super().__init__(card)
         if format_name in PICKLED and not card.trust:
             raise UsageError(
                 f"{card.name}: the format {format_name} is a pickle, which can run code when it is loaded.",
@@ -67,26 +68,21 @@ class DatumaroReader:
             raise EspalierError(
                 f"{card.uri}: Datumaro reads the format {format_name} from local folders only.", "Copy it to a disk."
             )
-        self.format, self.uri, self._options = format_name, card.uri, card.reader_options
+        self.format, self.holds = format_name, f"item of the format {format_name}"
         self._loaded: Dataset | None = None
         self._shared = False
         self._faults = _Faults()
-
-    def batches(self, size: int) -> Iterator[list[Sample]]:
-        """Yield lists of at most ``size`` samples, by subset and id."""
-        return batched(self._samples(), size)
 
     def categories(self) -> list[str]:
         """Return the classes in the dataset's order."""
         from datumaro.components.annotation import AnnotationType
 
-        found = self.dataset().categories().get(AnnotationType.label)
-        return [item.name for item in found] if found is not None else []
+        return [item.name for item in self.dataset().categories().get(AnnotationType.label) or ()]
 
     def dataset(self) -> "Dataset":
         """Import the dataset once and return the ``datumaro.Dataset``, with all its annotations."""
         if self._loaded is None:
-            self._loaded, self._faults = _imported(self.uri, self.format, self._options)
+            self._loaded, self._faults = _imported(self.uri, self.format, self.options)
         return self._loaded
 
     def items(self) -> Iterator[tuple[str, "DatasetItem"]]:
@@ -96,26 +92,18 @@ class DatumaroReader:
         for item in items:
             yield f"{item.subset}/{item.id}" if self._shared else item.id, item
 
-    def _samples(self) -> Iterator[Sample]:
-        names = self.categories()
-        items = list(self.items())
-        if not items and not self._faults.items:
-            raise nothing_in(self.uri, f"item of the format {self.format}")
-        real = os.path.realpath(self.uri)
+    def samples(self) -> Iterator[Sample]:
+        """Yield the items by subset and id, then what could not be imported."""
+        names, items, real = self.categories(), list(self.items()), os.path.realpath(self.uri)
         for sample_id, item in items:
             subset = "" if item.subset == "default" else item.subset
             uri, error = _picture(item.media, real)
             error = self._faults.annotations.get((item.id, item.subset), error)
-            yield Sample(
-                sample_id,
-                subset,
-                uri,
-                _labels(item.annotations, names),
-                _caption(item.annotations),
-                None,
-                error,
-            )
-        for (name, subset), reason in self._faults.rows({(item.id, item.subset) for _, item in items}):
+            labels, caption = _labels(item.annotations, names), _caption(item.annotations)
+            yield Sample(sample_id, subset, uri, labels, caption, error=error)
+        there = {(item.id, item.subset) for _, item in items}
+        lost = [fault for fault in self._faults.annotations.items() if fault[0] not in there]
+        for (name, subset), reason in sorted([*self._faults.items.items(), *lost]):
             yield Sample(f"{subset}/{name}" if self._shared else name, subset, "", error=reason)
 
 
@@ -125,10 +113,6 @@ class _Faults:
 
     items: dict[tuple[str, str], str] = field(default_factory=dict)
     annotations: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    def rows(self, there: set[tuple[str, str]]) -> list[tuple[tuple[str, str], str]]:
-        """Return the faults of what is not ``there``, sorted."""
-        return sorted([*self.items.items(), *((k, v) for k, v in self.annotations.items() if k not in there)])
 
 
 @cache
@@ -166,10 +150,9 @@ def detect(uri: str) -> list[str]:
     EspalierError
         When Datumaro is not installed, or fails on the folder.
     """
+    known = environment()
     try:
-        return list(environment().detect_dataset(uri))
-    except EspalierError:
-        raise
+        return list(known.detect_dataset(uri))
     except Exception as error:
         raise EspalierError(f"Datumaro cannot tell its format ({error}).", "Name it with --format.") from error
 
@@ -222,8 +205,8 @@ def _name(error: Any) -> tuple[str, str]:
     """
     name, subset = error.item_id
     trace = getattr(error.__cause__, "__traceback__", None)
-    seen = trace.tb_frame.f_locals if trace else {}
-    item, picture = seen.get("item"), seen.get("img_info")
+    caught_in = trace.tb_frame.f_locals if trace else {}
+    item, picture = caught_in.get("item"), caught_in.get("img_info")
     if isinstance(item, dict):
         name = item.get("id", name)
     elif item is not None:
@@ -239,13 +222,13 @@ def _reason(error: BaseException) -> str:
 
 
 def _labels(annotations: "list[Annotation]", names: list[str]) -> tuple[str, ...]:
-    found = {annotation.label for annotation in annotations if getattr(annotation, "label", None) is not None}
-    return tuple(names[label] if 0 <= label < len(names) else str(label) for label in sorted(found))
+    labels = {annotation.label for annotation in annotations if getattr(annotation, "label", None) is not None}
+    return tuple(names[label] if 0 <= label < len(names) else str(label) for label in sorted(labels))
 
 
 def _caption(annotations: "list[Annotation]") -> str | None:
-    found = [(annotation.id, annotation.caption) for annotation in annotations if hasattr(annotation, "caption")]
-    return "\n".join(caption for _, caption in sorted(found)) or None
+    captions = [(annotation.id, annotation.caption) for annotation in annotations if hasattr(annotation, "caption")]
+    return "\n".join(caption for _, caption in sorted(captions)) or None
 
 
 def _picture(media: "MediaElement | None", real: str) -> tuple[str, str | None]:
@@ -259,8 +242,7 @@ def _picture(media: "MediaElement | None", real: str) -> tuple[str, str | None]:
     path = getattr(media, "path", None)
     if path:
         path = os.path.abspath(path)  # noqa: PTH100
-        inside = (os.path.realpath(path) + "/").startswith(real.rstrip("/") + "/")
-        return (path, None) if inside else ("", "the picture's path leaves the folder of the dataset")
+        return (path, None) if lies_in(path, real) else ("", "the picture's path leaves the folder of the dataset")
     if isinstance(media, ImageFromBytes):
         return _inline(media.bytes)
     if isinstance(media, ImageFromNumpy):

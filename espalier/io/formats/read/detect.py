@@ -11,60 +11,33 @@ image folders are read by our own reader. What is still ambiguous is refused wit
 """
 
 import difflib
+import importlib
 import logging
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.files.listing import Entry, is_url, walk
-from espalier.io.formats.read.base import IMAGE_EXTENSIONS, Reader
+from espalier.io.formats.read.base import IMAGE_EXTENSIONS, Reader, suffix
 from espalier.io.formats.read.lists import METADATA
 from espalier.io.landing.cards import Card
 
 _LOG = logging.getLogger(__name__)
-_LISTS = (".csv", ".tsv", ".jsonl", ".ndjson")
+_OF_FILES = {
+    ".tar": "webdataset",
+    ".parquet": "parquet",
+    **dict.fromkeys((".csv", ".tsv", ".jsonl", ".ndjson"), "list"),
+}
 _IDLE = frozenset(".md .rst .pdf .html .log .db .ini .sh .py .gitattributes".split())
 _IDLE_NAMES = frozenset({"license", "readme", "copying", "licence", "notice", "readme.txt", "license.txt"})
 
 
-def _image_folder(card: Card) -> Reader:
-    from espalier.io.formats.read.image_folder import ImageFolder
-
-    return ImageFolder(card)
-
-
-def _webdataset(card: Card) -> Reader:
-    from espalier.io.formats.read.webdataset import WebDataset
-
-    return WebDataset(card)
-
-
-def _parquet(card: Card) -> Reader:
-    from espalier.io.formats.read.tables import ParquetTables
-
-    return ParquetTables(card)
-
-
-def _hf_disk(card: Card) -> Reader:
-    from espalier.io.formats.read.saved_dataset import SavedDataset
-
-    return SavedDataset(card)
-
-
-def _list(card: Card) -> Reader:
-    from espalier.io.formats.read.lists import ListFile
-
-    return ListFile(card)
-
-
-_READERS: dict[str, Callable[[Card], Reader]] = {
-    "image_folder": _image_folder,
-    "webdataset": _webdataset,
-    "parquet": _parquet,
-    "hf_disk": _hf_disk,
-    "list": _list,
-}
+_READERS = {
+    "image_folder": ("image_folder", "ImageFolder"),
+    "webdataset": ("webdataset", "WebDataset"),
+    "parquet": ("tables", "ParquetTables"),
+    "hf_disk": ("saved_dataset", "SavedDataset"),
+    "list": ("lists", "ListFile"),
+}  # modules are loaded when they are needed
 _ALIASES = {
     "image_dir": "image_folder",
     "imagenet": "image_folder",
@@ -116,136 +89,111 @@ def open_reader(card: Card) -> Reader:
     """
     name = check_format(card.format) if card.format else detect_format(card.uri)
     if name in _READERS:
-        return _READERS[name](card)
+        module, reader = _READERS[name]
+        opened: Reader = getattr(importlib.import_module(f"espalier.io.formats.read.{module}"), reader)(card)
+        return opened
     from espalier.io.formats.read.datumaro_reader import DatumaroReader
 
     return DatumaroReader(card, name)
 
 
-@dataclass
 class _Survey:
-    """What kinds of files there are, by name."""
+    """What kinds of files there are below a location, by name, from one walk."""
 
-    kinds: Counter[str] = field(default_factory=Counter)
-    top: set[str] = field(default_factory=set)
-    tables: set[str] = field(default_factory=set)
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.kinds: Counter[str] = Counter()
+        self.tables: set[str] = set()
+        self.picture_folders: set[str] = set()
+        self.is_saved_dataset = False
+        self.entries: list[Entry] = []  # the first two: one alone may be the location itself
+        for entry in walk(uri):
+            if len(self.entries) < 2:
+                self.entries.append(entry)
+            self._add(entry)
 
-    def add(self, entry: Entry) -> None:
-        name = entry.path.rsplit("/", 1)[-1].lower()
-        extension = "." + name.rsplit(".", 1)[1] if "." in name else ""
-        if "/" not in entry.path:
-            self.top.add(name)
+    def _add(self, entry: Entry) -> None:
+        folder, _, name = entry.path.rpartition("/")
+        name, extension = name.lower(), suffix(name)
+        self.is_saved_dataset |= not folder and name in ("dataset_dict.json", "state.json")
         if name in METADATA:
             self.kinds["metadata"] += 1
         elif extension in IMAGE_EXTENSIONS:
             self.kinds["pictures"] += 1
+            self.picture_folders.add(folder)
         elif extension in (".tar", ".parquet", ".arrow"):
             self.kinds[extension] += 1
             self.tables.add(entry.path.removesuffix(extension))
         elif extension not in _IDLE and name not in _IDLE_NAMES:
             self.kinds["others"] += 1
-            self.kinds["notes"] += extension == ".json" and "/" not in entry.path
+            self.kinds["notes"] += extension == ".json" and not folder
+
+    def of_file(self) -> str | None:
+        """Return the format of a location that is one file."""
+        last = self.uri.rstrip("/").rsplit("/", 1)[-1]
+        if len(self.entries) != 1 or self.entries[0].uri.rstrip("/").rsplit("/", 1)[-1] != last:
+            return None
+        extension = suffix(self.uri)
+        if extension not in _OF_FILES and extension not in IMAGE_EXTENSIONS:
+            raise UsageError(
+                f"{self.uri} is a file, and no format goes by {extension!r}.",
+                "Point to its folder, or to a .tar, .parquet, .csv, .tsv or .jsonl.",
+            )
+        return _OF_FILES.get(extension)
+
+    def tables_and_pictures(self) -> list[str]:
+        """Return which formats the files allow when there are tars or Parquet tables; img2dataset writes both."""
+        formats = ["webdataset"] if self.kinds[".tar"] else []
+        only_about_tars = formats and len(self.tables) == self.kinds[".tar"]
+        if self.kinds[".parquet"] and not only_about_tars:
+            formats.append("parquet")
+        beside_tables = formats == ["parquet"] and self.picture_folders <= self.tables
+        return [*formats, "image_folder"] if formats and self.kinds["pictures"] and not beside_tables else formats
 
 
 def detect_format(uri: str) -> str:
     """Return the name of the format that the files at ``uri`` speak for (rules at the head of this module)."""
-    survey = _Survey()
-    entries = list(_first(uri))
-    if len(entries) == 1 and (by_name := _of_file(entries[0], uri)):
+    survey = _Survey(uri)
+    if by_name := survey.of_file():
         return by_name
-    for entry in walk(uri):
-        survey.add(entry)
     kinds = survey.kinds
-    if {"dataset_dict.json", "state.json"} & survey.top and kinds[".arrow"]:
+    if survey.is_saved_dataset and kinds[".arrow"]:
         return "hf_disk"
-    own = _tables(survey, uri)
-    if own:
-        return _one_of(own, uri)
+    if formats := survey.tables_and_pictures():
+        return _one_of(formats, uri)
     if kinds["metadata"] and (kinds["pictures"] or not kinds["others"]):
         return "list"
     if kinds["pictures"] and not kinds["others"]:
         return "image_folder"
     if not kinds["pictures"] and not kinds["others"]:
         raise EspalierError(f"{uri} holds no data.", "Point to the folder that holds the pictures.")
-    return _by_datumaro(uri, survey)
+    return _by_datumaro(uri, kinds)
 
 
-def _first(uri: str) -> list[Entry]:
-    """Return up to two entries of a listing."""
-    found = []
-    for entry in walk(uri):
-        found.append(entry)
-        if len(found) == 2:
-            break
-    return found
-
-
-def _of_file(entry: Entry, uri: str) -> str | None:
-    """Return the format of a card that names one file."""
-    if entry.uri.rstrip("/").rsplit("/", 1)[-1] != uri.rstrip("/").rsplit("/", 1)[-1]:
-        return None
-    extension = "." + uri.rsplit(".", 1)[-1].lower()
-    if extension in _LISTS:
-        return "list"
-    found = {".tar": "webdataset", ".parquet": "parquet"}.get(extension)
-    if found is None and extension not in IMAGE_EXTENSIONS:
-        raise UsageError(
-            f"{uri} is a file, and no format goes by {extension!r}.",
-            "Point to its folder, or to a .tar, .parquet, .csv, .tsv or .jsonl.",
-        )
-    return found
-
-
-def _tables(survey: _Survey, uri: str) -> list[str]:
-    """Return which of our table formats the survey allows."""
-    kinds, candidates = survey.kinds, []
-    if kinds[".tar"]:
-        candidates.append("webdataset")
-    if kinds[".parquet"] and not _describes_tars(survey):
-        candidates.append("parquet")
-    if candidates and kinds["pictures"] and not (candidates == ["parquet"] and _describes_files(survey, uri)):
-        candidates.append("image_folder")
-    return candidates
-
-
-def _describes_tars(survey: _Survey) -> bool:
-    """Tell whether each Parquet table only tells of the tar beside it, as img2dataset writes them."""
-    return survey.kinds[".tar"] > 0 and len(survey.tables) == survey.kinds[".tar"]
-
-
-def _describes_files(survey: _Survey, uri: str) -> bool:
-    """Tell whether all pictures lie in folders named like the tables, as in img2dataset's ``files`` output."""
-    for entry in walk(uri):
-        is_picture = "." + entry.path.rsplit(".", 1)[-1].lower() in IMAGE_EXTENSIONS
-        if is_picture and entry.path.rpartition("/")[0] not in survey.tables:
-            return False
-    return True
-
-
-def _by_datumaro(uri: str, survey: _Survey) -> str:
+def _by_datumaro(uri: str, kinds: Counter[str]) -> str:
     from espalier.io.formats.read import datumaro_reader
 
+    why = ""
     if is_url(uri):
-        if survey.kinds["pictures"]:
-            _LOG.warning("%s: taken for pictures only; annotations beside them are read from a disk.", uri)
-            return "image_folder"
-        raise EspalierError(f"{uri}: its format cannot be found out in a store.", "Name it with --format.")
-    if not datumaro_reader.importers() and survey.kinds["pictures"] and survey.kinds["others"] == survey.kinds["notes"]:
-        _LOG.warning("%s: taken for pictures only; datumaro is not installed to look at the .json beside them.", uri)
+        if not kinds["pictures"]:
+            raise EspalierError(f"{uri}: its format cannot be found out in a store.", "Name it with --format.")
+        why = "annotations beside them are read from a disk"
+    elif not datumaro_reader.importers() and kinds["pictures"] and kinds["others"] == kinds["notes"]:
+        why = "datumaro is not installed to look at the .json beside them"
+    if why:
+        _LOG.warning("%s: taken for pictures only; %s.", uri, why)
         return "image_folder"
     try:
-        found = general(datumaro_reader.detect(uri))
+        formats = general(datumaro_reader.detect(uri))
     except EspalierError as error:
         raise EspalierError(f"{uri}: its files are not pictures only. {error.what}", error.remedy) from error
-    canonical = sorted({_ALIASES.get(name, name) for name in found})
-    if not canonical and survey.kinds["pictures"]:
-        return "image_folder"
-    return _one_of(canonical, uri)
+    own = sorted({_ALIASES.get(name, name) for name in formats})
+    return _one_of(own or ["image_folder"] * (kinds["pictures"] > 0), uri)
 
 
-def general(found: list[str]) -> list[str]:
-    """Leave out the special cases of a format that is itself among ``found`` (``voc_detection`` beside ``voc``)."""
-    return [name for name in found if not any(name.startswith(other + "_") for other in found)]
+def general(formats: list[str]) -> list[str]:
+    """Leave out the special cases of a format that is itself among them (``voc_detection`` beside ``voc``)."""
+    return [name for name in formats if not any(name.startswith(other + "_") for other in formats)]
 
 
 def _one_of(candidates: list[str], uri: str) -> str:

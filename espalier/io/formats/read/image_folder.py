@@ -20,80 +20,54 @@ from itertools import takewhile
 
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.files.listing import Entry, folders, is_pattern, walk
-from espalier.io.formats.read.base import IMAGE_EXTENSIONS, SUBSET_NAMES, Sample, batched, check_options, nothing_in
+from espalier.io.formats.read.base import IMAGE_EXTENSIONS, SUBSET_NAMES, Reader, Sample, suffix
 from espalier.io.landing.cards import Card
 
 OPTIONS = {"subsets": "names of the first-level folders that are subsets ([] when all of them are classes)"}
-
-
 _CONTAINERS = frozenset("images image imgs img jpegimages pictures photos data".split())
 
 
-class ImageFolder:
-    """Streams the pictures of a folder, local or remote.
-
-    Parameters
-    ----------
-    card : Card
-        ``uri`` is the folder; option ``subsets`` (list of str) overrides the rule for subsets.
-    """
+class ImageFolder(Reader):
+    """Streams the pictures of a folder, local or remote; the option ``subsets`` overrides the rule for subsets."""
 
     format = "image_folder"
+    known_options = OPTIONS
 
     def __init__(self, card: Card) -> None:
-        check_options(self.format, card.reader_options, OPTIONS)
+        super().__init__(card)
         if is_pattern(card.uri):
             raise UsageError(
                 f"{card.uri} is a pattern, and an image folder is one place.",
                 "Point to the folder, or write the paths into a CSV.",
             )
-        self.uri = card.uri
         self.ignored: Counter[str] = Counter()
-        self._labels: set[str] | None = None
-        self._subsets: frozenset[str] | None = None
         self._lone: dict[str, bool] = {}
         named = card.reader_options.get("subsets")
-        if named is not None:
-            if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
-                raise EspalierError(
-                    f"{card.name}: the option subsets is not a list of names.",
-                    "Write subsets: [train, test].",
-                )
-            self._subsets = frozenset(named)
-
-    def batches(self, size: int) -> Iterator[list[Sample]]:
-        """Yield lists of at most ``size`` samples in byte order of the folders' names."""
-        return batched(self._samples(), size)
+        if named is not None and not (isinstance(named, list) and all(isinstance(name, str) for name in named)):
+            raise EspalierError(
+                f"{card.name}: the option subsets is not a list of names.", "Write subsets: [train, test]."
+            )
+        self._subsets = None if named is None else frozenset(named)
 
     def categories(self) -> list[str]:
-        """Return the class folders' names in byte order (of the last full pass, or by a pass of its own)."""
-        if self._labels is None:
-            subsets = self._found_subsets()
-            images = (entry for entry in walk(self.uri) if is_image(entry))
-            self._labels = {label for entry in images for label in self._placed(entry.path, subsets)[1]}
-        return sorted(self._labels, key=str.encode)
+        """Return the class folders' names in byte order."""
+        return sorted(super().categories(), key=str.encode)
 
-    def _samples(self) -> Iterator[Sample]:
-        subsets, empty = self._found_subsets(), True
-        seen: set[str] = set()
+    def samples(self) -> Iterator[Sample]:
+        """Yield the pictures in byte order of the folders' names."""
+        if self._subsets is None:
+            self._subsets = find_subsets(self.uri)
         self.ignored.clear()
         for entry in walk(self.uri):
             if entry.error is None and not is_image(entry):
-                self.ignored[_extension(entry.path)] += 1
+                self.ignored[suffix(entry.path)] += 1
                 continue
-            empty = False
-            subset, labels = self._placed(entry.path, subsets)
-            seen.update(labels)
+            subset, labels = self._placed(entry.path, self._subsets)
             yield Sample(entry.path, subset, entry.uri, labels, error=entry.error)
-        if empty:
-            others = ", ".join(f"{count} {kind or 'without extension'}" for kind, count in self.ignored.most_common(5))
-            raise nothing_in(self.uri, "picture", others and f"other files: {others}")
-        self._labels = seen
 
-    def _found_subsets(self) -> frozenset[str]:
-        if self._subsets is None:
-            self._subsets = find_subsets(self.uri)
-        return self._subsets
+    def _missing(self) -> str:
+        others = ", ".join(f"{count} {kind or 'without extension'}" for kind, count in self.ignored.most_common(5))
+        return "picture in it" + (f" (other files: {others})" if others else "")
 
     def _placed(self, path: str, subsets: frozenset[str]) -> tuple[str, tuple[str, ...]]:
         """Return the subset and the labels that a path says."""
@@ -127,11 +101,6 @@ def _holds_image(uri: str, *, directly: bool = False) -> bool:
     return any(is_image(entry) for entry in entries)
 
 
-def _extension(path: str) -> str:
-    name = path.rsplit("/", 1)[-1]
-    return "." + name.rsplit(".", 1)[1].lower() if "." in name else ""
-
-
 def is_image(entry: Entry) -> bool:
     """Tell whether the entry's extension is a picture's."""
-    return _extension(entry.path) in IMAGE_EXTENSIONS
+    return suffix(entry.path) in IMAGE_EXTENSIONS

@@ -12,117 +12,68 @@ from typing import Any
 import pyarrow as pa
 
 from espalier.core.errors import EspalierError
-from espalier.io.files.blobs import cell_uri
 from espalier.io.files.cells import open_arrow
 from espalier.io.files.listing import local_path
-from espalier.io.formats.read.base import Sample, batched, check_options, nothing_in, sorted_labels
-from espalier.io.formats.read.columns import OPTIONS, Columns, choose
-from espalier.io.formats.read.tables import ROWS, class_names, column_kinds
+from espalier.io.formats.read.base import Sample
+from espalier.io.formats.read.rows import RowFile, TableReader
+from espalier.io.formats.read.tables import ROWS
 from espalier.io.landing.cards import Card
 
 
-class SavedDataset:
-    """Streams a folder that Hugging Face ``datasets`` wrote with ``save_to_disk``, one dataset or one a split.
+class SavedDataset(TableReader):
+    """Streams a folder that Hugging Face ``datasets`` wrote with ``save_to_disk``, one dataset or one a split."""
 
-    Parameters
-    ----------
-    card : Card
-        ``uri`` is the local folder with ``dataset_info.json`` or ``dataset_dict.json``.
-    """
-
-    format = "hf_disk"
+    format, kind = "hf_disk", "arrow"
 
     def __init__(self, card: Card) -> None:
-        check_options(self.format, card.reader_options, OPTIONS)
-        self.uri, self._options = card.uri, card.reader_options
+        super().__init__(card)
         path = local_path(card.uri)
         if path is None:
             raise EspalierError(f"{card.uri}: a saved dataset is mapped into memory.", "Copy it to a local disk.")
         self._root = path
-        self._names: tuple[str, ...] = ()
-        self._labels: dict[str, None] | None = None
-
-    def batches(self, size: int) -> Iterator[list[Sample]]:
-        """Yield lists of at most ``size`` samples, split by split, in the order of rows."""
-        return batched(self._samples(), size)
-
-    def categories(self) -> list[str]:
-        """Return the class names of the features, or those of a full pass, sorted."""
-        if self._labels is None:
-            for _ in self._samples():
-                pass
-        return list(self._names) or sorted_labels(self._labels or ())
-
-    def _samples(self) -> Iterator[Sample]:
-        labels: dict[str, None] = {}
-        empty = True
-        for split in self.splits():
-            for file in self.files(self._root / split):
-                for sample in self.rows(file, split):
-                    empty = False
-                    labels.update(dict.fromkeys(sample.labels))
-                    yield sample
-        if empty:
-            raise nothing_in(self.uri, "row")
-        self._labels = labels
 
     def splits(self) -> list[str]:
         """Return the names of the splits; '' for a dataset without any."""
         path = self._root / "dataset_dict.json"
-        return [_plain(name, path) for name in _json(path).get("splits", [])] if path.is_file() else [""]
+        return [_plain(name, path) for name in read_json(path).get("splits", [])] if path.is_file() else [""]
 
-    def files(self, folder: Path) -> list[Path]:
-        """Return the Arrow files of one split, in their order."""
-        state = _json(folder / "state.json")
+    def files(self) -> Iterator[RowFile]:
+        """Yield the Arrow files, split by split, in their order."""
+        for split in self.splits():
+            yield from self.files_of(split)
+
+    def files_of(self, split: str) -> Iterator[RowFile]:
+        """Yield the Arrow files of one split, in their order."""
+        folder = self._root / split
+        state = read_json(folder / "state.json")
         if state.get("_indices_data_files"):
             raise EspalierError(f"{folder} keeps its order in a file apart.", "Save it after flatten_indices().")
-        return [folder / _plain(item["filename"], folder) for item in state.get("_data_files", [])]
+        for item in state.get("_data_files", []):
+            path = folder / _plain(item["filename"], folder)
+            name, stem = ("/".join(filter(None, (split, part))) for part in (path.name, path.stem))
+            yield RowFile(str(path), name, stem + "/", split)
 
-    def unused(self) -> list[str]:
-        """Return the columns of the first file that no sample is made of."""
-        names, columns, _ = self._first()
-        return columns.unused(names)
+    def schema_of(self, file: RowFile) -> pa.Schema:
+        """Return the columns of one file."""
+        return self._opened(file).schema
 
-    def boxed(self) -> bool:
-        """Tell whether the first file has boxes."""
-        return self._first()[1].objects != ""
-
-    def schema(self) -> pa.Schema:
-        """Return the schema of the first file."""
-        return self._first()[2]
-
-    def _first(self) -> tuple[list[str], Columns, pa.Schema]:
-        file = next(file for split in self.splits() for file in self.files(self._root / split))
-        table, columns = self._opened(file)
-        return table.schema.names, columns, table.schema
-
-    def _opened(self, file: Path) -> tuple[pa.Table, Columns]:
-        try:
-            table = open_arrow(str(file))
-        except OSError as error:
-            raise EspalierError(f"{file} cannot be read: {error}.", "Check it and try again.") from error
-        where = str(file), str(file.parent)
-        return table, choose(column_kinds(table.schema), self._options, *where, class_names(table.schema))
-
-    def rows(self, file: Path, split: str) -> Iterator[Sample]:
+    def rows(self, file: RowFile) -> Iterator[Sample]:
         """Yield a sample for every row of one file."""
-        table, columns = self._opened(file)
-        self._names = self._names or columns.names or columns.box_names
-        stem = "/".join(filter(None, (split, file.stem)))
-        wanted, row_number = table.select([name.split(".")[0] for name in columns.wanted()]), 0
-        for start in range(0, table.num_rows, ROWS):
-            rows = (
-                wanted.slice(start, ROWS).to_pylist()
-                if wanted.num_columns
-                else [{}] * min(ROWS, table.num_rows - start)
-            )
-            for row in rows:
-                uri = cell_uri("arrow", str(file), row_number, columns.image) if columns.image else ""
-                yield columns.sample(row, f"{stem}/{row_number:09}", split, uri)
-                row_number += 1
+        table = self._opened(file)
+        columns = self.columns_of(file, table.schema)
+        wanted = table.select(columns.wanted())
+        parts = (wanted.slice(start, ROWS) for start in range(0, table.num_rows, ROWS))
+        yield from self._samples_of(file, columns, (row for part in parts for row in part.to_pylist()))
+
+    def _opened(self, file: RowFile) -> pa.Table:
+        try:
+            return open_arrow(file.uri)
+        except OSError as error:
+            raise EspalierError(f"{file.uri} cannot be read: {error}.", "Check it and try again.") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one of the JSON files of a saved dataset; {} when it holds no object."""
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -9,200 +9,75 @@ small columns are read here, in batches.
 Which column means what: ``espalier.io.formats.read.columns``. The bytes: ``espalier.io.files.cells``.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from espalier.core.errors import EspalierError
-from espalier.io.files.blobs import cell_uri
-from espalier.io.files.listing import Entry, filesystem, is_url, walk
-from espalier.io.formats.read.base import (
-    IMAGE_EXTENSIONS,
-    SUBSET_NAMES,
-    Sample,
-    batched,
-    check_options,
-    nothing_in,
-    sorted_labels,
-)
-from espalier.io.formats.read.columns import OPTIONS, Columns, choose
+from espalier.io.files.cells import open_parquet
+from espalier.io.files.listing import is_url, walk
+from espalier.io.formats.read.base import IMAGE_EXTENSIONS, SUBSET_NAMES, Sample, suffix
+from espalier.io.formats.read.columns import Columns
+from espalier.io.formats.read.rows import RowFile, TableReader
 from espalier.io.formats.read.webdataset import shard_subset
-from espalier.io.landing.cards import Card
 
 ROWS = 4096
 
 
-class ParquetTables:
-    """Streams the rows of Parquet files.
+class ParquetTables(TableReader):
+    """Streams the rows of Parquet files: a folder, a file or a pattern."""
 
-    Parameters
-    ----------
-    card : Card
-        ``uri`` is a folder, a file or a pattern; the options name columns (``espalier.io.formats.read.columns``).
-    """
+    format = kind = "parquet"
+    holds = "row of a .parquet"
 
-    format = "parquet"
-
-    def __init__(self, card: Card) -> None:
-        check_options(self.format, card.reader_options, OPTIONS)
-        self.uri, self._options = card.uri, card.reader_options
-        self._labels: dict[str, None] | None = None
-        self._names: tuple[str, ...] = ()
-
-    def batches(self, size: int) -> Iterator[list[Sample]]:
-        """Yield lists of at most ``size`` samples, file by file, in the order of rows."""
-        return batched(self._samples(), size)
-
-    def categories(self) -> list[str]:
-        """Return the class names that the table gives, or else those of a full pass, sorted."""
-        if self._labels is None:
-            for _ in self._samples():
-                pass
-        return list(self._names) or sorted_labels(self._labels or ())
-
-    def _samples(self) -> Iterator[Sample]:
-        labels: dict[str, None] = {}
-        empty = True
+    def files(self) -> Iterator[RowFile]:
+        """Yield each table in byte order of the paths."""
         for entry in walk(self.uri):
             if entry.path.endswith(".parquet"):
-                for sample in self.rows(entry):
-                    empty = False
-                    labels.update(dict.fromkeys(sample.labels))
-                    yield sample
-        if empty:
-            raise nothing_in(self.uri, "row of a .parquet")
-        self._labels = labels
+                stem = entry.path.removesuffix(".parquet")
+                is_uri = "://" in stem or stem.startswith("/")
+                name = entry.path.rsplit("/", 1)[-1] if is_uri else entry.path
+                yield RowFile(entry.uri, name, stem + "/", table_subset(entry.path))
 
-    def rows(self, entry: Entry) -> Iterator[Sample]:
-        """Yield a sample for every row of one file."""
+    def schema_of(self, file: RowFile) -> pa.Schema:
+        """Return the columns of one table."""
+        with open_parquet(file.uri) as table:
+            return table.schema_arrow
+
+    def rows(self, file: RowFile) -> Iterator[Sample]:
+        """Yield a sample for every row of one table."""
         try:
-            with open_parquet(entry.uri) as file:
-                yield from self._table(entry, file)
+            with open_parquet(file.uri) as table:
+                columns = self.columns_of(file, table.schema_arrow)
+                batches = table.iter_batches(ROWS, columns=columns.wanted())
+                samples = self._samples_of(file, columns, (row for batch in batches for row in batch.to_pylist()))
+                pictures = _pictures_beside(file.uri, columns)
+                yield from samples if pictures is None else (_placed(sample, pictures) for sample in samples)
+        except pa.ArrowInvalid as error:
+            raise EspalierError(f"{file.uri} is not a Parquet file: {error}.", "Mend or remove it.") from error
         except (OSError, pa.ArrowException) as error:
-            if isinstance(error, pa.ArrowInvalid):
-                raise EspalierError(f"{entry.uri} is not a Parquet file: {error}.", "Mend or remove it.") from error
-            raise EspalierError(f"{entry.uri} cannot be read: {error}.", "Check it and try again.") from error
-
-    def columns(self, entry: Entry, schema: pa.Schema) -> Columns:
-        """Return which column of one file means what."""
-        folder = entry.uri.rsplit("/", 1)[0]
-        return choose(column_kinds(schema), self._options, entry.uri, folder, class_names(schema))
-
-    def unused(self) -> list[str]:
-        """Return the columns of the first file that no sample is made of."""
-        names, columns, _ = self._first()
-        return columns.unused(names)
-
-    def boxed(self) -> bool:
-        """Tell whether the first file has boxes."""
-        return self._first()[1].objects != ""
-
-    def schema(self) -> pa.Schema:
-        """Return the schema of the first file."""
-        return self._first()[2]
-
-    def _first(self) -> tuple[list[str], Columns, pa.Schema]:
-        entry = next(entry for entry in walk(self.uri) if entry.path.endswith(".parquet"))
-        with open_parquet(entry.uri) as file:
-            return file.schema_arrow.names, self.columns(entry, file.schema_arrow), file.schema_arrow
-
-    def _table(self, entry: Entry, file: pq.ParquetFile) -> Iterator[Sample]:
-        columns = self.columns(entry, file.schema_arrow)
-        self._names = self._names or columns.names or columns.box_names
-        files = _Files(entry.uri, columns)
-        stem, subset, row_number = entry.path.removesuffix(".parquet"), table_subset(entry.path), 0
-        for batch in file.iter_batches(ROWS, columns=columns.wanted()):
-            for row in batch.to_pylist():
-                uri = cell_uri("parquet", entry.uri, row_number, columns.image) if columns.image else ""
-                sample = columns.sample(row, f"{stem}/{row_number:09}", subset, uri)
-                yield files.placed(sample) if files.found else sample
-                row_number += 1
+            raise EspalierError(f"{file.uri} cannot be read: {error}.", "Check it and try again.") from error
 
 
-class _Files:
-    """The pictures of img2dataset's ``files`` output: ``<shard>/<key>.<ext>`` beside ``<shard>.parquet``."""
-
-    def __init__(self, uri: str, columns: Columns) -> None:
-        folder = uri.removesuffix(".parquet")
-        self.found = False
-        if columns.image or columns.path or not columns.key or is_url(uri) or not Path(folder).is_dir():
-            return
-        self._folder, self._extensions = folder, {}  # type: str, dict[str, str]
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                stem, extension = os.path.splitext(entry.name)  # noqa: PTH122
-                if extension.lower() in IMAGE_EXTENSIONS and entry.is_file(follow_symlinks=False):
-                    self._extensions[stem] = extension
-        self.found = True
-
-    def placed(self, sample: Sample) -> Sample:
-        """Return the sample with the file of its key."""
-        if sample.error is not None:
-            return sample
-        extension = self._extensions.get(sample.sample_id)
-        uri = f"{self._folder}/{sample.sample_id}{extension}" if extension else ""
-        error = None if extension else "the picture's file is not there"
-        return replace(sample, uri=uri, error=error)
-
-
-def open_parquet(uri: str) -> pq.ParquetFile:
-    """Open a Parquet file that lies on a disk or in a store."""
-    if not is_url(uri):
-        return pq.ParquetFile(uri, pre_buffer=False, buffer_size=1 << 20)
-    system, path = filesystem(uri)
-    return pq.ParquetFile(system.open(path, "rb"))
-
-
-def column_kinds(schema: pa.Schema) -> dict[str, bool]:
-    """Map each column to whether it holds bytes; a struct of bytes and path counts as its bytes."""
-    kinds = {}
-    for field in schema:
-        if pa.types.is_struct(field.type):
-            inner = {part.name: part.type for part in field.type}
-            if "bytes" in inner and _is_bytes(inner["bytes"]):
-                kinds[field.name] = True
-            elif "bbox" in inner:
-                kinds[field.name] = False
-        else:
-            kinds[field.name] = _is_bytes(field.type)
-    return kinds
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
-def class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Return the class names that Hugging Face wrote into a table's metadata, by column."""
-    written = (schema.metadata or {}).get(b"huggingface")
-    if written is None:
-        return {}
-    try:
-        features = json.loads(written)["info"]["features"]
-    except (ValueError, KeyError, TypeError):
-        return {}
-    found = {}
-    for column, feature in features.items():
-        names = _names_in(feature)
-        if names is not None:
-            found[column] = names
-    return found
-
-
-def _names_in(feature: Any) -> list[str] | None:
-    """Return the class names of a feature, of what its list holds, or of the category of its boxes."""
-    if not isinstance(feature, dict):
+def _pictures_beside(uri: str, columns: Columns) -> dict[str, str] | None:
+    """Return the pictures of img2dataset's ``files`` output, ``<shard>/<key>.<ext>``, by key; None without a folder."""
+    folder = uri.removesuffix(".parquet")
+    if columns.image or columns.path or not columns.key or is_url(uri) or not Path(folder).is_dir():
         return None
-    if isinstance(feature.get("names"), list):
-        return [str(name) for name in feature["names"]]
-    inner = feature.get("feature")
-    return _names_in(inner if inner is not None else feature.get("category", feature.get("label")))
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    return {name.rpartition(".")[0]: f"{folder}/{name}" for name in names if suffix(name) in IMAGE_EXTENSIONS}
+
+
+def _placed(sample: Sample, pictures: dict[str, str]) -> Sample:
+    """Return the sample with the file of its key."""
+    if sample.error is not None:
+        return sample
+    uri = pictures.get(sample.sample_id, "")
+    return replace(sample, uri=uri, error=None if uri else "the picture's file is not there")
 
 
 def table_subset(path: str) -> str:

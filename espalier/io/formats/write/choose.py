@@ -8,24 +8,25 @@ import importlib
 
 from espalier.core.errors import UsageError
 from espalier.io.formats.write.base import Writer
-from espalier.io.formats.write.voc import NAMES
 
+_VOC_TASKS = ("classification", "detection", "segmentation", "instance_segmentation", "layout", "action")
+VOC_FORMATS = ("voc", *(f"voc_{task}" for task in _VOC_TASKS))
 _OWN = {
-    "image_folder": ("espalier.io.formats.write.image_folder", "write_image_folder"),
-    "webdataset": ("espalier.io.formats.write.webdataset", "write_webdataset"),
-    "parquet": ("espalier.io.formats.write.tables", "write_parquet"),
-    "hf_disk": ("espalier.io.formats.write.tables", "write_saved_dataset"),
-    "list": ("espalier.io.formats.write.lists", "write_list"),
-    "cvat": ("espalier.io.formats.write.cvat", "write_cvat"),
-    **dict.fromkeys(NAMES, ("espalier.io.formats.write.voc", "write_voc")),
+    "image_folder": "as_it_stands.write_image_folder",
+    "webdataset": "webdataset.write_webdataset",
+    "parquet": "tables.write_parquet",
+    "hf_disk": "tables.write_saved_dataset",
+    "list": "lists.write_list",
+    "cvat": "as_it_stands.write_cvat",
+    **dict.fromkeys(VOC_FORMATS, "as_it_stands.write_voc"),
 }
 _FROM_ANY = {
-    "image_folder": ("espalier.io.formats.write.to_folders", "fill_class_folders"),
-    "webdataset": ("espalier.io.formats.write.to_webdataset", "pack_webdataset"),
-    "parquet": ("espalier.io.formats.write.to_tables", "pack_parquet"),
-    "hf_disk": ("espalier.io.formats.write.to_tables", "save_dataset"),
-    "csv": ("espalier.io.formats.write.to_folders", "list_as_csv"),
-    "jsonl": ("espalier.io.formats.write.to_folders", "list_as_jsonl"),
+    "image_folder": "to_folders.fill_class_folders",
+    "webdataset": "to_webdataset.pack_webdataset",
+    "parquet": "to_tables.pack_parquet",
+    "hf_disk": "to_tables.save_dataset",
+    "csv": "to_folders.list_as_csv",
+    "jsonl": "to_folders.list_as_jsonl",
 }
 _ALIASES = {"imagefolder": "jsonl", "list": "jsonl", "img2dataset": "parquet"}
 _FOLDERS = ("imagenet", "image_dir", "imagenet_with_subset_dirs")
@@ -40,7 +41,7 @@ def writable() -> list[str]:
 
 def can_link(source: str, name: str) -> bool:
     """Tell whether a writer of :func:`choose_writer` leaves pictures files of their own, which could be linked."""
-    own = name == source and (name in ("list", "cvat", "parquet") or name in NAMES)
+    own = name == source and (name in ("list", "cvat", "parquet") or name in VOC_FORMATS)
     return own or name in ("image_folder", "csv", "jsonl")
 
 
@@ -59,30 +60,22 @@ def choose_writer(source: str, asked: str = "") -> tuple[str, Writer]:
     UsageError
         When that format is unknown or cannot be written; lists those that can.
     """
-    name = _own_name(source, asked)
+    if not asked or asked == source or (source == "image_folder" and asked in _FOLDERS):
+        name = source
+    else:
+        name = _ALIASES.get(asked, asked)
     place = _OWN.get(name) if name == source else _FROM_ANY.get(name)
     if place:
-        module, function = place
-        return name, getattr(importlib.import_module(module), function)
+        module, function = place.split(".")
+        return name, getattr(importlib.import_module(f"espalier.io.formats.write.{module}"), function)
     from espalier.io.formats.write.datumaro_writer import datumaro_writer, exporters
 
     if name in exporters():
         return name, datumaro_writer(name)
-    raise _refused(name)
-
-
-def _own_name(source: str, asked: str) -> str:
-    """Return the one name of a format that has several."""
-    if not asked or asked == source or (source == "image_folder" and asked in _FOLDERS):
-        return source
-    return _ALIASES.get(asked, asked)
-
-
-def _refused(name: str) -> UsageError:
     from espalier.io.formats.read.detect import known_formats
 
     known = writable()
     near = difflib.get_close_matches(name, known, 3)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""
     what = f"The format {name} can be read and not written." if name in known_formats() else f"No format is {name!r}."
-    return UsageError(what, f"{hint}Choose with --format; known: {', '.join(known)}.")
+    raise UsageError(what, f"{hint}Choose with --format; known: {', '.join(known)}.")

@@ -24,12 +24,9 @@ from espalier.io.files.blobs import read_bytes, read_head
 from espalier.io.formats.read.base import IMAGE_EXTENSIONS, Objects, Reader, sorted_labels
 from espalier.io.formats.read.datumaro_reader import DatumaroReader
 from espalier.io.formats.read.detect import open_reader
-from espalier.io.formats.read.lists import ListFile
-from espalier.io.formats.read.saved_dataset import SavedDataset
-from espalier.io.formats.read.tables import ParquetTables
 from espalier.io.formats.read.webdataset import WebDataset
 from espalier.io.formats.write.base import Subset
-from espalier.io.formats.write.extra_columns import Rest
+from espalier.io.formats.write.extra_columns import ExtraColumns
 from espalier.io.landing.cards import Card
 
 if TYPE_CHECKING:
@@ -54,7 +51,7 @@ class Item:
     caption: str | None
     uid: str | None
     objects: Objects | None
-    rest: Mapping[str, Any]
+    extra: Mapping[str, Any]
     data: bytes
 
 
@@ -78,8 +75,8 @@ class Source:
         Boxes by sample id; empty where there are none.
     shapes, losses : Losses
         Annotations of which conversions carry over the box only, and those of which they carry over nothing.
-    rest : Rest
-        The columns that no sample is made of.
+    extra_columns : ExtraColumns
+        Those that no sample is made of.
     """
 
     def __init__(self, subset: Subset) -> None:
@@ -91,22 +88,20 @@ class Source:
         self.has_uid = "uid" in self.rows.column_names and self.rows["uid"].null_count < len(self.rows)
         self.has_caption = self.rows["caption"].null_count < len(self.rows)
         self.has_pictures = bool(pc.any(pc.not_equal(self.rows["uri"], "")).as_py())
-        self.rest = Rest(
-            reader, subset.ids(), packed=pc.all(pc.match_substring_regex(self.rows["uri"], _PLACE)).as_py()
-        )
-        lengths = pc.list_value_length(self.rows["labels"])
-        self.most_labels = pc.max(lengths).as_py() or 0
+        packed = pc.all(pc.match_substring_regex(self.rows["uri"], _PLACE)).as_py()
+        self.extra_columns = ExtraColumns(reader, subset.ids(), packed=packed)
+        self.most_labels = pc.max(pc.list_value_length(self.rows["labels"])).as_py() or 0
 
     def classes(self) -> list[str]:
         """Return the classes in the dataset's order, those of kept samples at the end if it did not know them."""
-        found = set(pc.unique(pc.list_flatten(self.rows["labels"])).to_pylist())
+        labels = set(pc.unique(pc.list_flatten(self.rows["labels"])).to_pylist())
         known = list(dict.fromkeys(self.subset.categories))
-        return known + sorted_labels(found - set(known))
+        return known + sorted_labels(labels - set(known))
 
     def notes(self, format_name: str) -> tuple[str, ...]:
         """Say what a format with boxes does not hold of the annotations, and what stays behind of tables and tars."""
         boxes = self.shapes.notes(format_name, "holds as boxes only")
-        left = left_behind(self.subset.card, self.rest.left)
+        left = left_behind(self.subset.card, self.extra_columns.left)
         return (*boxes, *self.losses.notes(format_name), *left)
 
     def items(self, wanted: Callable[[str], bool] = bool) -> Iterator[Item]:
@@ -124,16 +119,16 @@ class Source:
                 for row, data in zip(rows, blobs, strict=True):
                     labels = tuple(row["labels"] or ())
                     about = row["caption"], row.get("uid") or None, self.objects.get(row["sample_id"])
-                    rest = self.rest.of(row["sample_id"], row["uri"])
-                    yield Item(row["sample_id"], row["subset"], row["uri"], labels, *about, rest, data)
+                    extra = self.extra_columns.of(row["sample_id"], row["uri"])
+                    yield Item(row["sample_id"], row["subset"], row["uri"], labels, *about, extra, data)
 
     def kinds(self) -> set[str]:
         """Return the kinds of the pictures (``jpg``, ``png``, ``webp``, '' for any other), by their first bytes."""
         with ThreadPoolExecutor(_THREADS) as pool:
-            found: set[str] = set()
+            kinds: set[str] = set()
             for batch in self.rows.to_batches(max_chunksize=1024):
-                found.update(pool.map(_kind_of, (uri for uri in batch["uri"].to_pylist() if uri)))
-            return found
+                kinds.update(pool.map(_kind_of, filter(None, batch["uri"].to_pylist())))
+            return kinds
 
 
 def in_source_order(rows: pa.Table) -> pa.Table:
@@ -193,8 +188,7 @@ def left_behind(card: Card, names: list[str] | None = None) -> tuple[str, ...]:
     reader = open_reader(card)
     if isinstance(reader, WebDataset):
         return ("Of a tar the picture, .txt, .cls, and the .json's caption, label, uid and objects are in it.",)
-    if names is None:
-        names = reader.unused() if isinstance(reader, ParquetTables | SavedDataset | ListFile) else []
+    names = reader.unused() if names is None else names
     listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     return (f"Columns that stay behind: {listed}.",) if names else ()
 
@@ -225,27 +219,22 @@ def _gone(what: str, error: OSError) -> EspalierError:
 
 def given_boxes(reader: Reader, wanted: set[str]) -> dict[str, Objects]:
     """Return the boxes that tars, tables and lists give, by sample id."""
-    found: dict[str, Objects] = {}
-    if isinstance(reader, WebDataset) or (
-        isinstance(reader, ParquetTables | SavedDataset | ListFile) and reader.boxed()
-    ):
-        for sample in (sample for batch in reader.batches(1024) for sample in batch):
-            if sample.objects and sample.error is None and sample.sample_id in wanted:
-                found.setdefault(sample.sample_id, sample.objects)
-    return found
+    objects: dict[str, Objects] = {}
+    for sample in reader.samples() if reader.has_boxes else ():
+        if sample.objects and sample.error is None and sample.sample_id in wanted:
+            objects.setdefault(sample.sample_id, sample.objects)
+    return objects
 
 
 def _annotations(reader: Reader, subset: Subset) -> tuple[dict[str, Objects], Losses, Losses]:
     """Return the boxes of a source by sample id, and the counts of what else its kept items have."""
-    found, shapes, losses = {}, Losses(), Losses()  # type: dict[str, Objects], Losses, Losses
+    wanted, shapes, losses = subset.ids(), Losses(), Losses()
     if not isinstance(reader, DatumaroReader):
-        return given_boxes(reader, subset.ids()), shapes, losses
-    wanted, names = subset.ids(), reader.categories()
-    for sample_id, item in reader.items():
-        boxes = _boxes(item.annotations, names, shapes, losses) if sample_id in wanted else None
-        if boxes and boxes["bbox"]:
-            found[sample_id] = boxes
-    return found, shapes, losses
+        return given_boxes(reader, wanted), shapes, losses
+    names = reader.categories()
+    kept = ((sample_id, item) for sample_id, item in reader.items() if sample_id in wanted)
+    objects = {sample_id: _boxes(item.annotations, names, shapes, losses) for sample_id, item in kept}
+    return {sample_id: boxes for sample_id, boxes in objects.items() if boxes["bbox"]}, shapes, losses
 
 
 def _boxes(annotations: "list[Annotation]", names: list[str], shapes: Losses, losses: Losses) -> Objects:

@@ -7,17 +7,16 @@ tars, and binary columns, which stay behind.
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from espalier.io.files.cells import open_arrow
+from espalier.io.files.cells import open_arrow, open_parquet
 from espalier.io.formats.read.base import Reader
 from espalier.io.formats.read.columns import USUAL
 from espalier.io.formats.read.lists import ListFile
-from espalier.io.formats.read.saved_dataset import SavedDataset
-from espalier.io.formats.read.tables import ParquetTables, open_parquet
+from espalier.io.formats.read.rows import RowReader
 
 _CELL = re.compile(r"(parquet|arrow):(.+)#(\d+)&[^#&]+", re.DOTALL)
 _ROWS = 4096
@@ -25,7 +24,7 @@ _ROWS = 4096
 _TAKEN = {name for names in USUAL.values() for name in names} | {"key", "uid", "objects", "split", "text", "caption"}
 
 
-class Rest:
+class ExtraColumns:
     """Looks up what else a source says of each sample.
 
     Attributes
@@ -37,26 +36,18 @@ class Rest:
     """
 
     def __init__(self, reader: Reader, wanted: set[str], *, packed: bool) -> None:
-        self.fields: list[pa.Field] = []
-        self.left: list[str] = []
+        names = reader.unused()
+        schema = reader.schema() if isinstance(reader, RowReader) and (packed or isinstance(reader, ListFile)) else ()
+        fields = [field for field in schema if field.name in names and field.name.lower() not in _TAKEN]
+        self.fields = [field for field in fields if not _holds_bytes(field.type)]
+        self._names = [field.name for field in self.fields]
+        self.left = [name for name in names if name not in self._names]
         self._of_list: dict[str, dict[str, Any]] = {}
+        if isinstance(reader, ListFile) and self.fields:
+            self._of_list = dict(reader.other_columns(wanted, set(self._names)))
         self._path, self._start = "", 0
         self._rows: list[dict[str, Any]] = []
         self._coming: Iterator[pa.RecordBatch] = iter(())
-        self._arrow: pa.Table | None = None
-        if isinstance(reader, ListFile):
-            names = reader.unused()
-            self.fields = [pa.field(name, pa.string()) for name in names if name.lower() not in _TAKEN]
-            if self.fields:
-                self._of_list = dict(reader.others(wanted, {field.name for field in self.fields}))
-        elif isinstance(reader, ParquetTables | SavedDataset):
-            schema, names = reader.schema(), reader.unused()
-            fields = [schema.field(name) for name in names] if packed else []
-            self.fields = [f for f in fields if f.name.lower() not in _TAKEN and not _holds_bytes(f.type)]
-        else:
-            names = []
-        kept = {field.name for field in self.fields}
-        self.left = [name for name in names if name not in kept]
 
     def of(self, sample_id: str, uri: str) -> Mapping[str, Any]:
         """Return what else is said of a sample; within a table, ask in the order of rows."""
@@ -69,25 +60,22 @@ class Rest:
 
     def _row(self, kind: str, path: str, row: int) -> dict[str, Any]:
         if path != self._path or row < self._start:
-            self._open(kind, path)
-        if self._arrow is not None:
-            found: dict[str, Any] = self._arrow.slice(row, 1).to_pylist()[0]
-            return found
+            self._path, self._start, self._rows = path, 0, []
+            self._coming = iter(self._batches(kind, path))
         while row >= self._start + len(self._rows):
             self._start += len(self._rows)
             self._rows = next(self._coming).to_pylist()
         return self._rows[row - self._start]
 
-    def _open(self, kind: str, path: str) -> None:
-        names = [field.name for field in self.fields]
-        self._path, self._start, self._rows, self._arrow = path, 0, [], None
+    def _batches(self, kind: str, path: str) -> Iterable[pa.RecordBatch]:
+        """Read those of the columns that a file has."""
         if kind == "arrow":
             table = open_arrow(path)
-            self._arrow = table.select([name for name in names if name in table.column_names])
-            return
+            names = [name for name in self._names if name in table.column_names]
+            return table.select(names).to_batches(max_chunksize=_ROWS)
         file = open_parquet(path)
         there = set(file.schema_arrow.names)
-        self._coming = file.iter_batches(_ROWS, columns=[name for name in names if name in there])
+        return file.iter_batches(_ROWS, columns=[name for name in self._names if name in there])
 
 
 def as_json(value: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from espalier.core.errors import UsageError
 from espalier.io.files.listing import SUCCESS, is_pattern, local_path
-from espalier.io.formats.read.base import IMAGE_EXTENSIONS
+from espalier.io.formats.read.base import IMAGE_EXTENSIONS, suffix
 from espalier.io.formats.read.lists import METADATA
 from espalier.io.formats.read.webdataset import CLASS_FILES
 from espalier.io.landing.cards import Card
@@ -41,15 +41,19 @@ def check_source(card: Card, target: Path) -> None:
     UsageError
         Such a target would change the dataset that it is made of.
     """
-    local = None if is_pattern(card.uri) else local_path(card.uri)
+    local = _local(card)
     if local is None:
         return
-    source, place = Path(os.path.realpath(local)), Path(os.path.realpath(target))
-    if place == source or source in place.parents or place in source.parents:
+    source, place = (Path(os.path.realpath(path)) for path in (local, target))
+    if source.is_relative_to(place) or place.is_relative_to(source):
         raise UsageError(
             f"{target} and the data at {local} lie in each other.",
             "Choose another folder, or say --in-place --overwrite.",
         )
+
+
+def _local(card: Card) -> Path | None:
+    return None if is_pattern(card.uri) else local_path(card.uri)
 
 
 def own_folder(card: Card, format_name: str) -> Path:
@@ -58,31 +62,23 @@ def own_folder(card: Card, format_name: str) -> Path:
     Raises
     ------
     UsageError
-        When it is no local folder of its own, or holds what an export does not carry over.
+        When it is no local folder of its own, or holds what an export does not carry over: a hidden file, or one that
+        is no sample's.
     """
-    local = None if is_pattern(card.uri) else local_path(card.uri)
+    local = _local(card)
     if local is None or not local.is_dir() or local.is_symlink():
         raise UsageError(f"{card.uri} is no local folder and cannot be replaced.", "Write elsewhere with -o.")
-    lost = _not_carried(local, format_name)
-    if lost:
-        raise UsageError(
-            f"{local} holds {lost}, which the format {format_name} does not carry over.",
-            "Move it away, or write elsewhere with -o.",
-        )
+    allowed = {"image_folder": IMAGE_EXTENSIONS, "webdataset": {".tar"}}.get(format_name)
+    for _, below, names in os.walk(local):
+        lost = [name for name in sorted([*below, *names]) if name.startswith(".")]
+        if allowed:
+            lost += [n for n in sorted(names) if suffix(n) not in allowed and n not in CLASS_FILES]
+        if lost:
+            raise UsageError(
+                f"{local} holds {lost[0]}, which the format {format_name} does not carry over.",
+                "Move it away, or write elsewhere with -o.",
+            )
     return local
-
-
-def _not_carried(folder: Path, format_name: str) -> str:
-    """Return a file that an export would leave out though it is no sample's, '' when there is none."""
-    allowed = {"image_folder": IMAGE_EXTENSIONS, "webdataset": frozenset({".tar"})}.get(format_name)
-    for _, below, names in os.walk(folder):
-        for name in sorted([*below, *names]):
-            if name.startswith("."):
-                return name
-        for name in sorted(names):
-            if allowed and Path(name).suffix.lower() not in allowed and name not in CLASS_FILES:
-                return name
-    return ""
 
 
 def check_replacement(source: Path, uris: Iterable[str], fresh: Path, gone: Container[str] = ()) -> None:
@@ -103,18 +99,16 @@ def check_replacement(source: Path, uris: Iterable[str], fresh: Path, gone: Cont
         When a file of ``source`` is not in ``fresh``, is no sample, holds none, and is not named like one (a label
         file, a mask); names up to three.
     """
-    paths = {found[1] if (found := _PACKED.match(uri)) else uri for uri in uris}
+    paths = {packed[1] if (packed := _PACKED.match(uri)) else uri for uri in uris}
     stems = {Path(path).stem for path in paths}
     lost = []
     for root, _, names in os.walk(source):
         for name in names:
             path = Path(root, name)
-            known = str(path) in paths or path.stem in stems or name == SUCCESS or name in METADATA
+            known = str(path) in paths or path.stem in stems or name in (SUCCESS, *METADATA)
             known = known or any(word in gone for word in _WORDS.split(path.stem))
             if not known and not (fresh / path.relative_to(source)).exists():
                 lost.append(str(path.relative_to(source)))
     if lost:
-        raise UsageError(
-            f"The export does not carry over {', '.join(sorted(lost)[:3])}{', ...' if len(lost) > 3 else ''}.",
-            "Move that away, or write elsewhere with -o.",
-        )
+        listed = ", ".join(sorted(lost)[:3]) + (", ..." if len(lost) > 3 else "")
+        raise UsageError(f"The export does not carry over {listed}.", "Move that away, or write elsewhere with -o.")

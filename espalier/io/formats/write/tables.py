@@ -8,8 +8,8 @@ the same place below the table.
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from espalier.core.errors import EspalierError
-from espalier.io.files.cells import open_arrow
-from espalier.io.files.listing import Entry, is_url, walk
+from espalier.io.files.cells import open_arrow, open_parquet
+from espalier.io.files.listing import is_url
 from espalier.io.formats.read.base import Sample
-from espalier.io.formats.read.columns import Columns
-from espalier.io.formats.read.saved_dataset import SavedDataset
-from espalier.io.formats.read.tables import ParquetTables, open_parquet
+from espalier.io.formats.read.saved_dataset import SavedDataset, read_json
+from espalier.io.formats.read.tables import ParquetTables
 from espalier.io.formats.write.base import Progress, Subset, Written, inside, put_file
 from espalier.io.formats.write.webdataset import refuse_link
 
@@ -36,51 +34,53 @@ def write_parquet(subset: Subset, folder: Path, *, link: bool, progress: Progres
     """Write the kept rows of every Parquet file; see ``espalier.io.formats.write.base.Writer``."""
     reader, left, files = ParquetTables(subset.card), subset.ids(), {}  # type: ParquetTables, set[str], dict[str, str]
     packed = False
-    for entry in walk(subset.card.uri):
-        if not entry.path.endswith(".parquet"):
-            continue
-        name = entry.path if "://" not in entry.path and not entry.path.startswith("/") else Path(entry.path).name
-        kept = [(row, s) for row, s in enumerate(reader.rows(entry)) if s.sample_id in left and s.error is None]
-        kept = first_of_each(kept, left)
+    for file in reader.files():
+        kept = first_of_each(reader.rows(file), left)
         if not kept:
             continue
-        with open_parquet(entry.uri) as file:
-            columns = reader.columns(entry, file.schema_arrow)
+        samples = list(kept.values())
+        with open_parquet(file.uri) as table:
+            columns = reader.columns_of(file, table.schema_arrow)
             packed |= bool(columns.image)
-            rewrite = _pictures(entry, inside(folder, name), columns, [s for _, s in kept], link)
-            _copy_rows(file, inside(folder, name), np.array([row for row, _ in kept]), rewrite, progress)
-        files |= {s.sample_id: name for _, s in kept}
+            path = inside(folder, file.name)
+            names = None
+            if not columns.image and columns.path:
+                names = bring([sample.uri for sample in samples], columns.root, path.parent, link)
+            elif not columns.image and any(sample.uri for sample in samples):
+                _bring_siblings(Path(file.uri).with_suffix(""), path.with_suffix(""), kept, link)
+            _copy_rows(table, path, np.array(list(kept)), columns.path, names, progress)
+        files |= {sample.sample_id: file.name for sample in samples}
     refuse_link(link and packed, "tables")
     return Written(files)
 
 
-def first_of_each(rows: Sequence[tuple[int, Sample]], left: set[str]) -> list[tuple[int, Sample]]:
-    """Return the first row of each id that is still ``left``, and take these out of it."""
-    found = []
-    for row, sample in rows:
-        if sample.sample_id in left:
+def first_of_each(rows: Iterable[Sample], left: set[str]) -> dict[int, Sample]:
+    """Return by row the first readable sample of each id that is still ``left``, and take these out of it."""
+    kept = {}
+    for row, sample in enumerate(rows):
+        if sample.sample_id in left and sample.error is None:
             left.remove(sample.sample_id)
-            found.append((row, sample))
-    return found
+            kept[row] = sample
+    return kept
 
 
 def _copy_rows(
-    file: pq.ParquetFile,
-    path: Path,
-    rows: np.ndarray,
-    rewrite: Callable[[pa.Table, int], pa.Table],
-    progress: Progress,
+    source: pq.ParquetFile, path: Path, rows: np.ndarray, column: str, names: list[str] | None, progress: Progress
 ) -> None:
-    """Write the rows at ``rows`` (ascending positions) into a new file, in full row groups."""
+    """Write the rows at ``rows`` (ascending positions) into a new file, in full row groups.
+
+    What ``column`` says of them are paths, which become ``names`` where they would mean another picture.
+    """
     waiting: list[pa.Table] = []
     start = done = 0
-    with pq.ParquetWriter(path, file.schema_arrow, compression="zstd") as writer:
-        for batch in file.iter_batches(_BATCH):
+    with pq.ParquetWriter(path, source.schema_arrow, compression="zstd") as writer:
+        for batch in source.iter_batches(_BATCH):
             within = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + batch.num_rows)] - start
             start += batch.num_rows
             if not len(within):
                 continue
-            part = rewrite(pa.Table.from_batches([batch.take(pa.array(within))], file.schema_arrow), done)
+            part = pa.Table.from_batches([batch.take(pa.array(within))], source.schema_arrow)
+            part = part if names is None else _with_paths(part, column, names[done : done + len(part)])
             done += len(part)
             waiting.append(part)
             if sum(map(len, waiting)) >= ROW_GROUP or sum(t.nbytes for t in waiting) >= _BYTES:
@@ -91,25 +91,11 @@ def _copy_rows(
             writer.write_table(pa.concat_tables(waiting), row_group_size=ROW_GROUP)
 
 
-def _pictures(
-    entry: Entry, table: Path, columns: Columns, samples: list[Sample], link: bool
-) -> Callable[[pa.Table, int], pa.Table]:
-    """Bring along the pictures that a table names; return what its rows become then."""
-    if columns.image or not any(s.uri for s in samples):
-        return lambda part, _: part
-    if not columns.path:
-        _siblings(entry, table, samples, link)
-        return lambda part, _: part
-    names = bring([s.uri for s in samples], columns.root, table.parent, link)
-
-    def rewrite(part: pa.Table, at: int) -> pa.Table:
-        place = part.schema.get_field_index(columns.path)
-        old = part.column(place).to_pylist()
-        new = [was if was and stays(was) else name for was, name in zip(old, names[at : at + len(part)], strict=True)]
-        fresh = pa.array(new, part.schema.field(place).type)
-        return part.set_column(place, part.schema.field(place), fresh)
-
-    return rewrite
+def _with_paths(part: pa.Table, column: str, names: list[str]) -> pa.Table:
+    place = part.schema.get_field_index(column)
+    field, old = part.schema.field(place), part.column(place).to_pylist()
+    paths = [was if was and stays(was) else name for was, name in zip(old, names, strict=True)]
+    return part.set_column(place, field, pa.array(paths, field.type))
 
 
 def stays(path: str) -> bool:
@@ -131,15 +117,12 @@ def bring(uris: list[str], root: str, folder: Path, link: bool) -> list[str]:
     return names
 
 
-def _siblings(entry: Entry, table: Path, samples: list[Sample], link: bool) -> None:
+def _bring_siblings(source: Path, target: Path, kept: dict[int, Sample], link: bool) -> None:
     """Bring along ``<shard>/<key>.*`` of img2dataset's ``files`` output; links, which may lead anywhere, are not."""
-    source, target = Path(entry.uri.removesuffix(".parquet")), table.with_suffix("")
-    keys = {sample.sample_id for sample in samples}
-    with os.scandir(source) as found:
-        names = sorted(item.name for item in found if item.is_file(follow_symlinks=False))
-    for name in names:
-        if os.path.splitext(name)[0] in keys:  # noqa: PTH122
-            put_file(str(source / name), inside(target, name), link=link)
+    keys = {sample.sample_id for sample in kept.values()}
+    for path in sorted(path for path in source.iterdir() if path.is_file() and not path.is_symlink()):
+        if path.stem in keys:
+            put_file(str(path), inside(target, path.name), link=link)
 
 
 def write_saved_dataset(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
@@ -149,50 +132,46 @@ def write_saved_dataset(subset: Subset, folder: Path, *, link: bool, progress: P
     root = Path(reader.uri)
     sizes: dict[str, tuple[int, int]] = {}
     for split in reader.splits():
-        written: list[tuple[int, int]] = []
         names: list[str] = []
-        for source in reader.files(root / split):
-            kept = first_of_each(list(enumerate(reader.rows(source, split))), left)
-            name = "/".join(filter(None, (split, source.name)))
-            rows = np.array([row for row, _ in kept], np.int64)
-            if len(rows) or not names:
-                written.append(_copy_arrow(source, inside(folder, name), rows, progress))
-                names.append(source.name)
-            files |= {s.sample_id: name for _, s in kept}
-        sizes[split] = (sum(n for n, _ in written), sum(b for _, b in written))
-        _describe(root / split, inside(folder, "/".join(filter(None, (split, "state.json")))).parent, names, sizes)
+        n_rows = n_bytes = 0
+        for file in reader.files_of(split):
+            kept = first_of_each(reader.rows(file), left)
+            if kept or not names:
+                n_bytes += _copy_arrow(file.uri, inside(folder, file.name), np.array(list(kept), np.int64), progress)
+                n_rows += len(kept)
+                names.append(Path(file.uri).name)
+            files |= {sample.sample_id: file.name for sample in kept.values()}
+        sizes[split] = n_rows, n_bytes
+        (folder / split).mkdir(exist_ok=True)
+        _describe(root / split, folder / split, names, sizes)
     if (root / "dataset_dict.json").is_file():
-        (folder / "dataset_dict.json").write_bytes((root / "dataset_dict.json").read_bytes())
+        shutil.copyfile(root / "dataset_dict.json", folder / "dataset_dict.json")
     return Written(files)
 
 
-def _copy_arrow(source: Path, path: Path, rows: np.ndarray, progress: Progress) -> tuple[int, int]:
-    """Write rows into a new Arrow stream; return their number and bytes."""
-    table, n_bytes = open_arrow(str(source)), 0
+def _copy_arrow(source: str, path: Path, rows: np.ndarray, progress: Progress) -> int:
+    """Write rows into a new Arrow stream; return their bytes."""
+    table, n_bytes = open_arrow(source), 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
-        for part in _parts(table, rows):
+        for start in range(0, len(rows), _BATCH):
+            part = table.take(pa.array(rows[start : start + _BATCH]))
             writer.write_table(part.combine_chunks(), max_chunksize=_BATCH)
             n_bytes += part.nbytes
             progress(len(part))
-    return len(rows), n_bytes
-
-
-def _parts(table: pa.Table, rows: np.ndarray) -> Iterator[pa.Table]:
-    for at in range(0, len(rows), _BATCH):
-        yield table.take(pa.array(rows[at : at + _BATCH]))
+    return n_bytes
 
 
 def _describe(source: Path, folder: Path, names: list[str], sizes: dict[str, tuple[int, int]]) -> None:
     """Write ``state.json`` and ``dataset_info.json`` of a split with the new files and counts."""
-    state = _json(source / "state.json")
+    state = read_json(source / "state.json")
     state["_data_files"] = [{"filename": name} for name in names]
     digest = hashlib.blake2b(json.dumps([state, sorted(sizes.items())], sort_keys=True).encode(), digest_size=8)
     state["_fingerprint"] = digest.hexdigest()
-    (folder / "state.json").write_text(json.dumps(state, indent=2, sort_keys=True), "utf-8")
+    write_json(folder / "state.json", state)
     path = source / "dataset_info.json"
     if not path.is_file():
         return
-    info = _json(path)
+    info = read_json(path)
     for split, about in (info.get("splits") or {}).items():
         if split in sizes or len(sizes) == 1:
             n, n_bytes = sizes.get(split, next(iter(sizes.values())))
@@ -200,12 +179,9 @@ def _describe(source: Path, folder: Path, names: list[str], sizes: dict[str, tup
             about.pop("shard_lengths", None)
     for gone in ("download_checksums", "download_size", "dataset_size", "size_in_bytes"):
         info.pop(gone, None)
-    (folder / "dataset_info.json").write_text(json.dumps(info, indent=2, sort_keys=True), "utf-8")
+    write_json(folder / "dataset_info.json", info)
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise EspalierError(f"{path} cannot be read: {error}.", "Save the dataset again.") from error
-    return found
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write one of the JSON files of a saved dataset."""
+    path.write_text(json.dumps(content, indent=2, sort_keys=True), "utf-8")

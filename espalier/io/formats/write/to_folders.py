@@ -72,7 +72,7 @@ def list_as_jsonl(subset: Subset, folder: Path, *, link: bool, progress: Progres
 
 
 def _listed(subset: Subset, folder: Path, extension: str, *, link: bool, progress: Progress) -> Written:
-    if subset.source == "list" and all(uri.endswith(extension) for uri, _ in ListFile(subset.card).lists()):
+    if subset.source == "list" and all(file.uri.endswith(extension) for file in ListFile(subset.card).files()):
         return write_list(subset, folder, link=link, progress=progress)
     source, names = Source(subset), _Names()
     files: dict[str, str] = {}
@@ -104,7 +104,7 @@ def _fields(source: Source) -> list[str]:
         "uid": source.has_uid,
         "objects": bool(source.objects),
     }
-    names = [name for name, there in have.items() if there] + [field.name for field in source.rest.fields]
+    names = [name for name, there in have.items() if there] + [field.name for field in source.extra_columns.fields]
     return names + ([_SEVERAL] if source.most_labels > 1 else [])
 
 
@@ -122,7 +122,7 @@ class _List:
         """Write a sample's row."""
         values: dict[str, Any] = {
             **dict.fromkeys(self._fields),
-            **as_json(dict(item.rest)),
+            **as_json(dict(item.extra)),
             "file_name": file_name or None,
             "id": item.sample_id,
             "split": item.subset,

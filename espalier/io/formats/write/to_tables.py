@@ -8,6 +8,7 @@ is left out; a column of labels holds lists where a sample has several. Boxes ar
 
 import hashlib
 import json
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from espalier.core.errors import EspalierError
 from espalier.io.formats.write.base import Progress, Subset, Written, fresh
 from espalier.io.formats.write.convert import Item, Source, extension_of, plain_name, stem_of
 from espalier.io.formats.write.extra_columns import as_json
+from espalier.io.formats.write.tables import write_json
 from espalier.io.formats.write.webdataset import refuse_link
 
 _BYTES = 64 << 20
@@ -69,10 +71,9 @@ def save_dataset(subset: Subset, folder: Path, *, link: bool, progress: Progress
     features = _features(columns, list(classes))
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     schema = pa.schema([field for field, _ in columns], metadata)
-    counts = source.rows["subset"].value_counts().to_pylist()
-    sizes = {each["values"]: each["counts"] for each in counts}
+    sizes = Counter(source.rows["subset"].to_pylist())
     splits = {name: plain_name(name) or ("" if len(sizes) == 1 else "unnamed") for name in sorted(sizes)}
-    names = {name: [*_file_names(sizes[name], subset.shard_size)] for name in sizes}
+    names = {name: _file_names(sizes[name], subset.shard_size) for name in sizes}
 
     def start(name: str, number: int) -> tuple[str, Any]:
         path = "/".join(filter(None, (splits[name], names[name][number])))
@@ -101,15 +102,15 @@ def _described(
         columns.append((pa.field("uid", pa.string()), lambda item: item.uid))
     if source.objects:
         columns.append((pa.field("objects", _OBJECTS), lambda item: item.objects or _NO_OBJECTS))
-    return columns + [_rest(field, plain=plain) for field in source.rest.fields]
+    return columns + [_extra(field, plain=plain) for field in source.extra_columns.fields]
 
 
-def _rest(field: pa.Field, *, plain: bool) -> _Column:
+def _extra(field: pa.Field, *, plain: bool) -> _Column:
     """Return a column of the source as it is; a nested one as JSON where ``plain``, and a list's value as text."""
     name = field.name
     if pa.types.is_string(field.type) or (plain and str(field.type) not in _PLAIN):
-        return pa.field(name, pa.string()), lambda item: _text(item.rest.get(name))
-    return pa.field(name, field.type), lambda item: item.rest.get(name)
+        return pa.field(name, pa.string()), lambda item: _text(item.extra.get(name))
+    return pa.field(name, field.type), lambda item: item.extra.get(name)
 
 
 def _text(value: object) -> str | None:
@@ -122,24 +123,23 @@ def _fill(
     """Write every sample into the files that ``start(subset, number)`` opens; return the file of each."""
     files: dict[str, str] = {}
     size = source.subset.shard_size
-    done: dict[str, int] = {}
+    done: Counter[str] = Counter()
+    opened: dict[str, tuple[str, Any]] = {}
     with ExitStack() as stack:
-        writers: dict[str, tuple[str, Any, ExitStack]] = {}
+        stack.callback(lambda: [writer.close() for _, writer in opened.values()])
         for items in _grouped(source.items()):
             name = items[0].subset
             while items:
-                at = done.get(name, 0)
-                if at % size == 0:
-                    if name in writers:
-                        writers[name][2].close()
-                    path, writer = start(name, at // size)
-                    own = stack.enter_context(ExitStack())
-                    writers[name] = path, own.enter_context(writer), own
-                path, writer, _ = writers[name]
-                part, items = items[: size - at % size], items[size - at % size :]
+                number, within = divmod(done[name], size)
+                if within == 0:
+                    if name in opened:
+                        opened[name][1].close()
+                    opened[name] = start(name, number)
+                path, writer = opened[name]
+                part, items = items[: size - within], items[size - within :]
                 writer.write_table(_table(part, columns, schema))
                 files |= dict.fromkeys((item.sample_id for item in part), path)
-                done[name] = at + len(part)
+                done[name] += len(part)
                 progress(len(part))
     return files
 
@@ -159,26 +159,24 @@ def _table(items: list[Item], columns: list[_Column], schema: pa.Schema) -> pa.T
 
 def _grouped(items: Iterator[Item]) -> Iterator[list[Item]]:
     """Collect samples of one subset until they are a good row group; what waits of all subsets is bounded."""
-    waiting: dict[str, list[Item]] = {}
+    waiting: defaultdict[str, list[Item]] = defaultdict(list)
     held = 0
     for item in items:
-        waiting.setdefault(item.subset, []).append(item)
+        waiting[item.subset].append(item)
         held += len(item.data)
         if held >= _BYTES or len(waiting[item.subset]) >= _ROWS:
             yield from waiting.values()
-            waiting, held = {}, 0
+            waiting.clear()
+            held = 0
     yield from waiting.values()
 
 
 def _leaves(schema: pa.Schema) -> list[str]:
-    described = pq.ParquetFile(pa.BufferReader(_empty(schema))).schema
+    """Return the names that Parquet gives to the leaves of nested columns."""
+    empty = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), empty)
+    described = pq.ParquetFile(pa.BufferReader(empty.getvalue())).schema
     return [described.column(i).path for i in range(len(described))]
-
-
-def _empty(schema: pa.Schema) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    pq.write_table(schema.empty_table(), sink)
-    return sink.getvalue()
 
 
 def _picture(item: Item) -> dict[str, Any] | None:
@@ -188,9 +186,9 @@ def _picture(item: Item) -> dict[str, Any] | None:
     return {"bytes": item.data, "path": f"{name}.{extension_of(item.data)}"}
 
 
-def _file_names(n_rows: int, size: int) -> Iterator[str]:
+def _file_names(n_rows: int, size: int) -> list[str]:
     n_files = -(-n_rows // size)
-    return (f"data-{number:05}-of-{n_files:05}.arrow" for number in range(n_files))
+    return [f"data-{number:05}-of-{n_files:05}.arrow" for number in range(n_files)]
 
 
 def _features(columns: list[_Column], classes: list[str]) -> dict[str, Any]:
@@ -204,12 +202,12 @@ def _features(columns: list[_Column], classes: list[str]) -> dict[str, Any]:
             "category": {"feature": text, "_type": "Sequence"},
         },
     }
-    found: dict[str, Any] = {}
+    features: dict[str, Any] = {}
     for field, _ in columns:
         several = {"feature": label, "_type": "Sequence"} if pa.types.is_list(field.type) else label
         value = {"dtype": _PLAIN[str(field.type)], "_type": "Value"} if str(field.type) in _PLAIN else text
-        found[field.name] = several if field.name == "label" else known.get(field.name, value)
-    return found
+        features[field.name] = several if field.name == "label" else known.get(field.name, value)
+    return features
 
 
 def _describe(folder: Path, split: str, names: list[str], n_rows: int, features: dict[str, Any]) -> None:
@@ -218,8 +216,7 @@ def _describe(folder: Path, split: str, names: list[str], n_rows: int, features:
     digest = hashlib.blake2b(digest_size=8)
     for name in names:
         with (folder / name).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            hashlib.file_digest(file, lambda: digest)
     state: dict[str, Any] = {
         "_data_files": [{"filename": name} for name in names],
         "_fingerprint": digest.hexdigest(),
@@ -230,13 +227,6 @@ def _describe(folder: Path, split: str, names: list[str], n_rows: int, features:
         "_split": split,
     }
     about = {"name": split, "num_bytes": n_bytes, "num_examples": n_rows}
-    info = {
-        "citation": "",
-        "description": "",
-        "features": features,
-        "homepage": "",
-        "license": "",
-        "splits": {split: about},
-    }
-    (folder / "state.json").write_text(json.dumps(state, indent=2, sort_keys=True), "utf-8")
-    (folder / "dataset_info.json").write_text(json.dumps(info, indent=2, sort_keys=True), "utf-8")
+    info = dict.fromkeys(("citation", "description", "homepage", "license"), "")
+    write_json(folder / "state.json", state)
+    write_json(folder / "dataset_info.json", {**info, "features": features, "splits": {split: about}})

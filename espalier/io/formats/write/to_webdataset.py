@@ -70,7 +70,7 @@ def _numbers(source: Source) -> dict[str, int]:
 
 
 def _fields(item: Item, numbers: dict[str, int]) -> list[tuple[str, bytes]]:
-    about: dict[str, Any] = {"id": item.sample_id, **as_json(dict(item.rest))}
+    about: dict[str, Any] = {"id": item.sample_id, **as_json(dict(item.extra))}
     fields = [(extension_of(item.data), item.data)] if item.uri else []
     if item.caption is not None:
         fields.append(("txt", item.caption.encode()))

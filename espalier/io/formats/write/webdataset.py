@@ -6,30 +6,21 @@ numbered, in a folder of their subset where they have one (``train/00000.tar``).
 (``espalier.io.formats.read.tar_members``).
 """
 
-import os
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from espalier.core.errors import EspalierError
 from espalier.io.files.blobs import read_bytes
-from espalier.io.files.listing import Entry, walk
-from espalier.io.formats.read.tar_members import BadTar, Member, members
-from espalier.io.formats.read.webdataset import CLASS_FILES, open_shard, printable, shard_subset, split_member
+from espalier.io.files.listing import Entry, open_binary, walk
+from espalier.io.formats.read.tar_members import BadTar
+from espalier.io.formats.read.webdataset import CLASS_FILES, Group, grouped, printable, shard_subset
 from espalier.io.formats.write.base import Progress, Subset, Written, fresh, inside
 
 _MEMBER = re.compile(r"tar:(.+)#(\d+)\+\d+", re.DOTALL)
-_Group = tuple[str, list[tuple[str, Member]]]
-
-
-class Readable(Protocol):
-    """A member's content."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes."""
-        ...
 
 
 def write_webdataset(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
@@ -58,17 +49,17 @@ def _wanted(subset: Subset) -> dict[str, dict[int, str]]:
     """Return the kept samples of each shard: where the picture begins, and the sample id."""
     wanted: dict[str, dict[int, str]] = {}
     for sample_id, uri in zip(subset.rows["sample_id"].to_pylist(), subset.rows["uri"].to_pylist(), strict=True):
-        found = _MEMBER.fullmatch(uri)
-        assert found is not None, uri
-        wanted.setdefault(found[1], {})[int(found[2])] = sample_id
+        member = _MEMBER.fullmatch(uri)
+        assert member is not None, uri
+        wanted.setdefault(member[1], {})[int(member[2])] = sample_id
     return wanted
 
 
 def _copy(shard: Entry, wanted: dict[int, str], shards: "Shards") -> Iterator[tuple[str, str]]:
     """Copy a shard's kept samples; yield each one's id and the shard that it is in now."""
     try:
-        with open_shard(shard.uri) as file:
-            for key, group in _groups(file, shard.n_bytes):
+        with open_binary(shard.uri) as file:
+            for key, group in grouped(file, shard.n_bytes):
                 sample_id = next((wanted[m.offset] for _, m in group if m.offset in wanted), None)
                 if sample_id is not None:
                     named = _named(sample_id, key, group)
@@ -80,23 +71,7 @@ def _copy(shard: Entry, wanted: dict[int, str], shards: "Shards") -> Iterator[tu
         raise EspalierError(f"{shard.uri} cannot be read: {error}.", "Check it and try again.") from error
 
 
-def _groups(file: BinaryIO, size: int) -> Iterator[_Group]:
-    """Form samples of consecutive members with one key, as the reader does."""
-    key, group = "", []  # type: str, list[tuple[str, Member]]
-    for member in members(file, size):
-        found, name = split_member(member.name)
-        if found is None:
-            continue
-        if group and found != key:
-            yield key, group
-            group = []
-        key = found
-        group.append((name, member))
-    if group:
-        yield key, group
-
-
-def _named(sample_id: str, key: str, group: list[tuple[str, Member]]) -> list[tuple[str, Member]]:
+def _named(sample_id: str, key: str, group: Group) -> Group:
     """Return the members with their names: the source's own, or with the shard before the key where ids have it."""
     for _, member in group:
         if member.kind:
@@ -119,35 +94,32 @@ class Shards:
     def __init__(self, folder: Path, size: int) -> None:
         self._folder, self._size = folder, size
         self._open: dict[str, tarfile.TarFile] = {}
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
 
-    def add(self, subset: str, members: Sequence[tuple[str, int, Readable]]) -> str:
+    def add(self, subset: str, members: Sequence[tuple[str, int, "BinaryIO | _Part"]]) -> str:
         """Append a sample's members (name, bytes, content); return the shard's path below the folder.
 
         A member's header depends on its name and size only.
         """
-        count = self._counts.get(subset, 0)
-        path = "/".join(filter(None, (subset, f"{count // self._size:05}.tar")))
-        if count % self._size == 0:
-            self._close(subset)
+        number, within = divmod(self._counts[subset], self._size)
+        path = "/".join(filter(None, (subset, f"{number:05}.tar")))
+        if within == 0:
+            if subset in self._open:
+                self._open[subset].close()
             self._open[subset] = tarfile.open(fresh(self._folder, path), "w", format=tarfile.PAX_FORMAT)
         for name, size, content in members:
             info = tarfile.TarInfo(name)
             info.size = size
             self._open[subset].addfile(info, content)  # type: ignore[arg-type]
-        self._counts[subset] = count + 1
+        self._counts[subset] += 1
         return path
-
-    def _close(self, subset: str) -> None:
-        if subset in self._open:
-            self._open.pop(subset).close()
 
     def __enter__(self) -> "Shards":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for subset in list(self._open):
-            self._close(subset)
+        for tar in self._open.values():
+            tar.close()
 
 
 class _Part:
@@ -158,7 +130,7 @@ class _Part:
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes."""
-        self._source.seek(self._at, os.SEEK_SET)
+        self._source.seek(self._at)
         data = self._source.read(min(size, self._end - self._at) if size >= 0 else self._end - self._at)
         self._at += len(data)
         return data
