@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from espalier.io.encoders.graph_encoder import GraphEncoder
+from espalier.io.encoders.encoder import Encoder
 from espalier.io.precomputed.embeddings import OwnEmbeddings
 from espalier.stages.graph import CHAIN
 from espalier.stages.staleness import Staleness
@@ -63,7 +63,7 @@ def no_encoding(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("a picture was encoded")
 
-    monkeypatch.setattr(GraphEncoder, "encode_images", refuse)
+    monkeypatch.setattr(Encoder, "encode_images", refuse)
 
 
 @pytest.mark.usefixtures("no_encoding")

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from espalier.core.errors import EspalierError
-from espalier.io.encoders.base import EncodedBatch
+from espalier.io.encoders.runner import EncodedBatch
 from espalier.io.precomputed.shards import Shard, find_shards
 
 UID = "uid"
