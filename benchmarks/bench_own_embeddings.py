@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks._measure import peak_mib, timed
-from espalier.io.precomputed.embeddings import OwnEmbeddings
-from espalier.io.precomputed.spec import gather
+from espalier.io.precomputed.embeddings import PrecomputedEmbeddings
 
 
 def ids_of(n: int) -> list[str]:
@@ -41,9 +40,8 @@ def write(folder: Path, n: int, dim: int, shards: int) -> None:
 
 def ours(folder: Path, n: int) -> np.ndarray:
     """Read by the library."""
-    own = OwnEmbeddings.open(folder)
-    found = gather(own, own.align(pa.array(ids_of(n))), np.arange(n))
-    return found.vectors
+    precomputed = PrecomputedEmbeddings(folder)
+    return precomputed.gather(precomputed.align(pa.array(ids_of(n))), np.arange(n)).vectors
 
 
 def plain(folder: Path, n: int) -> np.ndarray:

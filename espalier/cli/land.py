@@ -40,7 +40,7 @@ def command(
     from espalier.cli.pruning import dataset_of
     from espalier.io.home import Home
     from espalier.io.landing.zone import LandingZone
-    from espalier.io.precomputed.spec import report
+    from espalier.io.precomputed.alignment import report
 
     if embeddings is not None and no_embeddings:
         raise UsageError("--embeddings and --no-embeddings exclude each other.", "Give one of them.")

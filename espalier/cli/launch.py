@@ -173,7 +173,7 @@ def echo_kept(summary: dict[str, Any]) -> None:
     whole = f", {summary['n_whole']:,} are kept whole" if summary["n_whole"] else ""
     click.echo(f"{summary['dataset']}: {', '.join(out)}; {summary['n_total']:,} reach pruning{whole}.")
     if "brought" in summary:
-        from espalier.io.precomputed.spec import report
+        from espalier.io.precomputed.alignment import report
 
         click.echo(f"your embeddings: {report(summary['brought'])}")
     click.secho(f"{summary['recipe']}: kept {kept_words(summary)}", bold=True)

@@ -33,10 +33,10 @@ def list_command(as_json: bool) -> None:
     """  # noqa: D301
     from dataclasses import asdict
 
-    from espalier.io.encoders.known import survey
+    from espalier.io.encoders.listing import list_encoders
     from espalier.io.home import Home
 
-    rows = survey(Home.find().models)
+    rows = list_encoders(Home.find().models)
     if as_json:
         print_json([asdict(row) for row in rows])
         return
@@ -62,11 +62,11 @@ def check_command(spec: str, precision: str, device: str, seconds: float, as_jso
     from espalier.io.home import Home
 
     encoder = load_encoder(spec, device=device, precision=precision, cache_dir=Home.find().models)
-    found = check(encoder, seconds)
+    measured = check(encoder, seconds)
     if as_json:
-        print_json(found)
+        print_json(measured)
     else:
-        _show(found)
+        _show(measured)
 
 
 @command.command("add")
@@ -87,12 +87,12 @@ def add_command(spec: str, name: str | None, overwrite: bool, as_json: bool) -> 
     from espalier.io.encoders.adding import add
     from espalier.io.home import Home
 
-    entry, found = add(spec, Home.find().ensure().models, name, overwrite=overwrite)
+    entry, measured = add(spec, Home.find().ensure().models, name, overwrite=overwrite)
     if as_json:
-        print_json({"name": entry.name, "spec": str(entry.spec), **found})
+        print_json({"name": entry.name, "spec": str(entry.spec), **measured})
         return
     click.echo(f"Added {entry.name}: {entry.spec}")
-    click.echo(f"{entry.dim} components, {found['images_per_second']:,} images a second here")
+    click.echo(f"{entry.dim} components, {measured['images_per_second']:,} images a second here")
     click.echo(f"Next: espalier prune DATASET --encoder {entry.name} -m density -r 0.3")
 
 
@@ -113,26 +113,26 @@ def convert_command(checkpoint: str, output: Path, overwrite: bool, as_json: boo
     """  # noqa: D301
     from espalier.io.encoders.convert import convert
 
-    found = convert(checkpoint, output, overwrite=overwrite)
+    written = convert(checkpoint, output, overwrite=overwrite)
     if as_json:
-        print_json(found)
+        print_json(written)
         return
-    what = "images and texts" if found["text"] else "images"
-    click.echo(f"Wrote {found['folder']}: {what}, {found['dim']} components")
-    click.echo(f"Next: espalier models add {found['folder']} --name NAME")
+    what = "images and texts" if written["text"] else "images"
+    click.echo(f"Wrote {written['folder']}: {what}, {written['dim']} components")
+    click.echo(f"Next: espalier models add {written['folder']} --name NAME")
 
 
 def _flag(value: bool | None) -> str:
     return {True: "yes", False: "no", None: ""}[value]
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(measured: dict[str, Any]) -> None:
     """Print what a check found, a line a fact."""
-    how, shape = found["preprocessing"], found["preprocessing"]["geometry"]
+    how, shape = measured["preprocessing"], measured["preprocessing"]["geometry"]
     margin = f"shorter side to {shape['shorter']}, " if shape.get("shorter") else "stretched, "
     size = f"{margin}{shape['height']} x {shape['width']} {shape['filter']}" if "height" in shape else str(shape)
-    lines = {"id": found["id"], "model": found["model"], "input": found["input"], "output": found["output"]}
-    lines["dimension"] = found["dim"]
+    lines = {"id": measured["id"], "model": measured["model"], "input": measured["input"], "output": measured["output"]}
+    lines["dimension"] = measured["dim"]
     lines["preprocessing"] = size
     if "mean" in how:
         lines[""] = (
@@ -141,19 +141,19 @@ def _show(found: dict[str, Any]) -> None:
         lines["model's own"] = f"input {how['input']}, output {how['output']}" + (
             f", pool {how['pool']}" if how["pool"] else ""
         )
-    lines["precision"] = f"{found['precision']} on {found['device']}, batch {found['batch']}"
-    lines["texts"] = _text(found)
-    lines["throughput"] = f"{found['images_per_second']:,} images a second (JPEGs of 320 x 240, decoding included)"
-    if "texts_per_second" in found:
-        lines["throughput"] += f", {found['texts_per_second']:,} texts"
+    lines["precision"] = f"{measured['precision']} on {measured['device']}, batch {measured['batch']}"
+    lines["texts"] = _text(measured)
+    lines["throughput"] = f"{measured['images_per_second']:,} images a second (JPEGs of 320 x 240, decoding included)"
+    if "texts_per_second" in measured:
+        lines["throughput"] += f", {measured['texts_per_second']:,} texts"
     for name, value in lines.items():
         click.echo(f"{name:<14} {value}")
 
 
-def _text(found: dict[str, Any]) -> str:
-    side = found["text"]
+def _text(measured: dict[str, Any]) -> str:
+    side = measured["text"]
     if side is None:
         return "none"
     length = f", {side['length']} tokens" if "length" in side else ""
-    space = "in the images' space" if found["joint"] else "in a space of their own"
+    space = "in the images' space" if measured["joint"] else "in a space of their own"
     return f"{side['kind']}{length}, {side['dim']} components, {space}"

@@ -18,9 +18,9 @@ def stage_options(pairs: tuple[str, ...]) -> dict[str, Any]:
     if "encoder" in given:
         given["encoder"] = _absolute(given["encoder"], models)
     if given.get("embeddings"):
-        from espalier.io.precomputed.spec import Brought
+        from espalier.io.precomputed.embeddings import PrecomputedEmbeddings
 
-        given["embeddings"] = str(Brought.parse(given["embeddings"]).absolute())
+        given["embeddings"] = str(PrecomputedEmbeddings.parse(given["embeddings"]).absolute())
     options = StageOptions.build(given)
     if _is_local(options, models):
         check_encoder(options, models)
@@ -132,16 +132,15 @@ def _fit(card: Card) -> dict[str, Any]:
     import pyarrow as pa
 
     from espalier.io.formats.read.detect import open_reader
-    from espalier.io.precomputed.spec import Brought
+    from espalier.io.precomputed.embeddings import PrecomputedEmbeddings
 
-    brought = Brought.parse(card.options["embeddings"])
-    own = brought.open()
+    precomputed = PrecomputedEmbeddings.parse(card.options["embeddings"])
     ids, uids = [], []
     for batch in open_reader(card).batches(4096):
         ids += [sample.sample_id for sample in batch]
         uids += [sample.uid for sample in batch]
-    fit = own.align(pa.array(ids, pa.string()), brought.ids, pa.array(uids, pa.string()))
-    return {"dim": own.dim, **fit.describe()}
+    fit = precomputed.align(pa.array(ids, pa.string()), pa.array(uids, pa.string()))
+    return {"dim": precomputed.dim, **fit.describe()}
 
 
 def _absolute(encoder: object, models: Path) -> object:

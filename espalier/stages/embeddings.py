@@ -12,7 +12,7 @@ from espalier.io.warehouse.session import session
 from espalier.stages.context import StageContext, StageResult
 from espalier.stages.encoded_vectors import SampleTexts, encoded_vectors, encoder_of, sample_texts
 from espalier.stages.options import StageOptions
-from espalier.stages.precomputed_vectors import brought_vectors
+from espalier.stages.precomputed_vectors import precomputed_vectors
 
 
 def run(context: StageContext, raw_dataset: Table, dedup_set: Table) -> StageResult:
@@ -27,7 +27,7 @@ def run(context: StageContext, raw_dataset: Table, dedup_set: Table) -> StageRes
         ).to_arrow_table()
     simhash, own = SimHash(), bool(options.embeddings)
     if own:
-        vectors = brought_vectors(context, raw_dataset, needed, simhash)
+        vectors = precomputed_vectors(context, raw_dataset, needed, simhash)
     else:
         vectors = encoded_vectors(context, encoder, needed, simhash)
     try:

@@ -119,8 +119,8 @@ def _vectors(context: StageContext, tables: Mapping[str, Table], needed: pa.Tabl
     """Return the ids (in order) and vectors of the files that can be embedded, or that have a vector brought."""
     stats = tables["embeddings"].meta.stats
     if context.options.embeddings:
-        _, own, vectors = gathered(context, tables["raw_dataset"], needed)
-        _same_vectors(context, own.id, stats)
+        _, precomputed, vectors = gathered(context, tables["raw_dataset"], needed)
+        _same_vectors(context, precomputed.id, stats)
         return needed["sample_id"].filter(pa.array(vectors.have)).combine_chunks(), vectors.vectors
     encoder = encoder_of(context)
     _same_vectors(context, encoder.text_id if stats.get("vectors_of") == "texts" else encoder.id, stats)

@@ -113,9 +113,9 @@ class StageOptions(BaseModel):
         if "encoder" in picked:
             picked["encoder_files"] = _file_marks(self.encoder)
         if picked.get("embeddings"):
-            from espalier.io.precomputed.spec import Brought
+            from espalier.io.precomputed.embeddings import PrecomputedEmbeddings
 
-            picked["embeddings_files"] = Brought.parse(self.embeddings).marks()
+            picked["embeddings_files"] = PrecomputedEmbeddings.parse(self.embeddings).marks()
         return picked
 
 

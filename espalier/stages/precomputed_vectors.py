@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from espalier.core.errors import EspalierError
 from espalier.core.hashing import SimHash
-from espalier.io.precomputed.embeddings import Alignment, OwnEmbeddings
-from espalier.io.precomputed.spec import Brought, Gathered, gather, report
+from espalier.io.precomputed.alignment import Alignment, report
+from espalier.io.precomputed.embeddings import Gathered, PrecomputedEmbeddings
 from espalier.io.vectors.store import PART_ROWS, vector_schema
 from espalier.io.warehouse import Table
 from espalier.io.warehouse.table import array_column
@@ -17,7 +17,7 @@ from espalier.stages.context import StageContext
 from espalier.stages.vectors import Vectors, errors_table
 
 
-def brought_vectors(context: StageContext, raw_dataset: Table, needed: pa.Table, simhash: SimHash) -> Vectors:
+def precomputed_vectors(context: StageContext, raw_dataset: Table, needed: pa.Table, simhash: SimHash) -> Vectors:
     """Read the survivors' vectors from the files that the card names, by sample id.
 
     All vectors are in memory at once, 4 bytes a component, as they are in the stages below.
@@ -27,24 +27,24 @@ def brought_vectors(context: StageContext, raw_dataset: Table, needed: pa.Table,
     EspalierError
         When the files are gone or no vector is left.
     """
-    alignment, own, vectors = gathered(context, raw_dataset, needed)
+    alignment, precomputed, vectors = gathered(context, raw_dataset, needed)
     failed = np.flatnonzero(~vectors.have).tolist()
     if len(failed) == len(needed):
         first = vectors.errors[0] if failed else "no sample is left"
         raise EspalierError(
-            f"No sample of {context.dataset!r} has a vector in {own.path}.", f"The first reason: {first}."
+            f"No sample of {context.dataset!r} has a vector in {precomputed.path}.", f"The first reason: {first}."
         )
-    counts, about = alignment.describe(), own.describe()
-    context.log.info(f"{own.path}: {report(counts)}")
+    counts, about = alignment.describe(), precomputed.describe()
+    context.log.info(f"{precomputed.path}: {report(counts)}")
     return Vectors(
         batches=_batches(needed.filter(pa.array(vectors.have)), vectors, simhash),
-        schema=vector_schema(own.dim, simhash.length(own.dim) // 8),
+        schema=vector_schema(precomputed.dim, simhash.length(precomputed.dim) // 8),
         have=vectors.have,
         failed=errors_table(needed, ~vectors.have, [vectors.errors[row] for row in failed]),
         stats={
             "encoder": about["model"],
-            "encoder_id": own.id,
-            "dim": own.dim,
+            "encoder_id": precomputed.id,
+            "dim": precomputed.dim,
             "vectors_of": "brought",
             "n_embedded": 0,
             "n_reused": 0,
@@ -58,19 +58,23 @@ def brought_vectors(context: StageContext, raw_dataset: Table, needed: pa.Table,
     )
 
 
-def gathered(context: StageContext, raw_dataset: Table, needed: pa.Table) -> tuple[Alignment, OwnEmbeddings, Gathered]:
+def gathered(
+    context: StageContext, raw_dataset: Table, needed: pa.Table
+) -> tuple[Alignment, PrecomputedEmbeddings, Gathered]:
     """Align what the card names with all samples, and read the vectors of the needed rows into their order."""
-    brought = Brought.parse(context.options.embeddings)
-    marks, own = brought.marks(), brought.open()
+    precomputed = PrecomputedEmbeddings.parse(context.options.embeddings)
+    marks = precomputed.marks()
     samples = raw_dataset.arrow(["sample_id", "uid"]).combine_chunks()
     ids = samples["sample_id"].combine_chunks()
-    alignment = own.align(ids, brought.ids, samples["uid"].combine_chunks())
+    alignment = precomputed.align(ids, samples["uid"].combine_chunks())
     with context.bar("reading vectors", len(needed)) as advance:
-        vectors = gather(own, alignment, pc.index_in(needed["sample_id"], value_set=ids).to_numpy())
+        vectors = precomputed.gather(alignment, pc.index_in(needed["sample_id"], value_set=ids).to_numpy())
         advance(len(needed))
-    if own.id and brought.marks() != marks:  # the id reads the files once more
-        raise EspalierError(f"The files of {own.path} changed while they were read.", "Run again when they are whole.")
-    return alignment, own, vectors
+    if precomputed.id and precomputed.marks() != marks:  # the id reads the files once more
+        raise EspalierError(
+            f"The files of {precomputed.path} changed while they were read.", "Run again when they are whole."
+        )
+    return alignment, precomputed, vectors
 
 
 def _batches(rows: pa.Table, vectors: Gathered, simhash: SimHash) -> Iterator[pa.RecordBatch]:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from espalier.io.encoders.graph_encoder import GraphEncoder
-from espalier.io.precomputed.embeddings import OwnEmbeddings
+from espalier.io.encoders.encoder import Encoder
+from espalier.io.precomputed.embeddings import PrecomputedEmbeddings
 from espalier.stages.graph import CHAIN
 from espalier.stages.staleness import Staleness
 
@@ -63,7 +63,7 @@ def no_encoding(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("a picture was encoded")
 
-    monkeypatch.setattr(GraphEncoder, "encode_images", refuse)
+    monkeypatch.setattr(Encoder, "encode_images", refuse)
 
 
 @pytest.mark.usefixtures("no_encoding")
@@ -163,13 +163,13 @@ def test_files_that_are_gone_or_fit_nothing_fail_in_words_and_leave_what_stood(t
 def test_files_that_change_while_they_are_read_are_refused(tmp_path, grown, fresh, monkeypatch):
     ids, vectors = stored(grown[0])
     folder = lines(tmp_path / "v", ids, vectors)
-    real = OwnEmbeddings.align
+    real = PrecomputedEmbeddings.align
 
     def align(self, *given):
         np.save(folder / "x.npy", vectors[::-1])
         return real(self, *given)
 
-    monkeypatch.setattr(OwnEmbeddings, "align", align)
+    monkeypatch.setattr(PrecomputedEmbeddings, "align", align)
     chain = fresh(folder)
     chain.run("raw_dataset", "dedup_set")
     assert "changed while they were read" in chain.failure(chain.run("embeddings"))

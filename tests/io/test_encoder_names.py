@@ -16,9 +16,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.encoders import EncoderSpec, load_encoder
 from espalier.io.encoders.adding import add
-from espalier.io.encoders.catalogue import CATALOGUE, Bundle, Known
+from espalier.io.encoders.catalogue import CATALOGUE, Bundle, CatalogueEntry
 from espalier.io.encoders.folder import wanted_files
-from espalier.io.encoders.known import survey
+from espalier.io.encoders.listing import list_encoders
 from espalier.io.encoders.names import added, is_name, resolve
 from espalier.stages.options import StageOptions, in_full
 
@@ -184,18 +184,18 @@ def test_a_spec_is_the_same_after_being_written_and_read():
 
 def test_the_list_tells_what_is_here(model, home_models, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    assert {row.kind for row in survey(home_models)} == {"builtin", "catalogue"}
+    assert {row.kind for row in list_encoders(home_models)} == {"builtin", "catalogue"}
     add(str(model), home_models)
     (home_models / "downloads" / "abc").mkdir(parents=True)
     save_image_model(home_models / "downloads" / "abc" / "other.xml")
-    rows = {row.name: row for row in survey(home_models)}
+    rows = {row.name: row for row in list_encoders(home_models)}
     assert (rows["mine"].kind, rows["mine"].dim, rows["mine"].here) == ("added", DIM, str(model))
     assert rows["builtin"].here
     assert rows["clip-vit-b-32"].here == ""
     cached = [row for row in rows.values() if row.kind == "cached"]
     assert [Path(row.here).name for row in cached] == ["other.xml"]
     model.unlink()
-    assert {row.name: row.here for row in survey(home_models)}["mine"] == ""
+    assert {row.name: row.here for row in list_encoders(home_models)}["mine"] == ""
 
 
 # what is fetched
@@ -289,9 +289,11 @@ def served(tmp_path):
 
 def test_a_bundle_is_put_together_whole_and_works(served, monkeypatch, tmp_path, home_models):
     settings = {"size": SIDE, "crop_size": SIDE, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-    entry = Known("tiny", DIM, "", text=True, bundle=Bundle(tuple(served), "o/n", settings))
+    entry = CatalogueEntry("tiny", DIM, "", text=True, bundle=Bundle(tuple(served), "o/n", settings))
     for module in ("fetch", "names"):
-        monkeypatch.setattr(f"espalier.io.encoders.{module}.known", lambda name: entry if name == "tiny" else None)
+        monkeypatch.setattr(
+            f"espalier.io.encoders.{module}.catalogue_entry", lambda name: entry if name == "tiny" else None
+        )
     save_tokenizer(tmp_path / "tokenizer.json")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_: str(tmp_path / "tokenizer.json"))
     with pytest.raises(EspalierError, match="Run again to continue"):

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from espalier.core.errors import EspalierError
-from espalier.io.precomputed.embeddings import OwnEmbeddings
+from espalier.io.precomputed.embeddings import PrecomputedEmbeddings
 from espalier.io.precomputed.shards import find_shards
 
 IDS = [f"cat/{i:02d}.jpg" for i in range(20)]
@@ -21,9 +21,9 @@ def unit(x: np.ndarray) -> np.ndarray:
     return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
 
 
-def gathered(own: OwnEmbeddings, ids: list[str] = IDS, **options):
-    alignment = own.align(ids)
-    batches = list(own.read(alignment, **options))
+def gathered(precomputed: PrecomputedEmbeddings, ids: list[str] = IDS, **options):
+    alignment = precomputed.align(pa.array(ids))
+    batches = list(precomputed.read(alignment, **options))
     rows = np.concatenate([batch.rows for batch in batches])
     return alignment, rows, np.concatenate([b.vectors for b in batches]), [e for b in batches for e in b.errors]
 
@@ -77,15 +77,15 @@ def test_every_layout_gives_the_same_unit_vectors_in_the_rows_of_their_samples(t
     order = np.random.Generator(np.random.PCG64(2)).permutation(20)
     x = vectors(kind=kind)
     layout(tmp_path, x[order], [IDS[i] for i in order])
-    own = OwnEmbeddings.open(tmp_path)
-    alignment, rows, got, errors = gathered(own)
-    assert own.dim == 6
+    precomputed = PrecomputedEmbeddings(tmp_path)
+    alignment, rows, got, errors = gathered(precomputed)
+    assert precomputed.dim == 6
     assert errors == []
     assert sorted(rows.tolist()) == list(range(20))
     assert got.dtype == np.float32
     assert np.array_equal(got[np.argsort(rows)], unit(x))
     assert alignment.describe()["matched"] == 20
-    assert json.loads(json.dumps([own.describe(), alignment.describe()]))
+    assert json.loads(json.dumps([precomputed.describe(), alignment.describe()]))
 
 
 def test_blocks_do_not_matter(tmp_path, monkeypatch):
@@ -94,7 +94,7 @@ def test_blocks_do_not_matter(tmp_path, monkeypatch):
         folder = tmp_path / str(number)
         folder.mkdir()
         layout(folder, vectors(), IDS)
-        _, rows, got, _ = gathered(OwnEmbeddings.open(folder))
+        _, rows, got, _ = gathered(PrecomputedEmbeddings(folder))
         assert rows.tolist() == list(range(20))
         assert np.array_equal(got, unit(vectors()))
 
@@ -102,7 +102,7 @@ def test_blocks_do_not_matter(tmp_path, monkeypatch):
 def test_missing_extra_and_repeated_ids_are_reported(tmp_path):
     ids = [*IDS[:15], "dog/1.jpg", "dog/2.jpg", IDS[0]]
     npy_with_lines(tmp_path, vectors(18), ids)
-    alignment, rows, got, _ = gathered(OwnEmbeddings.open(tmp_path))
+    alignment, rows, got, _ = gathered(PrecomputedEmbeddings(tmp_path))
     assert alignment.missing.tolist() == [15, 16, 17, 18, 19]
     assert (alignment.n_extra, alignment.n_repeated) == (2, 1)
     assert alignment.extra == ("dog/1.jpg", "dog/2.jpg")
@@ -114,7 +114,7 @@ def test_zero_and_broken_vectors_are_refused_by_row(tmp_path):
     x = vectors()
     x[3], x[5, 2], x[7, 0] = 0, np.nan, np.inf
     npy_with_lines(tmp_path, x, IDS)
-    _, rows, _, errors = gathered(OwnEmbeddings.open(tmp_path))
+    _, rows, _, errors = gathered(PrecomputedEmbeddings(tmp_path))
     assert errors == [
         (3, "its vector, row 3 of x.npy, is zero"),
         (5, "its vector, row 5 of x.npy, is not finite"),
@@ -126,9 +126,9 @@ def test_zero_and_broken_vectors_are_refused_by_row(tmp_path):
 def test_a_missing_list_in_a_table_is_refused_by_row(tmp_path):
     lists = [None, *vectors().tolist()[1:]]
     pq.write_table(pa.table({"id": IDS, "vector": pa.array(lists, pa.list_(pa.float32()))}), tmp_path / "a.parquet")
-    own = OwnEmbeddings.open(tmp_path / "a.parquet")
-    _, rows, got, errors = gathered(own)
-    assert own.dim == 6
+    precomputed = PrecomputedEmbeddings(tmp_path / "a.parquet")
+    _, rows, got, errors = gathered(precomputed)
+    assert precomputed.dim == 6
     assert errors == [(0, "its vector, row 0 of a.parquet, is not finite")]
     assert np.array_equal(got, unit(vectors())[1:])
     assert rows.tolist() == list(range(1, 20))
@@ -138,7 +138,7 @@ def test_only_wanted_samples_are_read(tmp_path):
     npy_with_lines(tmp_path, vectors(), IDS)
     wanted = np.zeros(20, dtype=bool)
     wanted[[2, 11]] = True
-    _, rows, got, _ = gathered(OwnEmbeddings.open(tmp_path), wanted=wanted)
+    _, rows, got, _ = gathered(PrecomputedEmbeddings(tmp_path), wanted=wanted)
     assert rows.tolist() == [2, 11]
     assert np.array_equal(got, unit(vectors())[[2, 11]])
 
@@ -146,11 +146,11 @@ def test_only_wanted_samples_are_read(tmp_path):
 def test_the_column_in_which_most_samples_are_found_is_taken(tmp_path):
     table = pa.table({"key": [f"{i}" for i in range(20)], "image_path": IDS, "embedding": list(vectors())})
     pq.write_table(table, tmp_path / "a.parquet")
-    own = OwnEmbeddings.open(tmp_path)
-    assert own.align(IDS).column == "image_path"
-    assert own.align(["5", "3"], column="key").describe()["matched"] == 2
+    precomputed = PrecomputedEmbeddings(tmp_path)
+    assert precomputed.align(pa.array(IDS)).column == "image_path"
+    assert PrecomputedEmbeddings(tmp_path, ids="key").align(pa.array(["5", "3"])).describe()["matched"] == 2
     with pytest.raises(EspalierError, match=r"no column 'nope'.*image_path"):
-        own.align(IDS, column="nope")
+        PrecomputedEmbeddings(tmp_path, ids="nope").align(pa.array(IDS))
 
 
 def test_the_id_is_that_of_the_content(tmp_path):
@@ -159,17 +159,17 @@ def test_the_id_is_that_of_the_content(tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         npy_with_lines(folder, x, IDS)
-        ids.append(OwnEmbeddings.open(folder).id)
+        ids.append(PrecomputedEmbeddings(folder).id)
     assert ids[0] == ids[1] != ids[2]
 
 
 def test_what_cannot_be_aligned_says_why(tmp_path):
     npy_with_lines(tmp_path, vectors(), IDS[:19])
     with pytest.raises(EspalierError, match=r"x\.npy holds 20 vectors, x\.txt 19 ids"):
-        OwnEmbeddings.open(tmp_path).align(IDS)
+        PrecomputedEmbeddings(tmp_path).align(pa.array(IDS))
     (tmp_path / "x.txt").write_text("\n".join(f"/data/{name}" for name in IDS))
     with pytest.raises(EspalierError, match=r"'/data/cat/00\.jpg'.*'cat/00\.jpg'"):
-        OwnEmbeddings.open(tmp_path).align(IDS)
+        PrecomputedEmbeddings(tmp_path).align(pa.array(IDS))
 
 
 def test_shards_of_two_encoders_are_refused(tmp_path):
@@ -177,22 +177,22 @@ def test_shards_of_two_encoders_are_refused(tmp_path):
         np.save(tmp_path / f"{name}.npy", vectors(20, dim))
         (tmp_path / f"{name}.txt").write_text("\n".join(IDS))
     with pytest.raises(EspalierError, match=r"differ in dimension: 6 in a\.npy, 8 in b\.npy"):
-        OwnEmbeddings.open(tmp_path)
+        PrecomputedEmbeddings(tmp_path).describe()
 
 
 def test_pickles_and_other_strangers_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     (tmp_path / "x.txt").write_text("a")
     with pytest.raises(EspalierError, match="pickles are not loaded"):
-        OwnEmbeddings.open(tmp_path)
+        PrecomputedEmbeddings(tmp_path).describe()
     np.save(tmp_path / "x.npy", np.zeros((2, 3), np.int32))
     with pytest.raises(EspalierError, match="no matrix of vectors"):
-        OwnEmbeddings.open(tmp_path)
+        PrecomputedEmbeddings(tmp_path).describe()
     for there, said in (("nowhere", "no embeddings at"), ("", "no .npy, .npz or .parquet")):
         folder = tmp_path / "empty" / there
         (tmp_path / "empty").mkdir(exist_ok=True)
         with pytest.raises(EspalierError, match=said):
-            OwnEmbeddings.open(folder)
+            PrecomputedEmbeddings(folder).describe()
 
 
 def test_a_matrix_without_ids_is_refused(tmp_path):
@@ -205,18 +205,18 @@ def test_two_columns_of_lists_need_a_name(tmp_path):
     table = pa.table({"id": IDS, "a": list(vectors()), "b": list(vectors(20, 3))})
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(EspalierError, match="Name one of: a, b"):
-        OwnEmbeddings.open(tmp_path)
-    assert OwnEmbeddings.open(tmp_path, array="b").dim == 3
+        PrecomputedEmbeddings(tmp_path).describe()
+    assert PrecomputedEmbeddings(tmp_path, array="b").dim == 3
 
 
 def test_a_column_of_uids_is_matched_with_the_samples_uids(tmp_path):
     """DataComp's npz stand beside tables with uids, its samples in tars under keys."""
     uids = [f"{i:032x}" for i in range(20)]
     npz_with_uids(tmp_path, vectors(), uids[::-1])
-    own = OwnEmbeddings.open(tmp_path)
-    alignment = own.align(pa.array(IDS), uids=pa.array([*uids[:19], None]))
+    precomputed = PrecomputedEmbeddings(tmp_path)
+    alignment = precomputed.align(pa.array(IDS), uids=pa.array([*uids[:19], None]))
     assert alignment.column == "uid"
     assert alignment.missing.tolist() == [19]
     assert alignment.rows.tolist() == [-1, *range(18, -1, -1)]
     with pytest.raises(EspalierError, match="No id of"):
-        own.align(pa.array(IDS))
+        precomputed.align(pa.array(IDS))

@@ -10,34 +10,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espalier.core.errors import UsageError
-from espalier.io.precomputed.embeddings import OwnEmbeddings
-from espalier.io.precomputed.spec import NO_VECTOR, Brought, gather, report
+from espalier.io.precomputed.alignment import report
+from espalier.io.precomputed.embeddings import NO_VECTOR, PrecomputedEmbeddings
 from espalier.stages.options import StageOptions
 
 
 @pytest.mark.parametrize(
     ("value", "read"),
     [
-        ("/v", Brought(Path("/v"))),
-        (" /v ", Brought(Path("/v"))),
-        ("/v#array=l14_img&ids=key", Brought(Path("/v"), "l14_img", "key")),
-        ({"path": "/v", "ids": "key"}, Brought(Path("/v"), None, "key")),
+        ("/v", PrecomputedEmbeddings(Path("/v"))),
+        (" /v ", PrecomputedEmbeddings(Path("/v"))),
+        ("/v#array=l14_img&ids=key", PrecomputedEmbeddings(Path("/v"), "l14_img", "key")),
+        ({"path": "/v", "ids": "key"}, PrecomputedEmbeddings(Path("/v"), None, "key")),
     ],
 )
 def test_a_spec_is_a_path_with_names_after_a_hash_or_a_mapping(value, read):
-    assert Brought.parse(value) == read
-    assert Brought.parse(str(read)) == read
+    assert PrecomputedEmbeddings.parse(value) == read
+    assert PrecomputedEmbeddings.parse(str(read)) == read
 
 
 @pytest.mark.parametrize("value", ["", "#array=x", "/v#nope=1", "/v#array=", {"array": "x"}, {"path": 3}, {"path": ""}])
 def test_what_is_no_spec_is_refused_with_the_form(value):
     with pytest.raises(UsageError, match="PATH#array=NAME&ids=COLUMN"):
-        Brought.parse(value)
+        PrecomputedEmbeddings.parse(value)
 
 
 def test_a_relative_path_becomes_absolute_and_names_stay(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert str(Brought.parse("v/x.npy#array=a").absolute()) == f"{tmp_path}/v/x.npy#array=a"
+    assert str(PrecomputedEmbeddings.parse("v/x.npy#array=a").absolute()) == f"{tmp_path}/v/x.npy#array=a"
 
 
 def test_the_marks_tell_changed_files_and_nothing_else(tmp_path):
@@ -51,11 +51,11 @@ def test_the_marks_tell_changed_files_and_nothing_else(tmp_path):
     assert options.pick(("embeddings",)) == before
     os.utime(folder / "a.npy", ns=(1, 1))
     assert options.pick(("embeddings",)) != before
-    assert [mark.split(":")[:2] for mark in Brought(tmp_path).marks()] == [["img_emb/a.npy", "2"]]
+    assert [mark.split(":")[:2] for mark in PrecomputedEmbeddings(tmp_path).marks()] == [["img_emb/a.npy", "2"]]
     (tmp_path / "x.npy").write_bytes(b"123")
     (tmp_path / "x.txt").write_text("a")
-    assert [mark.split(":")[0] for mark in Brought(tmp_path / "x.npy").marks()] == ["x.npy", "x.txt"]
-    assert Brought(tmp_path / "gone").marks() == []
+    assert [mark.split(":")[0] for mark in PrecomputedEmbeddings(tmp_path / "x.npy").marks()] == ["x.npy", "x.txt"]
+    assert PrecomputedEmbeddings(tmp_path / "gone").marks() == []
     assert StageOptions().pick(("embeddings",)) == {"embeddings": ""}
 
 
@@ -69,18 +69,18 @@ def own(tmp_path_factory):
     vectors[4], vectors[9, 1] = 0, np.nan
     np.save(folder / "x.npy", vectors)
     (folder / "x.txt").write_text("\n".join(f"s{i:02}" for i in order))
-    found = OwnEmbeddings.open(folder)
+    precomputed = PrecomputedEmbeddings(folder)
     return (
-        found,
-        found.align(pa.array([f"s{i:02}" for i in range(40)])),
+        precomputed,
+        precomputed.align(pa.array([f"s{i:02}" for i in range(40)])),
         dict(zip(order.tolist(), vectors, strict=True)),
     )
 
 
 @given(rows=st.lists(st.integers(0, 39), unique=True, max_size=40))
 def test_vectors_come_in_the_order_of_the_rows_that_are_wanted(own, rows):
-    brought, alignment, known = own
-    found = gather(brought, alignment, np.array(rows, np.int64))
+    precomputed, alignment, known = own
+    found = precomputed.gather(alignment, np.array(rows, np.int64))
     usable = [row for row in rows if row in known and np.isfinite(known[row]).all() and known[row].any()]
     assert [row for row, have in zip(rows, found.have, strict=True) if have] == usable
     expected = [known[row] / np.linalg.norm(known[row].astype(np.float64)) for row in usable]

@@ -17,7 +17,7 @@ from espalier.io.home import Home
 from espalier.io.warehouse import Table
 
 if TYPE_CHECKING:
-    from espalier.io.encoders.graph_encoder import GraphEncoder
+    from espalier.io.encoders.encoder import Encoder
 
 
 class Encoding:
@@ -40,7 +40,7 @@ class Encoding:
         self.name = str(meta.stats["encoder"])
 
     @cached_property
-    def encoder(self) -> "GraphEncoder":
+    def encoder(self) -> "Encoder":
         """The encoder itself.
 
         Raises
@@ -130,7 +130,7 @@ def check_same_encoder(embeddings: Mapping[str, Table]) -> None:
         )
 
 
-def _tokens_beyond(encoder: "GraphEncoder", text: str) -> int:
+def _tokens_beyond(encoder: "Encoder", text: str) -> int:
     """Return the most tokens that an encoder takes, if a text has more; else 0."""
     from espalier.io.encoders.text import TextTower
 

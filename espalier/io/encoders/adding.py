@@ -9,18 +9,20 @@ from typing import Any
 
 from espalier.core.errors import UsageError
 from espalier.core.names import slugify
-from espalier.io.encoders.catalogue import known
+from espalier.io.encoders.catalogue import catalogue_entry
 from espalier.io.encoders.check import check
 from espalier.io.encoders.fetch import fetch
 from espalier.io.encoders.loading import load_encoder
-from espalier.io.encoders.names import Added, added, check_name, resolve, stays_here, write
+from espalier.io.encoders.names import AddedName, added, check_name, resolve, stays_here, write
 from espalier.io.encoders.spec import MODEL_SUFFIXES, EncoderSpec
 
 _PLAIN_STEMS = ("model", "openvino_model")
 _SECONDS = 0.5
 
 
-def add(given: str, models: Path, name: str | None = None, *, overwrite: bool = False) -> tuple[Added, dict[str, Any]]:
+def add(
+    given: str, models: Path, name: str | None = None, *, overwrite: bool = False
+) -> tuple[AddedName, dict[str, Any]]:
     """Fetch a model, see that it loads and encodes, and keep a name for it.
 
     Parameters
@@ -36,9 +38,9 @@ def add(given: str, models: Path, name: str | None = None, *, overwrite: bool = 
 
     Returns
     -------
-    entry : Added
-    found : dict
-        What ``check`` found.
+    entry : AddedName
+    measured : dict
+        What ``check`` tells.
 
     Raises
     ------
@@ -57,15 +59,15 @@ def add(given: str, models: Path, name: str | None = None, *, overwrite: bool = 
     if taken is not None and taken.spec != pinned and not overwrite:
         raise UsageError(f"{name} is {taken.spec} already.", "Give another --name, or --overwrite.")
     encoder = load_encoder(pinned, cache_dir=models)
-    found = check(encoder, _SECONDS)
-    entry = Added(name, pinned, encoder.dim, encoder.joint, given)
+    measured = check(encoder, _SECONDS)
+    entry = AddedName(name, pinned, encoder.dim, encoder.joint, given)
     write(entry, models)
-    return entry, found
+    return entry, measured
 
 
 def _own_name(spec: EncoderSpec) -> str:
     """Return a name for a model that was given none."""
-    if known(spec.model) is not None:
+    if catalogue_entry(spec.model) is not None:
         return spec.model
     path = Path(spec.model.removeprefix("hf:").partition("@")[0])
     stem = path.stem if path.suffix in MODEL_SUFFIXES else path.name
@@ -74,8 +76,8 @@ def _own_name(spec: EncoderSpec) -> str:
 
 def _check_free(name: str, spec: EncoderSpec) -> None:
     """Refuse a name that always means something else."""
-    entry = known(name)
-    if name == "builtin" or (entry is not None and known(spec.model) is not entry):
+    entry = catalogue_entry(name)
+    if name == "builtin" or (entry is not None and catalogue_entry(spec.model) is not entry):
         raise UsageError(f"{name} is a name of Espalier's own.", "Give another with --name.")
 
 

@@ -31,7 +31,7 @@ class Bundle:
 
 
 @dataclass(frozen=True)
-class Known:
+class CatalogueEntry:
     """An entry.
 
     Attributes
@@ -73,10 +73,12 @@ def _clip_settings(side: int) -> dict[str, Any]:
     }
 
 
-def _datumaro(towers: tuple[str, str], dim: int, side: int, tokenizer: str, about: str) -> Known:
+def _datumaro(towers: tuple[str, str], dim: int, side: int, tokenizer: str, about: str) -> CatalogueEntry:
     visual, textual = towers
     urls = tuple(f"{DATUMARO}/{tower}{suffix}" for tower in towers for suffix in (".bin", ".xml"))
-    return Known(visual, dim, about, text=True, bundle=Bundle(urls, tokenizer, _clip_settings(side)), also=textual)
+    return CatalogueEntry(
+        visual, dim, about, text=True, bundle=Bundle(urls, tokenizer, _clip_settings(side)), also=textual
+    )
 
 
 CATALOGUE = (
@@ -94,15 +96,15 @@ CATALOGUE = (
         "openai/clip-vit-large-patch14-336",
         "CLIP ViT-L/14 at 336 pixels in 8 bits, Datumaro's OpenVINO graphs",
     ),
-    Known("clip-vit-b-32", 512, "OpenAI's CLIP ViT-B/32", text=True, spec="hf:Xenova/clip-vit-base-patch32"),
-    Known("clip-vit-b-16", 512, "OpenAI's CLIP ViT-B/16", text=True, spec="hf:Xenova/clip-vit-base-patch16"),
-    Known("clip-vit-l-14", 768, "OpenAI's CLIP ViT-L/14", text=True, spec="hf:Xenova/clip-vit-large-patch14"),
-    Known("dinov2-small", 384, "DINOv2 ViT-S/14", text=False, spec="hf:Xenova/dinov2-small#pool=cls"),
-    Known("dinov2-base", 768, "DINOv2 ViT-B/14", text=False, spec="hf:Xenova/dinov2-base#pool=cls"),
-    Known("dinov2-large", 1024, "DINOv2 ViT-L/14", text=False, spec="hf:Xenova/dinov2-large#pool=cls"),
+    CatalogueEntry("clip-vit-b-32", 512, "OpenAI's CLIP ViT-B/32", text=True, spec="hf:Xenova/clip-vit-base-patch32"),
+    CatalogueEntry("clip-vit-b-16", 512, "OpenAI's CLIP ViT-B/16", text=True, spec="hf:Xenova/clip-vit-base-patch16"),
+    CatalogueEntry("clip-vit-l-14", 768, "OpenAI's CLIP ViT-L/14", text=True, spec="hf:Xenova/clip-vit-large-patch14"),
+    CatalogueEntry("dinov2-small", 384, "DINOv2 ViT-S/14", text=False, spec="hf:Xenova/dinov2-small#pool=cls"),
+    CatalogueEntry("dinov2-base", 768, "DINOv2 ViT-B/14", text=False, spec="hf:Xenova/dinov2-base#pool=cls"),
+    CatalogueEntry("dinov2-large", 1024, "DINOv2 ViT-L/14", text=False, spec="hf:Xenova/dinov2-large#pool=cls"),
 )
 
 
-def known(name: str) -> Known | None:
+def catalogue_entry(name: str) -> CatalogueEntry | None:
     """Return the entry that has this name."""
     return next((entry for entry in CATALOGUE if name and name in (entry.name, entry.also)), None)

@@ -12,19 +12,19 @@ import numpy as np
 from PIL import Image
 
 from espalier.core.rng import generator
-from espalier.io.encoders.graph_encoder import GraphEncoder
+from espalier.io.encoders.encoder import Encoder
 
 _PICTURES = 16
 _TEXTS, _TEXT_SECONDS = 32, 1.0
 _SIZE = (320, 240)
 
 
-def check(encoder: GraphEncoder, seconds: float = 2.0) -> dict[str, Any]:
+def check(encoder: Encoder, seconds: float = 2.0) -> dict[str, Any]:
     """Run an encoder for a while and tell what it is.
 
     Parameters
     ----------
-    encoder : GraphEncoder
+    encoder : Encoder
     seconds : float, default=2
         How long to measure.
 
@@ -56,7 +56,7 @@ def check(encoder: GraphEncoder, seconds: float = 2.0) -> dict[str, Any]:
     return found
 
 
-def _texts_per_second(encoder: GraphEncoder, seconds: float) -> float:
+def _texts_per_second(encoder: Encoder, seconds: float) -> float:
     texts = [f"a photo of a thing number {i}" for i in range(_TEXTS)]
     encoder.encode_text(texts[:1])
     start, n = time.perf_counter(), 0

@@ -19,7 +19,7 @@ import numpy as np
 from espalier.core.errors import EspalierError, UsageError
 from espalier.core.rng import generator
 from espalier.io.atomic import written
-from espalier.io.encoders.fetch import snapshot
+from espalier.io.encoders.fetch import first_line, snapshot
 from espalier.io.encoders.folder import read_settings
 from espalier.io.encoders.tokens import TOKENIZER_FILE, Tokens, read_tokens
 from espalier.io.encoders.towers import image_tower, text_tower
@@ -137,18 +137,17 @@ def _fill(part: Path, source: Path) -> float:
     pixels = generator(0, "pixels of a conversion").normal(0, 1, (3, 3, *side)).astype(np.float32)
     towers = [image_tower(model, pixels, pooled=not missing)]
     if hasattr(model, "get_text_features"):
-        tokens = _write_tokenizer(part, source, model.config)
-        towers.append(text_tower(model, tokens))
+        towers.append(text_tower(model, _write_tokenizer(part, source, model.config)))
     return min(tower.write(part) for tower in towers)
 
 
 def _write_settings(part: Path, source: Path) -> tuple[int, int]:
     """Write the preprocessing's settings and return the height and width of the input."""
-    whole = source / "processor_config.json"
+    processor = _json(source / "processor_config.json")
     if (source / SETTINGS).is_file():
         shutil.copyfile(source / SETTINGS, part / SETTINGS)
-    elif whole.is_file() and "image_processor" in (found := json.loads(whole.read_text(encoding="utf-8"))):
-        (part / SETTINGS).write_text(json.dumps(found["image_processor"], indent=1), encoding="utf-8")
+    elif "image_processor" in processor:
+        (part / SETTINGS).write_text(json.dumps(processor["image_processor"], indent=1), encoding="utf-8")
     else:
         raise EspalierError(
             f"{source} has no {SETTINGS}.", "Put the model's there; it has the size of the input, mean and std."
@@ -169,9 +168,9 @@ def _model(source: Path) -> tuple["PreTrainedModel", list[str]]:
             source, use_safetensors=True, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
     except Exception as error:  # the library raises what its parts raise
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise EspalierError(
-            f"{source} is no checkpoint that transformers can read: {why}", "Save it again with save_pretrained."
+            f"{source} is no checkpoint that transformers can read: {first_line(error)}",
+            "Save it again with save_pretrained.",
         ) from None
     missing = sorted(loading["missing_keys"])
     lacking = [key for key in missing if not key.startswith("pooler.")]
@@ -193,14 +192,16 @@ def _write_tokenizer(part: Path, source: Path, config: "PretrainedConfig") -> To
             made = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
             made.backend_tokenizer.save(str(part / TOKENIZER_FILE))
         except Exception as error:
-            why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise EspalierError(
-                f"{source} has no {TOKENIZER_FILE}, and none can be made: {why}",
+                f"{source} has no {TOKENIZER_FILE}, and none can be made: {first_line(error)[:200]}",
                 f"Put the model's {TOKENIZER_FILE} there.",
             ) from None
-    path = source / TOKENIZER_SETTINGS
-    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    settings = _json(source / TOKENIZER_SETTINGS)
     length = int(config.text_config.max_position_embeddings)
     settings["model_max_length"] = min(length, int(settings.get("model_max_length", length)))
     (part / TOKENIZER_SETTINGS).write_text(json.dumps(settings, indent=1), encoding="utf-8")
     return read_tokens(part)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

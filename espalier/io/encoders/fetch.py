@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.atomic import put
-from espalier.io.encoders.catalogue import CATALOGUE, Bundle, known
+from espalier.io.encoders.catalogue import CATALOGUE, Bundle, catalogue_entry
 from espalier.io.encoders.folder import is_encoder, wanted_files
 from espalier.io.encoders.spec import MODEL_SUFFIXES, EncoderSpec
 from espalier.io.encoders.tokens import TOKENIZER_FILE
@@ -48,12 +48,12 @@ def fetch(spec: EncoderSpec, folder: Path | None) -> Path:
         When the address or its checksum is none, or there is no such name.
     """
     if spec.model.startswith("hf:"):
-        return _from_hub(spec.model)
+        return snapshot(spec.model, _of_encoder(spec.model))
     if spec.model.startswith("http:"):
         raise UsageError(f"{spec.model} is not encrypted.", "Use https:, or download it yourself.")
     if spec.model.startswith("https:"):
         return _from_web(spec, folder)
-    entry = known(spec.model)
+    entry = catalogue_entry(spec.model)
     if entry is not None and entry.bundle is not None:
         return _bundle(entry.name, entry.bundle, folder)
     return _local(spec.model)
@@ -66,7 +66,7 @@ def here(spec: EncoderSpec, folder: Path) -> Path | None:
     if spec.model.startswith("https:"):
         place = web_place(spec, folder)
         return place if place is not None and place.is_file() else None
-    entry = known(spec.model)
+    entry = catalogue_entry(spec.model)
     place = folder / _BUNDLES / entry.name if entry is not None and entry.bundle is not None else Path(spec.model)
     return place if place.expanduser().exists() else None
 
@@ -79,15 +79,15 @@ def downloaded(folder: Path) -> list[tuple[str, Path]]:
 
 def hub_models() -> list[tuple[str, Path]]:
     """List the repositories in the hub's cache that are encoders, as ``hf:<repo>`` and where they are."""
-    from huggingface_hub import constants
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
-    found = []
-    for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*")):
-        model = "hf:" + folder.name.removeprefix("models--").replace("--", "/")
-        place = _cached(model, _of_encoder(model))
-        if place is not None and is_encoder(place):
-            found.append((model, place))
-    return found
+    try:
+        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    except CacheNotFound:
+        return []
+    models = [f"hf:{name}" for name in sorted(repo.repo_id for repo in repos if repo.repo_type == "model")]
+    places = [(model, _cached(model, _of_encoder(model))) for model in models]
+    return [(model, place) for model, place in places if place is not None and is_encoder(place)]
 
 
 def web_place(spec: EncoderSpec, folder: Path) -> Path | None:
@@ -131,12 +131,8 @@ def _named_revision(model: str) -> tuple[str, str | None]:
 
 
 def _of_encoder(model: str) -> Wanted:
+    """Return what tells the files of a repository that ``read_folder`` will want: those and no others are fetched."""
     return lambda names: wanted_files(names, model)
-
-
-def _from_hub(model: str) -> Path:
-    """Download what ``read_folder`` will want of a repository and nothing else."""
-    return snapshot(model, _of_encoder(model))
 
 
 def snapshot(model: str, wanted: Wanted) -> Path:
@@ -160,16 +156,15 @@ def snapshot(model: str, wanted: Wanted) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     repo, revision = _named_revision(model)
-    if revision and _COMMIT.fullmatch(revision) and (found := _cached(model, wanted)):
-        return found
+    if revision and _COMMIT.fullmatch(revision) and (cached := _cached(model, wanted)):
+        return cached
     try:
         about = HfApi().model_info(repo, revision=revision, timeout=TIMEOUT_S)
     except HFValidationError:
         raise UsageError(f"{repo!r} is no name of a repository.", "Write hf:<owner>/<name>[@revision].") from None
     except Exception as error:  # the hub's client raises what its transport raises
-        found = _cached(model, wanted)
-        if found is not None:
-            return found
+        if cached := _cached(model, wanted):
+            return cached
         raise _unreachable(model, error) from None
     patterns = wanted([file.rfilename for file in about.siblings or []])
     try:
@@ -178,10 +173,14 @@ def snapshot(model: str, wanted: Wanted) -> Path:
         raise _unreachable(model, error) from None
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def _unreachable(model: str, error: Exception) -> EspalierError:
-    why = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return EspalierError(
-        f"{model} cannot be had from the Hugging Face hub and is not in its cache: {why.rstrip('.')}.",
+        f"{model} cannot be had from the Hugging Face hub and is not in its cache: {first_line(error).rstrip('.')}.",
         "Check the name and the network, or give a folder.",
     )
 
@@ -273,12 +272,12 @@ def download(url: str, sha256: str | None, target: Path) -> str:
     except (URLError, OSError, TimeoutError) as error:
         why = getattr(error, "reason", None) or error
         raise EspalierError(f"{url} cannot be downloaded: {why}.", "Run again to continue.") from None
-    found = _digest(part)
-    if sha256 is not None and found != sha256:
+    content = _digest(part)
+    if sha256 is not None and content != sha256:
         part.unlink()
-        raise EspalierError(f"{url} has the checksum {found}, not {sha256}.", "Check the address and the checksum.")
+        raise EspalierError(f"{url} has the checksum {content}, not {sha256}.", "Check the address and the checksum.")
     put(part, target)
-    return found
+    return content
 
 
 def _digest(path: Path) -> str:

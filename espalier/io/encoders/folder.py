@@ -13,7 +13,7 @@ from typing import Any
 
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.encoders.model import digest
-from espalier.io.encoders.spec import MODEL_SUFFIXES, Options
+from espalier.io.encoders.spec import MODEL_SUFFIXES, EncoderOptions
 from espalier.io.encoders.tokens import CLIP_VOCABULARY, TOKENIZER_FILE, tokenizer_file
 
 SUBFOLDERS = (".", "openvino", "onnx")
@@ -44,14 +44,14 @@ class Folder:
         The model with the image graph.
     text : Path, optional
         The model with the text graph; the same file where one holds both.
-    options : Options
+    options : EncoderOptions
         Of the settings files.
     """
 
     root: Path
     image: Path
     text: Path | None
-    options: Options
+    options: EncoderOptions
 
     def content(self, file: Path) -> str:
         """Hash a model's files, with the tokenizer where it is the text tower's."""
@@ -81,7 +81,7 @@ def read_folder(root: Path) -> Folder:
         text = whole
     chosen = image or whole
     assert chosen is not None
-    return Folder(root, chosen, text, settings or Options())
+    return Folder(root, chosen, text, settings or EncoderOptions())
 
 
 def is_encoder(root: Path) -> bool:
@@ -150,38 +150,38 @@ def _named(models: list[Path], stems: tuple[str, ...], prefixes: tuple[str, ...]
     return next((path for path in ranked if path.stem.lower().startswith(prefixes)), None) if prefixes else None
 
 
-def read_settings(root: Path) -> Options | None:
+def read_settings(root: Path) -> EncoderOptions | None:
     """Read the settings of the preprocessing, or None when there are none."""
     for name, parse in (("preprocessor_config.json", _transformers), ("open_clip_config.json", _open_clip)):
         path = root / name
         if path.is_file():
             try:
-                return parse(json.loads(path.read_text(encoding="utf-8")))
+                # As they are: a number's type is part of the encoder's id.
+                return EncoderOptions.model_construct(**parse(json.loads(path.read_text(encoding="utf-8"))))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise EspalierError(f"{path} cannot be understood: {error!r}", "Export the model again.") from None
     return None
 
 
-def _transformers(found: dict[str, Any]) -> Options:
+def _transformers(settings: dict[str, Any]) -> dict[str, Any]:
     """Translate the settings of a transformers image processor."""
-    if not found.get("do_resize", True):
+    if not settings.get("do_resize", True):
         raise UsageError("A model without resizing (do_resize: false) is not supported.", "Set resize and crop.")
-    size, crop = _lengths(found.get("size")), _lengths(found.get("crop_size"))
-    crop = crop if found.get("do_center_crop", crop is not None) else None
+    size, crop = _lengths(settings.get("size")), _lengths(settings.get("crop_size"))
+    crop = crop if settings.get("do_center_crop", crop is not None) else None
     if size is not None and crop is None:
-        size, crop = _without_crop(size, found.get("crop_pct"))
+        size, crop = _without_crop(size, settings.get("crop_pct"))
     elif size is not None and len(size) == 2 and size != _pair(crop):
         raise UsageError(f"Stretching to {size} before a crop is not supported.", "Set resize and crop.")
-    rescale = found.get("rescale_factor", 1 / 255) if found.get("do_rescale", True) else 1.0
-    return Options(
-        mean=tuple(found["image_mean"]) if "image_mean" in found else None,
-        std=tuple(found["image_std"]) if "image_std" in found else None,
-        rescale=rescale,
-        normalise=bool(found.get("do_normalize", True)),
-        resize=size,
-        crop=crop,
-        filter=_RESAMPLE[int(found["resample"])] if "resample" in found else None,
-    )
+    return {
+        "mean": tuple(settings["image_mean"]) if "image_mean" in settings else None,
+        "std": tuple(settings["image_std"]) if "image_std" in settings else None,
+        "rescale": settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1.0,
+        "normalise": bool(settings.get("do_normalize", True)),
+        "resize": size,
+        "crop": crop,
+        "filter": _RESAMPLE[int(settings["resample"])] if "resample" in settings else None,
+    }
 
 
 def _without_crop(size: tuple[int, ...], share: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -195,18 +195,18 @@ def _pair(size: tuple[int, ...] | None) -> tuple[int, ...]:
     return (size * 2)[:2] if size else ()
 
 
-def _open_clip(found: dict[str, Any]) -> Options:
+def _open_clip(settings: dict[str, Any]) -> dict[str, Any]:
     """Translate open_clip's settings; its own defaults are CLIP's."""
-    given = found.get("preprocess_cfg", {})
-    side = found.get("model_cfg", {}).get("vision_cfg", {}).get("image_size", 224)
+    given = settings.get("preprocess_cfg", {})
+    side = settings.get("model_cfg", {}).get("vision_cfg", {}).get("image_size", 224)
     side = side[0] if isinstance(side, list) else side
-    return Options(
-        mean=tuple(given.get("mean", (0.48145466, 0.4578275, 0.40821073))),
-        std=tuple(given.get("std", (0.26862954, 0.26130258, 0.27577711))),
-        resize=(side, side) if given.get("resize_mode") == "squash" else (side,),
-        crop=(side,),
-        filter=given.get("interpolation", "bicubic"),
-    )
+    return {
+        "mean": tuple(given.get("mean", (0.48145466, 0.4578275, 0.40821073))),
+        "std": tuple(given.get("std", (0.26862954, 0.26130258, 0.27577711))),
+        "resize": (side, side) if given.get("resize_mode") == "squash" else (side,),
+        "crop": (side,),
+        "filter": given.get("interpolation", "bicubic"),
+    }
 
 
 def _lengths(value: Any) -> tuple[int, ...] | None:

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from espalier.core.errors import UsageError
-from espalier.io.encoders import builtin, ngrams
+from espalier.io.encoders import builtin
+from espalier.io.encoders.encoder import PRECISIONS, Encoder, Engine
 from espalier.io.encoders.fetch import fetch
 from espalier.io.encoders.folder import Folder, read_folder
-from espalier.io.encoders.graph_encoder import PRECISIONS, Engine, GraphEncoder
 from espalier.io.encoders.model import ImageGraph, digest, image_graph, read_model
 from espalier.io.encoders.names import resolve
+from espalier.io.encoders.ngrams import Ngrams
 from espalier.io.encoders.spec import EncoderSpec
 from espalier.io.encoders.text import text_length, text_tower
 from espalier.io.encoders.tokens import read_tokens
@@ -29,7 +28,7 @@ def load_encoder(
     cache_dir: Path | str | None = None,
     inference_threads: int | None = None,
     max_pixels: int | None = None,
-) -> GraphEncoder:
+) -> Encoder:
     """Load an encoder; its graph is compiled when it is first used.
 
     Parameters
@@ -66,10 +65,10 @@ def load_encoder(
     if path.is_dir():
         return _from_folder(read_folder(path), spec, engine)
     graph = image_graph(read_model(path), spec.options, str(path))
-    return GraphEncoder(spec.model, digest(path), graph, engine)
+    return Encoder(spec.model, digest(path), graph, engine)
 
 
-def _from_folder(folder: Folder, spec: EncoderSpec, engine: Engine) -> GraphEncoder:
+def _from_folder(folder: Folder, spec: EncoderSpec, engine: Engine) -> Encoder:
     options = spec.options.over(folder.options)
     graph = image_graph(read_model(folder.image), options, str(folder.image))
     text = None
@@ -77,22 +76,10 @@ def _from_folder(folder: Folder, spec: EncoderSpec, engine: Engine) -> GraphEnco
         tower = read_model(folder.text)  # read anew: cutting changes a graph
         tokens = read_tokens(folder.root, text_length(tower))
         text = text_tower(tower, tokens, engine, folder.content(folder.text), graph.dim, str(folder.text))
-    return GraphEncoder(spec.model, digest(folder.image), graph, engine, text)
+    return Encoder(spec.model, digest(folder.image), graph, engine, text)
 
 
-class _Ngrams:
-    """The builtin text side."""
-
-    joint = False
-
-    def encode(self, texts: list[str]) -> np.ndarray:
-        return ngrams.encode(texts)
-
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "character n-grams", "sizes": list(ngrams.SIZES), "dim": ngrams.DIM}
-
-
-def _builtin(engine: Engine) -> GraphEncoder:
+def _builtin(engine: Engine) -> Encoder:
     facts = {"geometry": builtin.GEOMETRY.describe()}
     graph = ImageGraph(builtin.build(), builtin.GEOMETRY, builtin.DIM, builtin.BATCH, facts)
-    return GraphEncoder("builtin", f"builtin {builtin.REVISION}", graph, engine, _Ngrams())
+    return Encoder("builtin", f"builtin {builtin.REVISION}", graph, engine, Ngrams())

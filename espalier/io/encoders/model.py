@@ -14,7 +14,7 @@ import numpy as np
 
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.encoders.geometry import Geometry
-from espalier.io.encoders.spec import MODEL_SUFFIXES, Options
+from espalier.io.encoders.spec import MODEL_SUFFIXES, EncoderOptions
 
 if TYPE_CHECKING:
     import openvino
@@ -87,15 +87,15 @@ def digest(path: Path) -> str:
     return whole.hexdigest()
 
 
-def image_graph(model: "openvino.Model", options: Options, name: str) -> ImageGraph:
+def image_graph(model: "openvino.Model", options: EncoderOptions, name: str) -> ImageGraph:
     """Compile the preprocessing into a model's graph and leave one output, the embedding.
 
     Parameters
     ----------
     model : openvino.Model
         Changed in place.
-    options : Options
-        What is None is found out or takes its usual value (see ``Options``).
+    options : EncoderOptions
+        What is None is found out or takes its usual value (see ``EncoderOptions``).
     name : str
         What errors call the model.
 
@@ -236,7 +236,7 @@ def _append_pooling(model: "openvino.Model", pool: str | None, name: str) -> Non
     model.validate_nodes_and_infer_types()
 
 
-def _values(options: Options) -> tuple[tuple[float, ...], tuple[float, ...], float]:
+def _values(options: EncoderOptions) -> tuple[tuple[float, ...], tuple[float, ...], float]:
     """Return mean, std and rescale with their defaults; no normalisation is mean 0 and std 1."""
     rescale = 1 / 255 if options.rescale is None else options.rescale
     if options.normalise is False:
@@ -273,7 +273,7 @@ def _prepend(
     return openvino.Model(model.get_results(), [pixels], "image")
 
 
-def _geometry(options: Options, height: int, width: int) -> Geometry:
+def _geometry(options: EncoderOptions, height: int, width: int) -> Geometry:
     """Return how images become (height, width): from the options, else the shorter side at crop / 0.875."""
     rest: dict[str, Any] = {"filter": options.filter, "tiny": options.tiny, "reduce": options.reduce}
     rest = {key: value for key, value in rest.items() if value is not None}

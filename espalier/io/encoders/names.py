@@ -12,14 +12,14 @@ from typing import Any
 from espalier.core.errors import EspalierError
 from espalier.core.names import check_slug
 from espalier.io.atomic import written
-from espalier.io.encoders.catalogue import known
+from espalier.io.encoders.catalogue import catalogue_entry
 from espalier.io.encoders.spec import EncoderSpec
 
 _FOLDER = "names"
 
 
 @dataclass(frozen=True)
-class Added:
+class AddedName:
     """A name that a user added.
 
     Attributes
@@ -42,7 +42,7 @@ class Added:
     given: str
 
 
-def added(models: Path | None) -> dict[str, Added]:
+def added(models: Path | None) -> dict[str, AddedName]:
     """Return the names that were added, in their order."""
     folder = models / _FOLDER if models is not None else None
     files = sorted(folder.glob("*.json")) if folder is not None and folder.is_dir() else []
@@ -63,7 +63,7 @@ def resolve(spec: EncoderSpec, models: Path | None) -> EncoderSpec:
     if file is not None:
         meant = _read(file).spec
         return replace(meant, options=spec.options.over(meant.options))
-    entry = known(spec.model)
+    entry = catalogue_entry(spec.model)
     if entry is None:
         return spec
     meant = EncoderSpec.parse(entry.spec or entry.name)
@@ -72,15 +72,15 @@ def resolve(spec: EncoderSpec, models: Path | None) -> EncoderSpec:
 
 def is_name(model: str, models: Path | None) -> bool:
     """Tell whether a spec's model is a name: builtin, added, or of the catalogue."""
-    return model == "builtin" or known(model) is not None or _file(model, models) is not None
+    return model == "builtin" or catalogue_entry(model) is not None or _file(model, models) is not None
 
 
 def stays_here(spec: EncoderSpec) -> bool:
     """Tell whether a resolved spec is a model on this machine, so that no network is needed."""
-    return not spec.model.startswith(("hf:", "http:", "https:")) and known(spec.model) is None
+    return not spec.model.startswith(("hf:", "http:", "https:")) and catalogue_entry(spec.model) is None
 
 
-def write(entry: Added, models: Path) -> None:
+def write(entry: AddedName, models: Path) -> None:
     """Keep a name; its file appears whole.
 
     Raises
@@ -104,7 +104,7 @@ def check_name(name: str) -> str:
     UsageError
         For any other.
     """
-    if known(name) is not None:
+    if catalogue_entry(name) is not None:
         return name
     return check_slug(name, "name of an encoder")
 
@@ -117,11 +117,11 @@ def _file(name: str, models: Path | None) -> Path | None:
     return file if file.is_file() else None
 
 
-def _read(file: Path) -> Added:
+def _read(file: Path) -> AddedName:
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        spec = EncoderSpec.parse(found["spec"])
-        return Added(file.stem, spec, int(found["dim"]), bool(found["text"]), str(found["given"]))
+        facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        spec = EncoderSpec.parse(facts["spec"])
+        return AddedName(file.stem, spec, int(facts["dim"]), bool(facts["text"]), str(facts["given"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EspalierError(
             f"{file} cannot be understood: {error!r}", f"Add {file.stem} again, with --overwrite."

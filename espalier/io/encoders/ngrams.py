@@ -5,6 +5,7 @@ training; the vectors share no space with those of images.
 """
 
 import unicodedata
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -12,6 +13,20 @@ import numpy as np
 DIM = 512
 SIZES = (2, 3, 4, 5)
 _PIECES = 1 << 18
+
+
+class Ngrams:
+    """The text side that the builtin encoder has, as ``espalier.io.encoders.text.TextTower`` is others'."""
+
+    joint = False
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """Return (n, 512) float32 unit rows."""
+        return encode(texts)
+
+    def describe(self) -> dict[str, Any]:
+        """Return plain values that identify it."""
+        return {"kind": "character n-grams", "sizes": list(SIZES), "dim": DIM}
 
 
 def encode(texts: list[str]) -> np.ndarray:
@@ -29,10 +44,7 @@ def encode(texts: list[str]) -> np.ndarray:
     ndarray of shape (n, 512), float32
         Unit rows.
     """
-    vectors = np.zeros((len(texts), DIM), dtype=np.float32)
-    for row, text in enumerate(texts):
-        vectors[row] = _vector(text)
-    return vectors
+    return np.array([_vector(text) for text in texts], dtype=np.float32).reshape(len(texts), DIM)
 
 
 def _grams(text: str) -> list[str]:

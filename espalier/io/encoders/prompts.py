@@ -11,7 +11,7 @@ import numpy as np
 from espalier.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from espalier.io.encoders.base import Encoder
+    from espalier.io.encoders.encoder import Encoder
 
 DEFAULT = ("a photo of a {}",)
 BY_FORMAT = {

@@ -10,13 +10,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from espalier.io.encoders.base import EncodedBatch
 from espalier.io.encoders.geometry import Geometry
 from espalier.io.encoders.requests import Requests
 from espalier.io.images.decode import UnreadableImage
@@ -30,6 +30,25 @@ BLOCK = 256
 _CHUNK = 8
 _ZERO = 1e-6
 _Decoded = list[np.ndarray | str]
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """The vectors of some consecutive items, in the order in which the items were given.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (m,), int64
+        The row numbers of the items that were encoded.
+    vectors : ndarray of shape (m, d), float32
+        Finite and of unit length.
+    errors : list of (int, str)
+        The row numbers of the items in between that were not, each with a short reason.
+    """
+
+    rows: np.ndarray
+    vectors: np.ndarray
+    errors: list[tuple[int, str]]
 
 
 def cores() -> int:
@@ -47,7 +66,7 @@ def encode(
     progress: Callable[[int], None] | None = None,
     max_pixels: int | None = None,
 ) -> Iterator[EncodedBatch]:
-    """Encode ``(row, uri)`` items; see ``espalier.io.encoders.base.Encoder.encode_images``.
+    """Encode ``(row, uri)`` items; see ``espalier.io.encoders.encoder.Encoder.encode_images``.
 
     Parameters
     ----------

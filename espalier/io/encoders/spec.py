@@ -6,30 +6,36 @@ A spec is ``builtin``, a path, ``hf:<repo>[@revision]`` or an ``https:`` address
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, get_args
 from urllib.parse import quote, unquote
 
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
 from espalier.core.errors import UsageError
-from espalier.io.encoders.geometry import FILTERS
 
 MODEL_SUFFIXES = (".xml", ".onnx", ".tflite")
-_SIZES = ("resize", "crop")
-_TRIPLES = ("mean", "std")
-_FLAGS = ("normalise",)
-_INTS = ("batch", "tiny")
-_FLOATS = ("rescale", "reduce")
-_CHOICES = {
-    "layout": ("NCHW", "NHWC"),
-    "color": ("RGB", "BGR"),
-    "filter": tuple(FILTERS),
-    "pool": ("cls", "mean"),
-}
+_COLOURS = "three numbers, in the order red, green, blue"
+_PIXELS = "a number of pixels, or height,width"
+_NUMBER = "a number that is not negative"
+_Layout = Literal["NCHW", "NHWC"]
+_Order = Literal["RGB", "BGR"]
+_Pool = Literal["cls", "mean"]
+_Filter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
+_SPELLED = {word.lower(): word for kind in (_Layout, _Order, _Pool, _Filter) for word in get_args(kind)}
 
 
-@dataclass(frozen=True)
-class Options:
+class EncoderOptions(BaseModel):
     """Preprocessing and output of a model; None leaves it to the model's files or to the usual values.
 
     Attributes
@@ -62,29 +68,68 @@ class Options:
         Expected content of a downloaded model.
     """
 
-    layout: str | None = None
-    color: str | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    rescale: float | None = None
-    normalise: bool | None = None
-    resize: tuple[int, ...] | None = None
-    crop: tuple[int, ...] | None = None
-    filter: str | None = None
-    tiny: int | None = None
-    reduce: float | None = None
-    output: str | None = None
-    pool: str | None = None
-    batch: int | None = None
-    sha256: str | None = None
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
+
+    layout: _Layout | None = Field(default=None, description="one of NCHW, NHWC")
+    color: _Order | None = Field(default=None, description="one of RGB, BGR")
+    mean: tuple[float, ...] | None = Field(default=None, min_length=3, max_length=3, description=_COLOURS)
+    std: tuple[PositiveFloat, ...] | None = Field(default=None, min_length=3, max_length=3, description=_COLOURS)
+    rescale: float | None = Field(default=None, ge=0, description=_NUMBER)
+    normalise: bool | None = Field(default=None, description="true or false")
+    resize: tuple[PositiveInt, ...] | None = Field(default=None, min_length=1, max_length=2, description=_PIXELS)
+    crop: tuple[PositiveInt, ...] | None = Field(default=None, min_length=1, max_length=2, description=_PIXELS)
+    filter: _Filter | None = Field(default=None, description=f"one of {', '.join(get_args(_Filter))}")
+    tiny: int | None = Field(default=None, ge=0, description=_NUMBER)
+    reduce: float | None = Field(default=None, ge=0, description=_NUMBER)
+    output: str | None = Field(default=None, description="the name of an output")
+    pool: _Pool | None = Field(default=None, description="one of cls, mean")
+    batch: int | None = Field(default=None, ge=1, description=_NUMBER)
+    sha256: str | None = Field(default=None, description="64 hexadecimal digits")
+
+    @field_validator("layout", "color", "filter", "pool", mode="before")
+    @classmethod
+    def _spelled(cls, value: Any) -> Any:
+        return _SPELLED.get(str(value).lower(), value)
+
+    @field_validator("mean", "std", "resize", "crop", mode="before")
+    @classmethod
+    def _parts(cls, value: Any, field: ValidationInfo) -> Any:
+        parts = value.replace("x", ",").split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            return None if parts is None else cls._parts([parts], field)
+        return parts * 3 if len(parts) == 1 and field.field_name in ("mean", "std") else parts
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any], model: str) -> "EncoderOptions":
+        """Check the options of a model; None stands for what is left open.
+
+        Raises
+        ------
+        UsageError
+            For an unknown option or a value that is none.
+        """
+        unknown = sorted(set(given) - set(cls.model_fields))
+        if unknown:
+            raise UsageError(
+                f"The encoder {model!r} has no option {', '.join(map(repr, unknown))}.",
+                f"Known: {', '.join(cls.model_fields)}.",
+            )
+        try:
+            return cls(**given)
+        except ValidationError as wrong:
+            name = str(wrong.errors()[0]["loc"][0])
+            raise UsageError(
+                f"{given[name]!r} is no value of the encoder's option {name!r}.",
+                f"Use {cls.model_fields[name].description}.",
+            ) from None
 
     def given(self) -> dict[str, Any]:
         """Return the options that were given."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return self.model_dump(exclude_none=True)
 
-    def over(self, below: "Options") -> "Options":
+    def over(self, below: "EncoderOptions") -> "EncoderOptions":
         """Return these options, with those that are open taken from ``below``."""
-        return replace(below, **self.given())
+        return below.model_copy(update=self.given())
 
 
 @dataclass(frozen=True)
@@ -95,11 +140,11 @@ class EncoderSpec:
     ----------
     model : str
         ``builtin``, a path, ``hf:...`` or ``https:...``.
-    options : Options
+    options : EncoderOptions
     """
 
     model: str
-    options: Options = Options()
+    options: EncoderOptions = field(default_factory=EncoderOptions)
 
     @classmethod
     def parse(cls, value: "str | Mapping[str, Any] | EncoderSpec", root: Path | None = None) -> "EncoderSpec":
@@ -129,7 +174,9 @@ class EncoderSpec:
             raise UsageError("The encoder has no model.", "Write 'builtin', a path, hf:<repo> or https://...")
         if root is not None and model != "builtin" and not model.startswith(("hf:", "https:", "http:")):
             model = str(root / model)
-        return cls(model, _options(given, model))
+        if model == "builtin" and given:
+            raise UsageError("The builtin encoder has no options.", "Leave them out.")
+        return cls(model, EncoderOptions.parse(given, model))
 
     def __str__(self) -> str:
         """Return the canonical string; it is parsed to the same spec, unless the model's path has a ``#``."""
@@ -144,65 +191,3 @@ class EncoderSpec:
 def _text(value: Any) -> str:
     text = ",".join(map(repr, value)) if isinstance(value, tuple) else str(value)
     return quote(text, safe=",:/ ")
-
-
-def _options(given: dict[str, Any], model: str) -> Options:
-    known = [field.name for field in fields(Options)]
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise UsageError(
-            f"The encoder {model!r} has no option {', '.join(map(repr, unknown))}.", f"Known: {', '.join(known)}."
-        )
-    if model == "builtin" and given:
-        raise UsageError("The builtin encoder has no options.", "Leave them out.")
-    return Options(**{name: _value(name, value) for name, value in given.items() if value is not None})
-
-
-def _value(name: str, value: Any) -> Any:
-    """Turn one option's text or YAML value into its type."""
-    try:
-        return _typed(name, value)
-    except (TypeError, ValueError):
-        raise UsageError(f"{value!r} is no value of the encoder's option {name!r}.", _remedy(name)) from None
-
-
-def _typed(name: str, value: Any) -> Any:
-    if name in _CHOICES:
-        match = [choice for choice in _CHOICES[name] if choice.lower() == str(value).lower()]
-        return match[0] if match else _refuse()
-    if name in _FLAGS:
-        flags = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        return flags.get(str(value).lower(), None) if str(value).lower() in flags else _refuse()
-    if name in _TRIPLES:
-        triple = tuple(float(part) for part in _parts(value))
-        triple = triple * 3 if len(triple) == 1 else triple
-        return triple if len(triple) == 3 and (name == "mean" or min(triple) > 0) else _refuse()
-    if name in _SIZES:
-        size = tuple(int(part) for part in _parts(value))
-        return size if len(size) in (1, 2) and min(size) > 0 else _refuse()
-    if name in _INTS:
-        number = int(value)
-        return number if number >= (name == "batch") else _refuse()
-    if name in _FLOATS:
-        return float(value) if float(value) >= 0 else _refuse()
-    return str(value)
-
-
-def _parts(value: Any) -> list[Any]:
-    if isinstance(value, str):
-        return value.replace("x", ",").split(",")
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _refuse() -> NoReturn:
-    raise ValueError
-
-
-def _remedy(name: str) -> str:
-    if name in _CHOICES:
-        return f"Use one of {', '.join(_CHOICES[name])}."
-    if name in _TRIPLES:
-        return "Use three numbers, in the order red, green, blue."
-    if name in _SIZES:
-        return "Use a number of pixels, or height,width."
-    return "Use true or false." if name in _FLAGS else "Use a number that is not negative."

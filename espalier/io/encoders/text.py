@@ -17,7 +17,7 @@ from espalier.io.encoders.tokens import Tokens
 if TYPE_CHECKING:
     import openvino
 
-    from espalier.io.encoders.graph_encoder import Engine
+    from espalier.io.encoders.encoder import Engine
 
 BATCH = 8
 EMBEDDING_NAMES = ("text_embeds", "text_embedding", "text_features", "embedding", "embeddings", "pooler_output")

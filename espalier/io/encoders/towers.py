@@ -102,12 +102,12 @@ def image_tower(model: "PreTrainedModel", pixels: np.ndarray, *, pooled: bool) -
     given = {"pixel_values": pixels}
     if hasattr(model, "get_image_features"):
         file = "openvino_model_vision" if hasattr(model, "get_text_features") else "openvino_model"
-        return Tower(file, model, lambda **found: _vector(model.get_image_features(**found)), given, "image_embeds")
+        return Tower(file, model, lambda **inputs: _vector(model.get_image_features(**inputs)), given, "image_embeds")
     if getattr(model, "main_input_name", "") != "pixel_values":
         raise EspalierError(f"A {type(model).__name__} takes no images.", "Give an image model, or one such as CLIP.")
 
-    def forward(**found: "torch.Tensor") -> "torch.Tensor":
-        out = model(**found)
+    def forward(**inputs: "torch.Tensor") -> "torch.Tensor":
+        out = model(**inputs)
         whole = getattr(out, "pooler_output", None) if pooled else None
         return out.last_hidden_state[:, 0] if whole is None else whole.flatten(1)
 
@@ -128,7 +128,7 @@ def text_tower(model: "PreTrainedModel", tokens: Tokens) -> Tower:
     if model.config.model_type not in _NO_MASK:  # those were trained without one
         given["attention_mask"] = mask
     return Tower(
-        "openvino_model_text", model, lambda **found: _vector(model.get_text_features(**found)), given, "text_embeds"
+        "openvino_model_text", model, lambda **inputs: _vector(model.get_text_features(**inputs)), given, "text_embeds"
     )
 
 

@@ -1,11 +1,15 @@
-"""Embeddings that the user brings, aligned with a dataset by id.
+"""Embeddings that a card names in the place of an encoder: where they lie, and their vectors as samples are.
 
-Here live the alignment, its report and the reading of the vectors that are wanted. Not here: the layouts of files
-(``espalier.io.precomputed.shards``) and storing.
+Here live what the user writes, the marks by which changed files are noticed, and the reading. Not here: the layouts
+of files (``espalier.io.precomputed.shards``) and whose vector is whose (``espalier.io.precomputed.alignment``).
+
+A spec is a path, or ``PATH#array=NAME&ids=COLUMN`` where a file has several arrays or columns of ids; in a card it may
+be a mapping with the keys ``path``, ``array`` and ``ids``.
 """
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,97 +19,124 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from espalier.core.errors import EspalierError
-from espalier.io.encoders.base import EncodedBatch
+from espalier.core.errors import EspalierError, UsageError
+from espalier.io.encoders.runner import EncodedBatch
+from espalier.io.precomputed.alignment import Alignment
 from espalier.io.precomputed.shards import Shard, find_shards
 
+NO_VECTOR = "no vector was brought for it"
 UID = "uid"
-_SHOWN = 5
+_KEYS = ("path", "array", "ids")
+_SUFFIXES = (".npy", ".npz", ".parquet", ".txt")
+_BELOW = ("img_emb", "metadata")
 
 
 @dataclass(frozen=True)
-class Alignment:
-    """Which vector belongs to which sample.
+class Gathered:
+    """The vectors of the samples that are wanted.
 
     Attributes
     ----------
-    rows : ndarray of shape (n_vectors,), int64
-        For each vector, in the order of the shards, the row of its sample; -1 where it belongs to none.
-    n_samples : int
-    missing : ndarray of int64
-        Rows of the samples that have no vector.
-    n_extra, n_repeated : int
-        Vectors whose id no sample has, and those whose id an earlier vector has.
-    extra : tuple of str
-        The first of the ids that no sample has.
-    column : str
-        The column that the ids are in, empty where there is but one.
+    have : ndarray of shape (n_wanted,), bool
+        Those with a usable vector.
+    vectors : ndarray of shape (have.sum(), dim), float32
+        Unit rows, in the order wanted.
+    errors : dict of int to str
+        Why the others have none, by their place among those wanted.
     """
 
-    rows: np.ndarray
-    n_samples: int
-    missing: np.ndarray
-    n_extra: int
-    n_repeated: int
-    extra: tuple[str, ...]
-    column: str
+    have: np.ndarray
+    vectors: np.ndarray
+    errors: dict[int, str]
 
-    def describe(self) -> dict[str, Any]:
-        """Return the counts as plain values."""
-        return {
-            "vectors": len(self.rows),
-            "matched": int((self.rows >= 0).sum()),
-            "samples_without_vector": len(self.missing),
-            "vectors_without_sample": self.n_extra,
-            "repeated_ids": self.n_repeated,
-            "first_without_sample": list(self.extra),
-            "id_column": self.column,
-        }
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """Yield the vectors, at most ``size`` at a time."""
+        for start in range(0, len(self.vectors), size):
+            yield self.vectors[start : start + size]
 
 
 @dataclass(frozen=True)
-class OwnEmbeddings:
-    """Vectors in files, of one dimension.
+class PrecomputedEmbeddings:
+    """Vectors in files, of one dimension; the files are opened when they are first needed.
 
     Attributes
     ----------
     path : Path
-    shards : tuple of Shard
-    dim : int
-    counts : tuple of int
-        Vectors a shard.
+        A file or a folder.
+    array, ids : str or None
+        Names of the array or column of vectors, and of the column of ids, where they are not the usual ones.
     """
 
     path: Path
-    shards: tuple[Shard, ...]
-    dim: int
-    counts: tuple[int, ...]
+    array: str | None = None
+    ids: str | None = None
 
     @classmethod
-    def open(cls, path: Path | str, array: str | None = None) -> "OwnEmbeddings":
-        """Find the files and check their shapes.
+    def parse(cls, value: str | Mapping[str, object]) -> "PrecomputedEmbeddings":
+        """Read a spec.
 
-        Parameters
-        ----------
-        path : Path
-            See ``espalier.io.precomputed.shards`` for the layouts.
-        array : str, optional
-            Name of the array or column of vectors.
+        Raises
+        ------
+        UsageError
+            For an unknown key, or a missing path.
+        """
+        if isinstance(value, str):
+            path, _, rest = value.strip().partition("#")
+            pairs = [piece.partition("=") for piece in rest.split("&") if piece]
+            given: dict[str, object] = {"path": path, **{name: text for name, _, text in pairs}}
+        else:
+            given = dict(value)
+        unknown = [key for key in given if key not in _KEYS]
+        texts = {key: text for key, text in given.items() if isinstance(text, str) and text}
+        if unknown or not texts.get("path") or len(texts) < len(given):
+            what = f"have no option {unknown[0]!r}" if unknown else f"are named by {value!r}"
+            raise UsageError(f"The embeddings {what}.", "Write PATH, or PATH#array=NAME&ids=COLUMN.")
+        return cls(Path(texts["path"]).expanduser(), texts.get("array"), texts.get("ids"))
+
+    def absolute(self) -> "PrecomputedEmbeddings":
+        """Return it with its path absolute: runs start in other folders."""
+        return PrecomputedEmbeddings(Path(os.path.abspath(self.path)), self.array, self.ids)  # noqa: PTH100 (links stay)
+
+    def __str__(self) -> str:
+        """Return the spec as one text."""
+        given = {"array": self.array, "ids": self.ids}
+        named = "&".join(f"{key}={text}" for key, text in given.items() if text)
+        return f"{self.path}#{named}" if named else str(self.path)
+
+    def marks(self) -> list[str]:
+        """Tell the state of the files, so that replaced ones are noticed: name, size and time of each."""
+        folders = [self.path, *(self.path / name for name in _BELOW)]
+        files = [self.path] if self.path.is_file() else [f for d in folders if d.is_dir() for f in sorted(d.iterdir())]
+        beside = [self.path.with_suffix(suffix) for suffix in (".parquet", ".txt")] if self.path.is_file() else []
+        beside += [self.path.with_name(f"ids{suffix}") for suffix in (".parquet", ".txt", ".npy")] if beside else []
+        marked = [f for f in dict.fromkeys([*files, *beside]) if f.suffix in _SUFFIXES and f.is_file()]
+        root = self.path.parent if self.path.is_file() else self.path
+        return [f"{f.relative_to(root)}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in marked]
+
+    @cached_property
+    def shards(self) -> list[Shard]:
+        """The files, in the order of their names; see ``espalier.io.precomputed.shards`` for the layouts.
 
         Raises
         ------
         EspalierError
             When there are none or the dimensions differ.
         """
-        shards = tuple(find_shards(Path(path), array))
-        shapes = [shard.shape for shard in shards]
-        dims = {dim: shard.vectors for (n, dim), shard in zip(shapes, shards, strict=True) if n}
+        shards = find_shards(self.path, self.array)
+        dims = {shard.shape[1]: shard.vectors for shard in shards if len(shard)}
         if not dims:
-            raise EspalierError(f"{path} holds no vectors.", "Check the files.")
+            raise EspalierError(f"{self.path} holds no vectors.", "Check the files.")
         if len(dims) > 1:
             told = ", ".join(f"{dim} in {file.name}" for dim, file in dims.items())
-            raise EspalierError(f"The vectors of {path} differ in dimension: {told}.", "Bring those of one encoder.")
-        return cls(Path(path), shards, next(iter(dims)), tuple(n for n, _ in shapes))
+            raise EspalierError(
+                f"The vectors of {self.path} differ in dimension: {told}.", "Bring those of one encoder."
+            )
+        return shards
+
+    @property
+    def dim(self) -> int:
+        """Number of components of a vector."""
+        return next(shard.shape[1] for shard in self.shards if len(shard))
 
     @cached_property
     def id(self) -> str:
@@ -125,22 +156,18 @@ class OwnEmbeddings:
             "id": self.id,
             "model": f"own embeddings from {self.path}",
             "dim": self.dim,
-            "vectors": sum(self.counts),
+            "vectors": sum(map(len, self.shards)),
             "files": len(self.shards),
             "array": ", ".join(arrays),
         }
 
-    def align(
-        self, sample_ids: pa.Array | list[str], column: str | None = None, uids: pa.Array | None = None
-    ) -> Alignment:
-        """Find the sample of each vector, reading ids only.
+    def align(self, sample_ids: pa.Array, uids: pa.Array | None = None) -> Alignment:
+        """Find the sample of each vector, reading ids only: of ``ids``, else of the column that knows most samples.
 
         Parameters
         ----------
         sample_ids : array of str
             Of all samples of the dataset, unique.
-        column : str, optional
-            Where the ids are in tables; by default the known column in which most samples are found.
         uids : array of str, optional
             The samples' uids, which a column ``uid`` may hold in the place of ids. Of two samples with one uid the
             first has the vector.
@@ -150,33 +177,30 @@ class OwnEmbeddings:
         EspalierError
             When a file has more or fewer ids than vectors, or no id is known.
         """
-        samples = (
-            sample_ids if isinstance(sample_ids, pa.Array | pa.ChunkedArray) else pa.array(sample_ids, pa.string())
-        )
-        found: dict[str, list[pa.ChunkedArray]] = {}
-        for shard, count in zip(self.shards, self.counts, strict=True):
-            for name, ids in shard.id_columns(column).items():
-                if len(ids) != count:
+        chunks: dict[str, list[pa.Array]] = {}
+        for shard in self.shards:
+            for name, ids in shard.id_columns(self.ids).items():
+                if len(ids) != len(shard):
                     raise EspalierError(
-                        f"{shard.vectors.name} holds {count} vectors, {shard.ids.name} {len(ids)} ids.",
+                        f"{shard.vectors.name} holds {len(shard)} vectors, {shard.ids.name} {len(ids)} ids.",
                         "One id a vector is needed, in the same order.",
                     )
-                found.setdefault(name, []).extend(ids.chunks)
-        whole = {name: pa.chunked_array(chunks, pa.string()) for name, chunks in found.items()}
-        whole = {name: ids for name, ids in whole.items() if len(ids) == sum(self.counts)}
-        rows = {name: pc.index_in(ids, value_set=samples) for name, ids in whole.items()}
+                chunks.setdefault(name, []).extend(ids.chunks)
+        columns = {name: pa.chunked_array(parts, pa.string()) for name, parts in chunks.items()}
+        whole = {name: ids for name, ids in columns.items() if len(ids) == sum(map(len, self.shards))}
+        rows = {name: pc.index_in(ids, value_set=sample_ids) for name, ids in whole.items()}
         if uids is not None and UID in whole:
             by_uid = pc.index_in(whole[UID], value_set=uids, skip_nulls=True)
-            rows[UID] = min(rows[UID], by_uid, key=lambda found: found.null_count)
+            rows[UID] = min(rows[UID], by_uid, key=lambda places: places.null_count)
         best = min(rows, key=lambda name: rows[name].null_count, default=None)
         if best is None or rows[best].null_count == len(rows[best]):
             theirs = ", ".join(sorted({repr(ids[0].as_py()) for ids in whole.values() if len(ids)}))
-            ours = repr(samples[0].as_py()) if len(samples) else "none"
+            ours = repr(sample_ids[0].as_py()) if len(sample_ids) else "none"
             raise EspalierError(
                 f"No id of {self.path} is one of a sample (theirs: {theirs or 'none'}; a sample's: {ours}).",
                 "Name the column of the ids, or write them as the samples' ids.",
             )
-        return _alignment(whole[best], rows[best], len(samples), best)
+        return Alignment.of_ids(whole[best], rows[best], len(sample_ids), best)
 
     def read(self, alignment: Alignment, wanted: np.ndarray | None = None) -> Iterator[EncodedBatch]:
         """Read the vectors of samples, bring them to unit length, and refuse those that have no direction by row.
@@ -193,33 +217,38 @@ class OwnEmbeddings:
             ``rows`` are those of samples, in the order of the files.
         """
         start = 0
-        for shard, count in zip(self.shards, self.counts, strict=True):
-            first, start = start, start + count
-            at = first
+        for shard in self.shards:
+            first = start
             for block in shard.blocks():
-                rows = alignment.rows[at : at + len(block)]
+                rows = alignment.rows[start : start + len(block)]
                 taken = rows >= 0
                 if wanted is not None:
                     taken = taken & wanted[rows]
                 if taken.any():
-                    places = np.flatnonzero(taken) + (at - first)
+                    places = np.flatnonzero(taken) + (start - first)
                     yield _batch(rows[taken], block[taken], self.dim, places, shard.vectors.name)
-                at += len(block)
+                start += len(block)
 
+    def gather(self, alignment: Alignment, rows: np.ndarray) -> Gathered:
+        """Read the vectors of samples into an order.
 
-def _alignment(ids: pa.ChunkedArray, found: pa.ChunkedArray, n_samples: int, column: str) -> Alignment:
-    rows = pc.fill_null(found, -1).to_numpy().astype(np.int64)
-    known = np.flatnonzero(rows >= 0)
-    first = np.zeros(len(rows), dtype=bool)
-    _, at = np.unique(rows[known], return_index=True)
-    first[known[at]] = True
-    strangers = np.flatnonzero(rows < 0)
-    repeated = int(len(known) - first.sum())
-    rows = np.where(first, rows, -1)
-    has = np.zeros(n_samples, dtype=bool)
-    has[rows[first]] = True
-    shown = tuple(str(ids[int(place)].as_py()) for place in strangers[:_SHOWN])
-    return Alignment(rows, n_samples, np.flatnonzero(~has), len(strangers), repeated, shown, column)
+        Parameters
+        ----------
+        alignment : Alignment
+        rows : ndarray of shape (n_wanted,), int
+            Rows of the samples that are wanted, each once.
+        """
+        place = np.full(alignment.n_samples, -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        have = np.zeros(len(rows), dtype=bool)
+        vectors = np.empty((len(rows), self.dim), dtype=np.float32)
+        missing = place[alignment.missing]
+        errors = dict.fromkeys(missing[missing >= 0].tolist(), NO_VECTOR)
+        for batch in self.read(alignment, place >= 0):
+            vectors[place[batch.rows]] = batch.vectors
+            have[place[batch.rows]] = True
+            errors |= {int(place[row]): reason for row, reason in batch.errors}
+        return Gathered(have, vectors if have.all() else vectors[have], errors)
 
 
 def _batch(rows: np.ndarray, block: np.ndarray, dim: int, places: np.ndarray, file: str) -> EncodedBatch:

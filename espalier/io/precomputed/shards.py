@@ -18,6 +18,7 @@ No pickle is loaded.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class Shard:
     ids: Path
     array: str
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int]:
         """Return the number of vectors and their dimension, from the header."""
         if self.vectors.suffix == ".parquet":
@@ -61,13 +62,17 @@ class Shard:
         shape = self._open().shape
         return int(shape[0]), int(shape[1])
 
+    def __len__(self) -> int:
+        """Return the number of vectors."""
+        return self.shape[0]
+
     def id_columns(self, only: str | None = None) -> dict[str, pa.ChunkedArray]:
         """Return the columns that may hold the ids, as strings."""
         if self.ids.suffix == ".txt":
             return {"": pa.chunked_array([pa.array(self.ids.read_text(encoding="utf-8").splitlines(), pa.string())])}
         if self.ids.suffix in (".npy", ".npz"):
-            found = _load(self.ids)
-            names = found if self.ids.suffix == ".npy" else found["ids"]
+            loaded = _load(self.ids)
+            names = loaded if self.ids.suffix == ".npy" else loaded["ids"]
             return {"": pa.chunked_array([pa.array(np.asarray(names).astype(str).tolist(), pa.string())])}
         known = pq.read_schema(self.ids).names
         if only is not None and only not in known:
@@ -151,10 +156,10 @@ def _ids_of(file: Path) -> Path:
     beside += [file.with_name(f"ids{suffix}") for suffix in (".parquet", ".txt", ".npy")]
     if file.suffix == ".npz" and "ids" in _load(file):
         return file
-    found = next((one for one in beside if one.is_file()), None)
-    if found is None:
-        raise EspalierError(f"{file} has no ids.", f"Put {file.stem}.txt (one a line) or {file.stem}.parquet there.")
-    return found
+    for ids in beside:
+        if ids.is_file():
+            return ids
+    raise EspalierError(f"{file} has no ids.", f"Put {file.stem}.txt (one a line) or {file.stem}.parquet there.")
 
 
 def _array(file: Path, wanted: str | None) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from espalier.io.encoders.base import Encoder
+from espalier.io.encoders.encoder import Encoder
 from espalier.io.encoders.prompts import encode_labels
 from espalier.io.warehouse.table import array_block, array_column
 

@@ -1,6 +1,6 @@
 """What encoders there are to be named, and which of them are on this machine: for a list to be shown.
 
-Here lives the survey. Nothing is loaded, nothing is fetched.
+Nothing is loaded, nothing is fetched.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from espalier.io.encoders.spec import EncoderSpec
 
 
 @dataclass(frozen=True)
-class Shelved:
-    """An encoder of the list.
+class ListedEncoder:
+    """A line of the list.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Shelved:
     about: str
 
 
-def survey(models: Path) -> list[Shelved]:
+def list_encoders(models: Path) -> list[ListedEncoder]:
     """List the builtin encoder, what was added, the catalogue, and what else lies in the caches.
 
     Parameters
@@ -51,24 +51,25 @@ def survey(models: Path) -> list[Shelved]:
     models : Path
         The home's folder of models; need not be there.
     """
-    rows = [Shelved("builtin", "builtin", "builtin", builtin.DIM, False, "code", "always there, needs no download")]
+    rows = [
+        ListedEncoder("builtin", "builtin", "builtin", builtin.DIM, False, "code", "always there, needs no download")
+    ]
     for entry in added(models).values():
         place = _place(entry.spec, models)
-        rows.append(Shelved(entry.name, "added", str(entry.spec), entry.dim, entry.text, place, entry.given))
+        rows.append(ListedEncoder(entry.name, "added", str(entry.spec), entry.dim, entry.text, place, entry.given))
     names = {row.name for row in rows}
-    for known in CATALOGUE:
-        if known.name in names:
+    for ready in CATALOGUE:
+        if ready.name in names:
             continue
-        spec = resolve(EncoderSpec.parse(known.name), None)
-        told = known.spec or ", ".join(known.bundle.urls if known.bundle else ())
-        rows.append(Shelved(known.name, "catalogue", told, known.dim, known.text, _place(spec, models), known.about))
+        place = _place(resolve(EncoderSpec.parse(ready.name), None), models)
+        told = ready.spec or ", ".join(ready.bundle.urls if ready.bundle else ())
+        rows.append(ListedEncoder(ready.name, "catalogue", told, ready.dim, ready.text, place, ready.about))
     listed = {row.here for row in rows}
     for spec_text, path in (*downloaded(models), *hub_models()):
         if str(path) not in listed:
-            rows.append(Shelved(spec_text, "cached", spec_text, None, None, str(path), ""))
+            rows.append(ListedEncoder(spec_text, "cached", spec_text, None, None, str(path), ""))
     return rows
 
 
 def _place(spec: EncoderSpec, models: Path) -> str:
-    found = here(spec, models)
-    return str(found) if found is not None else ""
+    return str(here(spec, models) or "")

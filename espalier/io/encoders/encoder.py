@@ -1,6 +1,7 @@
 """The encoder that all kinds become: a graph for images and, where there is one, a text side.
 
-Here live the encoder's id, its lazy compilation and its description. Not here: how graphs come about.
+Here live the encoder's id, its lazy compilation and its description. Not here: how graphs come about, and where
+vectors are kept.
 """
 
 import hashlib
@@ -10,19 +11,21 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from espalier.core.errors import EspalierError
-from espalier.io.encoders.base import EncodedBatch
 from espalier.io.encoders.model import ImageGraph
-from espalier.io.encoders.runner import encode
+from espalier.io.encoders.runner import EncodedBatch, encode
 
 if TYPE_CHECKING:
     import openvino
 
-PRECISIONS = {"f32": "f32", "bf16": "bf16", "f16": "f16"}
+    from espalier.io.encoders.ngrams import Ngrams
+    from espalier.io.encoders.text import TextTower
+
+PRECISIONS = ("f32", "bf16", "f16")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Engine:
 
         settings: dict[str, Any] = {
             "PERFORMANCE_HINT": hint,
-            "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
+            "INFERENCE_PRECISION_HINT": self.precision,
         }
         if self.cache_dir is not None:
             settings["CACHE_DIR"] = str(self.cache_dir)
@@ -70,21 +73,9 @@ class Engine:
             ) from None
 
 
-class TextSide(Protocol):
-    """Turns texts into vectors."""
-
-    joint: bool
-
-    def encode(self, texts: list[str]) -> np.ndarray:
-        """Return (n, d) float32 unit rows."""
-
-    def describe(self) -> dict[str, Any]:
-        """Return plain values that identify it."""
-
-
 @dataclass
-class GraphEncoder:
-    """See ``espalier.io.encoders.base.Encoder``.
+class Encoder:
+    """Turns images, and where ``has_text`` says so texts, into unit vectors.
 
     Attributes
     ----------
@@ -94,14 +85,14 @@ class GraphEncoder:
         Hash of the model's files.
     graph : ImageGraph
     engine : Engine
-    text : TextSide, optional
+    text : TextTower or Ngrams, optional
     """
 
     model: str
     content: str
     graph: ImageGraph
     engine: Engine
-    text: TextSide | None = None
+    text: "TextTower | Ngrams | None" = None
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @cached_property
@@ -123,7 +114,7 @@ class GraphEncoder:
 
     @property
     def joint(self) -> bool:
-        """Whether texts and images share one space."""
+        """Whether texts and images share one space, so that the cosine between them is a score."""
         return self.text is not None and self.text.joint
 
     @property
@@ -137,7 +128,7 @@ class GraphEncoder:
         return int(self.text.describe()["dim"]) if self.text else 0
 
     def describe(self) -> dict[str, Any]:
-        """Tell what this encoder is, as plain JSON values."""
+        """Tell model, input, output, preprocessing, precision and device, as plain JSON values."""
         return {
             "id": self.id,
             "model": self.model,
@@ -158,19 +149,26 @@ class GraphEncoder:
         threads: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Iterator[EncodedBatch]:
-        """Encode ``(row, uri)`` items; see ``espalier.io.encoders.base.Encoder.encode_images``."""
+        """Encode ``(row, uri)`` items in order, in bounded memory; a bad image is an error of its row.
+
+        Parameters
+        ----------
+        items : iterable of (int, str)
+            Consumed lazily.
+        read : callable
+            Gives the bytes of a uri; called from several threads.
+        threads : int, optional
+            Threads that read and decode; by default one a core. Never changes a vector.
+        progress : callable, optional
+            Called with the number of items that have just been finished.
+        """
+        pixels = self.engine.max_pixels
         yield from encode(
-            self.compiled(),
-            self.graph.geometry,
-            items,
-            read,
-            threads=threads,
-            progress=progress,
-            max_pixels=self.engine.max_pixels,
+            self.compiled(), self.graph.geometry, items, read, threads=threads, progress=progress, max_pixels=pixels
         )
 
     def encode_text(self, texts: list[str]) -> np.ndarray:
-        """Encode texts to (n, d) float32 unit rows.
+        """Encode texts to an array of shape (n, d_text), float32, unit rows.
 
         Raises
         ------
