@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from espalier.core.kmeans.rows import not_unit
+from espalier.core.linalg import not_unit
 from espalier.io.warehouse import Table
 from espalier.io.warehouse.session import session
 from espalier.io.warehouse.table import array_block

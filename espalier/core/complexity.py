@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from espalier.core.errors import EspalierError
-from espalier.core.kmeans.rows import as_unit_rows, cosine_distance, exact_dots
 from espalier.core.kmeans.search import NEAR_TIE
+from espalier.core.linalg import as_unit_rows, cosine_distance, pair_dots
 
 BLOCK_CELLS = 8_000_000  # cosines held at a time, 32 MiB
 
@@ -162,17 +162,9 @@ def _mean_neighbour_distance(centres: np.ndarray, n_neighbors: int) -> np.ndarra
         np.fill_diagonal(cosine[:, start:], -np.inf)
         floor = -np.partition(-cosine, n_neighbors - 1, axis=1)[:, n_neighbors - 1]
         row, other = np.nonzero(cosine >= floor[:, None] - 2 * NEAR_TIE)  # a few too many, for near ties
-        near = cosine_distance(_pairwise(centres, start + row, other)).astype(np.float64)
+        near = cosine_distance(pair_dots(centres, start + row, centres, other)).astype(np.float64)
         near = near[np.lexsort((near, row))]
         count = np.bincount(row, minlength=len(block))
         first = np.cumsum(count) - count
         mean[start : start + step] = near[first[:, None] + np.arange(n_neighbors)].mean(axis=1)
     return mean
-
-
-def _pairwise(centres: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    dots = np.empty(len(left))
-    for start in range(0, len(left), 4096):
-        part = slice(start, start + 4096)
-        dots[part] = exact_dots(centres[left[part]], centres[right[part]])
-    return dots

@@ -29,13 +29,13 @@ def run(context: StageContext, **tables: Table) -> StageResult:
         )
     wanted = frozenset().union(*map(needs, recipes)) - {"vectors"}
     features = features_for(wanted, tables).take(np.flatnonzero(known.inside))
-    features = dataclasses.replace(features, vectors=known.ground.vectors)
+    features = dataclasses.replace(features, vectors=known.evaluation.vectors)
     raw = all_files(context, tables, known) if options.raw_random else None
     with context.bar("comparing", len(recipes)) as advance:
         compared = compare(
-            recipes, features, known.ground, known.subsets, seeds=options.quality_seeds, raw=raw, progress=advance
+            recipes, features, known.evaluation, known.subsets, seeds=options.quality_seeds, raw=raw, progress=advance
         )
-        everything = known.ground.measure(np.ones(features.n, bool))
+        everything = known.evaluation.measure(np.ones(features.n, bool))
     rows, verdicts = comparison_rows(compared, everything, known.names), verdict_rows(compared)
     stats = {
         "n_train": features.n,

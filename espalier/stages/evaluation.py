@@ -1,4 +1,4 @@
-"""How stored tables become the ground that subsets are measured on: training rows, test rows, and all files.
+"""How stored tables become what subsets are measured on: training rows, test rows, and all files.
 
 Who trains and who tests is decided in ``evaluate.protocol``; what is measured, in ``evaluate``.
 """
@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from espalier.core.errors import EspalierError
-from espalier.core.evaluate import Protocol, train_and_test
-from espalier.core.evaluate.evaluation import Ground
+from espalier.core.evaluate import Evaluation, Protocol, train_and_test
 from espalier.core.evaluate.protocol import EVALUATION
 from espalier.core.hashing import SimHash
 from espalier.core.prune import Labels
@@ -41,11 +40,11 @@ ORDER BY r.sample_id
 
 @dataclass(frozen=True)
 class Training:
-    """The training samples of a dataset that reach pruning, and the ground that they make.
+    """The training samples of a dataset that reach pruning, and what subsets of them are measured on.
 
     Attributes
     ----------
-    ground : Ground
+    evaluation : Evaluation
     who : Protocol
         Over the rows of ``embeddings``.
     inside : ndarray of shape (n_clusters_rows,), bool
@@ -55,7 +54,7 @@ class Training:
         Label names.
     """
 
-    ground: Ground
+    evaluation: Evaluation
     who: Protocol
     inside: np.ndarray
     subsets: np.ndarray
@@ -75,7 +74,7 @@ def training(
     who = train_and_test(roles, reach, labels, seed=context.options.seed, most=most)
     inside = who.train[reach]
     tested = who.test.any() and labels is not None
-    ground = Ground(
+    evaluation = Evaluation(
         embeddings.matrix("vector", rows=who.train),
         _take(labels, who.train),
         clusters.column("cluster")[inside],
@@ -84,11 +83,11 @@ def training(
         max_rows=most,
     )
     subsets = np.array(names, dtype=object)[codes[who.train]]
-    return Training(ground, who, inside, subsets, labels.names if labels else ())
+    return Training(evaluation, who, inside, subsets, labels.names if labels else ())
 
 
-def all_files(context: StageContext, tables: Mapping[str, Table], known: Training) -> Ground:
-    """Make the ground of all readable training files, duplicates among them, encoded where they have no vector.
+def all_files(context: StageContext, tables: Mapping[str, Table], known: Training) -> Evaluation:
+    """Make what is measured of all readable training files, duplicates among them, encoded where they have no vector.
 
     Copies of what is tested on are left out: they would be trained on. The vectors made here are kept as parts
     beside the comparison, so that they are made once.
@@ -105,13 +104,13 @@ def all_files(context: StageContext, tables: Mapping[str, Table], known: Trainin
     train_rows = pc.is_in(rows["sample_id"], have).to_numpy()
     copied = rows["original"].filter(pa.array(train_rows))
     test_rows = pc.is_in(rows["sample_id"], tested).to_numpy()
-    return Ground(
+    return Evaluation(
         vectors,
         _take(labels, train_rows) if labels.names else None,
-        test_vectors=known.ground.test_vectors,
-        test_labels=_take(labels, test_rows) if known.ground.test_vectors is not None else None,
+        test_vectors=known.evaluation.test_vectors,
+        test_labels=_take(labels, test_rows) if known.evaluation.test_vectors is not None else None,
         original=pc.index_in(copied, have).fill_null(-1).to_numpy(),
-        max_rows=known.ground.max_rows,
+        max_rows=known.evaluation.max_rows,
     )
 
 

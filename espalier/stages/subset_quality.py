@@ -32,10 +32,12 @@ def run(
         words = f"{context.recipe} keeps no training sample, so there is nothing to measure"
         return StageResult(Draft(quality_rows([], "kept_by", ()), sort="", stats={**stats, "verdict": words}))
     with context.bar("quality", 1 + context.options.quality_seeds) as advance:
-        mine = known.ground.measure(kept)
+        mine = known.evaluation.measure(kept)
         advance(1)
         whole = kept & ~_pruned(context.recipe, known)
-        randoms = random_of_size(known.ground, int(kept.sum()), whole, context.options.quality_seeds, progress=advance)
+        randoms = random_of_size(
+            known.evaluation, int(kept.sum()), whole, context.options.quality_seeds, progress=advance
+        )
     verdict = judge(mine, randoms)
     rows = quality_rows(
         [("recipe", None, mine), *(("random", seed, q) for seed, q in enumerate(randoms))], "kept_by", known.names

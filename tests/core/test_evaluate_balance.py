@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.core.evaluate.balance import classes_lost, divergence
-from espalier.core.evaluate.codes import first, pairs, take
+from espalier.core.evaluate.codes import classes_lost, divergence, first, pairs, take
 from espalier.core.prune.base import Labels
 
 codes = st.lists(st.integers(-1, 5), max_size=30).map(lambda x: np.array(x, np.int32))

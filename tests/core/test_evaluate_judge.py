@@ -1,4 +1,4 @@
-"""The verdict beside random, the record behind it, and the held-out tenth."""
+"""The verdict against random, the record behind it, and the held-out tenth."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espalier.core.errors import EspalierError
-from espalier.core.evaluate import Quality, holdout, judge, measure
+from espalier.core.evaluate import Evaluation, Quality, holdout, judge
 from espalier.core.prune.base import Labels
 from espalier.core.rng import generator
 
@@ -78,30 +78,23 @@ def unit(n, seed=0):
 def test_a_record_gathers_all_that_can_be_measured():
     x, y = unit(200), (np.arange(200) % 4).astype(np.int32)
     test = holdout(y)
-    got = measure(x, np.arange(0, 200, 2), labels=y, clusters=y, test=test)
-    assert (got.n, got.n_kept, got.n_dropped, got.n_measured) == (200, 100, 100, 100)
+    kept = (np.arange(200) % 2 == 0)[~test]
+    got = Evaluation(x[~test], y[~test], y[~test], x[test], y[test]).measure(kept)
+    assert (got.n, got.n_kept, got.n_dropped) == (180, kept.sum(), (~kept).sum())
+    assert got.n_measured == got.n_dropped
     assert got.classes_lost == (1, 3)
     assert got.label_divergence == got.cluster_divergence > 0
     assert got.n_test == 20
-    assert got.n_train == (~test[::2]).sum()
+    assert got.n_train == got.n_kept
     assert None not in dataclasses.astuple(got)
 
 
 def test_what_cannot_be_measured_is_none():
-    got = measure(unit(20), np.arange(1))
+    got = Evaluation(unit(20)).measure(np.arange(20) < 1)
     assert got.redundancy is got.label_divergence is got.probe_accuracy is None
-    nothing = measure(unit(20), np.arange(5), labels=np.full(20, -1), test=np.ones(20, bool))
+    x, no_labels = unit(20), np.full(20, -1)
+    nothing = Evaluation(x, no_labels, test_vectors=x, test_labels=no_labels).measure(np.arange(20) < 5)
     assert nothing.probe_accuracy is nothing.knn_accuracy is None
-
-
-def test_held_out_samples_are_never_trained_on():
-    x = unit(40)
-    y = np.r_[np.zeros(20, int), np.ones(20, int)]
-    test = np.arange(40) % 2 == 0
-    got = measure(x, np.ones(40, bool), labels=y, test=test)
-    flipped = measure(x, np.ones(40, bool), labels=np.where(test, -1, y), test=test)
-    assert got.n_train == flipped.n_train == 20
-    assert flipped.n_test == 0
 
 
 @settings(deadline=None)

@@ -13,16 +13,13 @@ from hypothesis import strategies as st
 
 from espalier.core.errors import EspalierError
 from espalier.core.kmeans import assign, auto_k, fit_kmeans
-from espalier.core.kmeans.batches import draw_in_batches
-from espalier.core.kmeans.lloyd import Lloyd
+from espalier.core.kmeans.lloyd import Lloyd, fill_empty
 from espalier.core.kmeans.pruned import nearest_pruned
-from espalier.core.kmeans.repair import fill_empty
-from espalier.core.kmeans.rows import own_cosine
 from espalier.core.kmeans.search import nearest
-from espalier.core.kmeans.seeding import fixed_point, kmeans_plusplus
-from espalier.core.kmeans.starts import drawn_start
+from espalier.core.kmeans.seeding import draw_in_batches, fixed_point, kmeans_plusplus
+from espalier.core.kmeans.starts import drawn_start, improve
 from espalier.core.kmeans.sums import ClusterSums
-from espalier.core.kmeans.swaps import improve
+from espalier.core.linalg import pair_dots
 from espalier.core.rng import generator
 
 
@@ -272,7 +269,7 @@ def test_an_empty_cluster_never_takes_the_last_row_of_another():
     chosen, filled = fill_empty(rows, centroids, label, np.bincount(label, minlength=6))
     assert set(chosen.tolist()) <= {2, 3, 4, 5}
     np.testing.assert_array_equal(filled, [3, 4, 5])
-    distance = 1 - own_cosine(rows, centroids, label)
+    distance = 1 - pair_dots(rows, None, centroids, label)
     assert (np.diff(distance[chosen]) <= 0).all()
 
 
@@ -393,10 +390,10 @@ PROGRAM = """
 import hashlib, sys
 import numpy as np
 from espalier.core.kmeans import fit_kmeans
-from espalier.core.kmeans import kmeans
+from espalier.core.kmeans import fit
 from espalier.core.rng import generator
 
-kmeans.HUGE = int(sys.argv[2])
+fit.HUGE = int(sys.argv[2])
 rng = generator(0, "data")
 rows = rng.normal(size=(40, 77))[rng.integers(0, 40, 6000)] + 0.9 * rng.normal(size=(6000, 77))
 rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
@@ -428,7 +425,7 @@ def test_blocks_of_another_size_give_the_same_bits(monkeypatch):
     first = fit_kmeans(rows, 30, rng=generator(0))
     monkeypatch.setattr("espalier.core.kmeans.search.TILE_CELLS", 1000)
     monkeypatch.setattr("espalier.core.kmeans.sums.BLOCK", 37)
-    monkeypatch.setattr("espalier.core.kmeans.rows.BLOCK", 100)
+    monkeypatch.setattr("espalier.core.linalg.BLOCK", 100)
     second = fit_kmeans(rows, 30, rng=generator(0))
     assert first.centroids.tobytes() == second.centroids.tobytes()
     assert first.distance.tobytes() == second.distance.tobytes()

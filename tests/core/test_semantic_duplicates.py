@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from espalier.core import screen
+from espalier.core import linalg
 from espalier.core.dedup.pairs import Pairs, components, keep_greedily
 from espalier.core.dedup.semantic import (
     SimilarPairs,
@@ -158,14 +158,14 @@ def test_screened_products_are_upper_bounds_of_the_cosine():
     rows = unit(rng.standard_normal((300, 64)) * 0.9 ** np.arange(64))
     for m in (1, 7, 63, 64):
         axes = np.linalg.qr(rng.standard_normal((64, 64)))[0][:, :m].astype(np.float32)
-        screened = screen.project(rows, axes)
+        screened = linalg.project(rows, axes)
         assert (screened @ screened.T - rows @ rows.T).min() > -1e-6
 
 
 def test_a_projection_that_rules_out_pairs_is_chosen_and_a_useless_one_is_not():
     rows = unit(np.random.default_rng(0).standard_normal((2000, 128)))
-    assert screen.choose_axes(rows, rows[:-1], rows[1:], 0.95).shape[1] < 127
-    assert screen.choose_axes(rows, rows[:-1], rows[1:], 0.3) is None
+    assert linalg.choose_axes(rows, rows[:-1], rows[1:], 0.95).shape[1] < 127
+    assert linalg.choose_axes(rows, rows[:-1], rows[1:], 0.3) is None
 
 
 def test_probing_all_clusters_finds_every_pair_once_and_probing_one_more_finds_border_pairs():

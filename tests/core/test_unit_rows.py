@@ -14,7 +14,7 @@ from espalier.core.evaluate.cover import coverage, redundancy
 from espalier.core.evaluate.knn import knn_accuracy
 from espalier.core.hashing import as_vectors
 from espalier.core.kmeans import assign, fit_kmeans
-from espalier.core.kmeans.rows import UNIT_TOLERANCE, as_unit_rows, not_unit
+from espalier.core.linalg import UNIT_TOLERANCE, as_unit_rows, not_unit
 from espalier.core.prune import Labels
 from espalier.core.prune.kcenter import farthest_first
 from espalier.core.prune.query_clust import representatives

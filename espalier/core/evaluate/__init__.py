@@ -1,18 +1,18 @@
-"""Is this subset any good? Coverage, redundancy, balance and probes, judged beside random of the same size."""
+"""Is this subset any good? Coverage, redundancy, balance and probes, judged against random of the same size."""
 
 from __future__ import annotations
 
-from espalier.core.evaluate.balance import classes_lost, divergence
+from espalier.core.evaluate.codes import classes_lost, divergence
 from espalier.core.evaluate.cover import Coverage, coverage, redundancy
+from espalier.core.evaluate.evaluation import Evaluation
 from espalier.core.evaluate.judge import Quality, Verdict, judge
 from espalier.core.evaluate.knn import knn_accuracy
 from espalier.core.evaluate.logistic import Probe, logistic_probe
-from espalier.core.evaluate.measure import measure
-from espalier.core.evaluate.protocol import Protocol, train_and_test
-from espalier.core.evaluate.split import holdout
+from espalier.core.evaluate.protocol import Protocol, holdout, train_and_test
 
 __all__ = [
     "Coverage",
+    "Evaluation",
     "Probe",
     "Protocol",
     "Quality",
@@ -24,7 +24,6 @@ __all__ = [
     "judge",
     "knn_accuracy",
     "logistic_probe",
-    "measure",
     "redundancy",
     "train_and_test",
 ]

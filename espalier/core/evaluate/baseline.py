@@ -1,7 +1,7 @@
-"""Recipes beside random: each measured on one ground with random subsets of its own size, and judged.
+"""Recipes and their random baselines: each measured with random subsets of its own size, and judged.
 
-Selecting is done by ``espalier.core.prune``, measuring by ``ground.py``, judging by ``judge.py``; here is which
-recipes, which seeds, and what stands beside what.
+Selecting is done by ``espalier.core.prune``, measuring by ``evaluation.py``, judging by ``judge.py``; here is which
+recipes, which seeds, and what is compared with what.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from espalier.core.errors import EspalierError
-from espalier.core.evaluate.evaluation import Ground
+from espalier.core.evaluate.evaluation import Evaluation
 from espalier.core.evaluate.judge import Quality, Verdict, judge
 from espalier.core.prune.base import Features
 from espalier.core.prune.random import Random
@@ -22,9 +22,7 @@ from espalier.core.prune.scope import Scope
 from espalier.core.prune.select import needs, select
 from espalier.core.recipe import Amount, Recipe
 
-RANDOM = "random"
 GIVEN = ("labels", "text_hashes", "clip_scores")  # what a dataset may lack; all else is computed
-
 
 RAW_RANDOM = "raw_random"
 """Random over all files, duplicates among them."""
@@ -41,18 +39,18 @@ class Measured:
     seeds : tuple of int
         One a record; empty when the method draws nothing, and one record stands for all.
     qualities : tuple of Quality
-    beside : tuple of Quality
+    baseline : tuple of Quality
         Random subsets of the same size, one a seed.
     verdict : Verdict or None
         None for random itself.
     raw : Verdict or None
-        The verdict beside random over all files, where that was asked for.
+        The verdict against random over all files, where that was asked for.
     """
 
     recipe: Recipe
     seeds: tuple[int, ...]
     qualities: tuple[Quality, ...]
-    beside: tuple[Quality, ...]
+    baseline: tuple[Quality, ...]
     verdict: Verdict | None
     raw: Verdict | None = None
 
@@ -91,13 +89,13 @@ def plan(methods: Sequence[str], ratios: Sequence[str], recipes: Sequence[str] =
     asked += [Recipe.parse(text) for text in recipes]
     out: dict[str, Recipe] = {}
     for recipe in asked:
-        yardstick = beside(recipe)
-        out.setdefault(str(yardstick), yardstick)
+        baseline = random_baseline(recipe)
+        out.setdefault(str(baseline), baseline)
         out.setdefault(str(recipe), recipe)
     return list(out.values())
 
 
-def beside(recipe: Recipe, seed: int = 0) -> Recipe:
+def random_baseline(recipe: Recipe, seed: int = 0) -> Recipe:
     """Return the random recipe of the same amount over the same subsets."""
     scope = Scope(seed=seed, subsets=recipe.scope.subsets, min_clip_score=recipe.scope.min_clip_score)
     return Recipe(Random(), recipe.amount, scope)
@@ -112,14 +110,14 @@ def lacking(recipe: Recipe, features: Features) -> str:
 def compare(
     recipes: Sequence[Recipe],
     features: Features,
-    ground: Ground,
+    evaluation: Evaluation,
     subset_names: np.ndarray | None = None,
     *,
     seeds: int = 3,
-    raw: Ground | None = None,
+    raw: Evaluation | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Comparison:
-    """Apply each recipe to the training samples and measure it beside random of its size.
+    """Apply each recipe to the training samples and measure it with random of its size.
 
     A recipe that draws is run with the seeds 0 to ``seeds`` - 1, unless it names its own; one that draws
     nothing is run once. A recipe that cannot be applied here is left out, with the reason.
@@ -130,12 +128,12 @@ def compare(
         As :func:`plan` lists them.
     features : Features
         Of the training samples, in order of sample_id.
-    ground : Ground
+    evaluation : Evaluation
         Of the same rows.
     subset_names : ndarray of shape (n,), str
         For recipes that name subsets.
     seeds : int, default 3
-    raw : Ground, optional
+    raw : Evaluation, optional
         All files: random is also drawn from these, at the same counts.
     progress : callable, optional
         Called with 1 after each recipe.
@@ -151,21 +149,21 @@ def compare(
     measured = []
 
     def at(recipe: Recipe) -> Quality:
-        return ground.measure(select(recipe, features, subset_names).kept)
+        return evaluation.measure(select(recipe, features, subset_names).kept)
 
     for recipe in recipes:
         why = lacking(recipe, features)
         try:
             if not why:
-                key = str(beside(recipe))
+                key = str(random_baseline(recipe))
                 if key not in randoms:
-                    randoms[key] = tuple(at(beside(recipe, seed)) for seed in range(seeds))
+                    randoms[key] = tuple(at(random_baseline(recipe, seed)) for seed in range(seeds))
                 runs = _runs(recipe, seeds)
-                found = tuple(at(run) for run in runs)
-                size = found[0].n_kept
+                qualities = tuple(at(run) for run in runs)
+                size = qualities[0].n_kept
                 if raw is not None and size not in raws:
                     raws[size] = recipe.amount, tuple(raw.measure(_draw(raw, size, s)) for s in range(seeds))
-                measured.append(_measured(recipe, runs, found, randoms[key], raws.get(size)))
+                measured.append(_measured(recipe, runs, qualities, randoms[key], raws.get(size)))
         except EspalierError as error:
             why = f"cannot be applied: {error}"
         if why:
@@ -179,7 +177,7 @@ def compare(
 
 
 def random_of_size(
-    ground: Ground,
+    evaluation: Evaluation,
     n_kept: int,
     whole: np.ndarray,
     seeds: int = 3,
@@ -193,7 +191,7 @@ def random_of_size(
         recipe = Recipe(Random(), Amount(count=n_kept - int(whole.sum())), Scope(seed=seed))
         kept = whole.copy()
         kept[rows[select(recipe, Features(len(rows))).kept]] = True
-        out.append(ground.measure(kept))
+        out.append(evaluation.measure(kept))
         if progress:
             progress(1)
     return tuple(out)
@@ -209,22 +207,22 @@ def _runs(recipe: Recipe, seeds: int) -> list[Recipe]:
 def _measured(
     recipe: Recipe,
     runs: list[Recipe],
-    found: tuple[Quality, ...],
+    qualities: tuple[Quality, ...],
     randoms: tuple[Quality, ...],
     raw: tuple[Amount, tuple[Quality, ...]] | None,
 ) -> Measured:
     draws = recipe.method.draws(recipe.scope)
-    itself = recipe.method.name == RANDOM
+    itself = isinstance(recipe.method, Random)
     return Measured(
         recipe,
         tuple(run.scope.seed for run in runs) if draws else (),
-        found,
+        qualities,
         randoms,
-        None if itself else judge(found, randoms),
-        judge(found, raw[1]) if raw else None,
+        None if itself else judge(qualities, randoms),
+        judge(qualities, raw[1]) if raw else None,
     )
 
 
-def _draw(ground: Ground, n_kept: int, seed: int) -> np.ndarray:
+def _draw(evaluation: Evaluation, n_kept: int, seed: int) -> np.ndarray:
     recipe = Recipe(Random(), Amount(count=n_kept), Scope(seed=seed))
-    return select(recipe, Features(len(ground.vectors))).kept
+    return select(recipe, Features(len(evaluation.vectors))).kept

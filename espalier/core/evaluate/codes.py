@@ -1,32 +1,17 @@
-"""Label and cluster codes in their two shapes, and what is counted from them.
+"""Label and cluster codes in their two shapes, and what is counted from them: the mix, and how far it has moved.
 
-One code a sample stands as a plain integer array (negative: none); several labels a sample stand in
-compressed rows, ``espalier.core.prune.base.Labels`` or anything else with ``indptr`` and ``codes``. Here both
-become counts. Nothing here looks at vectors; the probes stand in ``knn.py`` and ``logistic.py``.
+One code a sample stands as a plain integer array (negative: none); several labels a sample stand in the compressed
+rows of ``espalier.core.prune.base.Labels``. The divergence is Jensen and Shannon's (Lin, 1991, "Divergence measures
+based on the Shannon entropy"), base 2, so 0 means the same mix and 1 means disjoint. Nothing here looks at vectors.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
+from espalier.core.prune.base import Labels
 
-class CompressedRows(Protocol):
-    """Several codes a sample: ``codes[indptr[i]:indptr[i + 1]]`` belong to sample i."""
-
-    @property
-    def indptr(self) -> np.ndarray:
-        """Where each sample's codes begin: (n + 1,) int64."""
-        ...
-
-    @property
-    def codes(self) -> np.ndarray:
-        """All codes, sample by sample."""
-        ...
-
-
-Codes = np.ndarray | CompressedRows
+Codes = np.ndarray | Labels
 
 
 def n_rows(codes: Codes) -> int:
@@ -66,22 +51,51 @@ def first(codes: Codes) -> np.ndarray:
 def take(codes: Codes, rows: np.ndarray) -> Codes:
     """Return the codes of ``rows`` (indices or a mask), in that order, in the same shape."""
     rows = np.flatnonzero(rows) if rows.dtype == bool else rows
-    if isinstance(codes, np.ndarray):
-        return codes[rows]
-    counts = np.diff(codes.indptr)[rows]
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    flat = np.repeat(codes.indptr[:-1][rows] - indptr[:-1], counts) + np.arange(indptr[-1])
-    return _Rows(indptr, codes.codes[flat])
+    return codes[rows] if isinstance(codes, np.ndarray) else codes.take(rows)
 
 
-class _Rows:
-    """Compressed rows without names, as ``take`` gives them back."""
+def divergence(codes_full: Codes, codes_kept: Codes) -> float:
+    """Measure the Jensen-Shannon divergence of the kept samples' mix of codes from the full set's.
 
-    def __init__(self, indptr: np.ndarray, codes: np.ndarray) -> None:
-        self.indptr, self.codes = indptr, codes
+    Parameters
+    ----------
+    codes_full, codes_kept : ndarray of shape (n,), int, or compressed rows
+        Codes of all samples, and of the kept ones. Negative codes (no label) are left out of the mix; a
+        sample with several labels counts once for each.
+
+    Returns
+    -------
+    float
+        In [0, 1], base 2. 0.0 when the full set has no codes at all, 1.0 when only the kept ones have none.
+    """
+    full, kept = _histograms(codes_full, codes_kept)
+    if not full.sum():
+        return 0.0 if not kept.sum() else 1.0
+    if not kept.sum():
+        return 1.0
+    p, q = full / full.sum(), kept / kept.sum()
+    value = _entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2
+    return float(min(max(value, 0.0), 1.0))
 
 
-def histograms(full: Codes, kept: Codes) -> tuple[np.ndarray, np.ndarray]:
+def classes_lost(codes_full: Codes, codes_kept: Codes) -> np.ndarray:
+    """List the codes that the full set has and the kept samples have no longer.
+
+    Returns
+    -------
+    ndarray of shape (n_lost,), int64
+        Ascending.
+    """
+    full, kept = _histograms(codes_full, codes_kept)
+    return np.flatnonzero((full > 0) & (kept == 0))
+
+
+def _entropy(p: np.ndarray) -> float:
+    p = p[p > 0]
+    return float(-(p * np.log2(p)).sum())
+
+
+def _histograms(full: Codes, kept: Codes) -> tuple[np.ndarray, np.ndarray]:
     """Return how often each code appears in ``full`` and in ``kept``: two (n_codes,) int64 arrays."""
     a, b = pairs(full)[1], pairs(kept)[1]
     size = int(max(a.max(initial=-1), b.max(initial=-1))) + 1

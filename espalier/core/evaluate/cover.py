@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from espalier.core.errors import EspalierError
-from espalier.core.kmeans.rows import as_unit_rows, exact_dots
+from espalier.core.linalg import as_unit_rows, pair_dots
 from espalier.core.rng import generator
 
 BLOCK = 4096  # rows on either side of one product: 64 MiB of float32
@@ -82,7 +82,7 @@ def coverage(
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         near = _nearest(vectors, block, base)
-        distance[start : start + len(block)] = 1.0 - exact_dots(vectors[block], vectors[near])
+        distance[start : start + len(block)] = 1.0 - pair_dots(vectors, block, vectors, near)
         if progress:
             progress(len(block))
     distance = distance.clip(0.0, 2.0)
@@ -124,7 +124,7 @@ def redundancy(
         for start in range(0, len(own), BLOCK):
             block = own[start : start + BLOCK]
             near = _nearest(vectors, base[block], base, own=block)
-            total += float(exact_dots(vectors[base[block]], vectors[near]).sum())
+            total += float(pair_dots(vectors, base[block], vectors, near).sum())
             if progress:
                 progress(len(block))
         return round(total / len(own), _DECIMALS)

@@ -1,6 +1,6 @@
-"""The ground that subsets of one dataset are measured on: what is shared is held once, what repeats is remembered.
+"""What subsets of one dataset are measured on: what is shared is held once, what repeats is remembered.
 
-The measures themselves stand in ``cover.py``, ``balance.py``, ``knn.py`` and ``logistic.py``; who is trained
+The measures themselves stand in ``cover.py``, ``codes.py``, ``knn.py`` and ``logistic.py``; who is trained
 on and who is tested on in ``protocol.py``.
 """
 
@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from espalier.core.errors import EspalierError
-from espalier.core.evaluate.balance import classes_lost, divergence
-from espalier.core.evaluate.codes import Codes, pairs, take
+from espalier.core.evaluate.codes import Codes, classes_lost, divergence, pairs, take
 from espalier.core.evaluate.cover import coverage, redundancy
 from espalier.core.evaluate.judge import Quality
 from espalier.core.evaluate.knn import knn_accuracy
@@ -27,7 +26,7 @@ TRAIN_ROWS = 10  # times max_rows: most samples that the probes train on
 
 
 @dataclass(frozen=True)
-class Ground:
+class Evaluation:
     """Training samples, and test samples beside them.
 
     Attributes
@@ -80,8 +79,8 @@ class Ground:
             dropped = full & ~kept
             stands = self.original[kept]
             dropped[stands[stands >= 0]] = False
-        seen = dropped | kept
-        vectors, mask = (self.vectors, kept) if seen.all() else (self.vectors[seen], kept[seen])
+        counted = dropped | kept
+        vectors, mask = (self.vectors, kept) if counted.all() else (self.vectors[counted], kept[counted])
         cover = coverage(vectors, mask, max_rows=self.max_rows)
         again = redundancy(vectors, mask, max_rows=self.max_rows)
         knn, probe, n_train, n_test = self._probes(kept)

@@ -1,6 +1,6 @@
-"""What is known of a subset's quality in one record, and the verdict beside random subsets of its size.
+"""What is known of a subset's quality in one record, and the verdict against random subsets of its size.
 
-Nothing is measured here (``ground.py`` does that); the rule is a pure function of the records.
+Nothing is measured here (``evaluation.py`` does that); the rule is a pure function of the records.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a recipe stands beside random subsets of its size.
+    """How a recipe stands against random subsets of its size.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ import numpy as np
 from espalier.core.errors import EspalierError
 from espalier.core.evaluate.codes import Codes, pairs
 from espalier.core.evaluate.logistic import score
-from espalier.core.kmeans.rows import as_unit_rows
+from espalier.core.linalg import as_unit_rows
 from espalier.core.search.cosine import cosine_topk
 
 _BLOCK = 1024  # test samples at a time

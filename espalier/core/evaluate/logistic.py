@@ -1,9 +1,9 @@
-"""The logistic probe: multinomial logistic regression on fixed vectors, in numpy alone.
+"""The logistic probe: multinomial logistic regression on fixed vectors.
 
 What it minimises is scikit-learn's LogisticRegression objective with C = 1 / l2: the summed cross-entropy
-plus l2 / 2 times the squared weights, intercepts free. Ours is the way down: L-BFGS (``lbfgs.py``) whose
-first guess of the Hessian is Boehning's bound (1992, "Multinomial logistic regression algorithm",
-a fixed matrix made of X'X) instead of the unit matrix; that takes some 40 steps where the unit matrix takes 150.
+plus l2 / 2 times the squared weights, intercepts free. The way down is scipy's L-BFGS-B in coordinates in which
+Boehning's bound of the Hessian (1992, "Multinomial logistic regression algorithm", a fixed matrix made of X'X) is the
+unit matrix; that takes some 40 steps where the plain coordinates take 150.
 Products run in float32 on the vectors as they lie, blocked over samples; sums are kept in float64.
 """
 
@@ -16,7 +16,6 @@ import numpy as np
 
 from espalier.core.errors import EspalierError
 from espalier.core.evaluate.codes import Codes, n_rows, pairs
-from espalier.core.evaluate.lbfgs import minimise
 
 _BLOCK = 16384  # samples a product
 _BOUND = 0.2  # share of 1 / n_classes taken for p (1 - p) in the first Hessian; 0.01 to 1 differ by 15 %
@@ -115,17 +114,10 @@ def logistic_probe(
     weight = 1.0 / np.bincount(position)[position]
     center, scale = _center_scale(train_x) if rescale else (np.zeros(train_x.shape[1]), 1.0)
     problem = _Problem(train_x, position, targets, weight, len(classes), center, scale, l2)
-    best = minimise(
-        problem,
-        np.zeros((train_x.shape[1] + 1, len(classes))),
-        precondition=problem.preconditioner(),
-        tol=tol * len(train_x),
-        max_iter=max_iter,
-    )
+    params, loss, n_iter, converged = _minimise(problem, tol * len(train_x), max_iter)
     probe = Probe(
-        float("nan"), best.loss, best.x[:-1], best.x[-1], classes, center, scale,
-        best.n_iter, best.converged, len(train_x), 0,
-    )  # fmt: skip
+        float("nan"), loss, params[:-1], params[-1], classes, center, scale, n_iter, converged, len(train_x), 0
+    )
     accuracy, n_test = score(probe.predict, test_x, test_y)
     return Probe(**{**probe.__dict__, "accuracy": accuracy, "n_test": n_test})
 
@@ -196,29 +188,44 @@ class _Problem:
         gradient[-1] = sums
         return loss, gradient
 
-    def preconditioner(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Return the map by (c X'X + l2 I)^-1, c = 0.2 / n_classes, on the smaller side of X."""
-        share = _BOUND / self.n_classes
+    def axes(self) -> np.ndarray:
+        """Return A, (dim, dim) float32, with A'(c X'X + l2 I)A = I, c = 0.2 / n_classes."""
         n, dim = self.x.shape
-        free = 1.0 / (share * n)
-        if n < dim:  # Woodbury: (cX'X + l2)^-1 = (I - X'(XX' + l2/c)^-1 X) / l2
-            z = ((self.x - self.center) / self.scale).astype(np.float32)
-            inner = np.linalg.inv(z @ z.T + np.float32(self.l2 / share) * np.eye(n, dtype=np.float32))
-
-            def by_samples(p: np.ndarray) -> np.ndarray:
-                q = p[:-1].astype(np.float32)
-                return np.concatenate([(q - z.T @ (inner @ (z @ q))) / self.l2, free * p[-1:]])
-
-            return by_samples
         gram = np.zeros((dim, dim))
         for start in range(0, n, _BLOCK):
             z = ((self.x[start : start + _BLOCK] - self.center) / self.scale).astype(np.float32)
             gram += z.T @ z
-        gram *= share
+        gram *= _BOUND / self.n_classes
         gram.flat[:: dim + 1] += self.l2
-        inverse = np.linalg.inv(gram.astype(np.float32))
+        return np.linalg.inv(np.linalg.cholesky(gram.astype(np.float32))).T
 
-        def by_dimensions(p: np.ndarray) -> np.ndarray:
-            return np.concatenate([inverse @ p[:-1].astype(np.float32), free * p[-1:]])
 
-        return by_dimensions
+def _minimise(problem: _Problem, tol: float, max_iter: int) -> tuple[np.ndarray, float, int, bool]:
+    """Return the least point, its loss, the steps taken, and whether no entry of the gradient exceeds ``tol``."""
+    try:
+        from scipy.optimize import OptimizeResult, minimize
+    except ModuleNotFoundError as error:
+        raise EspalierError(
+            "The logistic probe needs scipy, which is not installed.", 'Run: pip install "espalier[platform]"'
+        ) from error
+    axes, free = problem.axes(), (_BOUND / problem.n_classes * len(problem.x)) ** -0.5
+    shape = len(axes) + 1, problem.n_classes
+    steepest = np.inf
+
+    def place(z: np.ndarray) -> np.ndarray:
+        z = z.reshape(shape)
+        return np.concatenate([axes @ z[:-1].astype(np.float32), free * z[-1:]])
+
+    def objective(z: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal steepest
+        loss, gradient = problem(place(z))
+        steepest = np.abs(gradient).max()
+        return loss, np.concatenate([axes.T @ gradient[:-1].astype(np.float32), free * gradient[-1:]]).ravel()
+
+    def stop(intermediate_result: OptimizeResult) -> None:  # noqa: ARG001 (scipy calls it by this name)
+        if steepest <= tol:
+            raise StopIteration
+
+    options = {"maxiter": max_iter, "ftol": 0, "gtol": 0}
+    best = minimize(objective, np.zeros(shape).ravel(), method="L-BFGS-B", jac=True, callback=stop, options=options)
+    return place(best.x), float(best.fun), int(best.nit), bool(steepest <= tol)

@@ -6,9 +6,7 @@ package.
 
 from __future__ import annotations
 
-from espalier.core.kmeans.auto_k import auto_k
-from espalier.core.kmeans.fit import fit_kmeans
+from espalier.core.kmeans.fit import KMeansResult, auto_k, fit_kmeans
 from espalier.core.kmeans.search import assign
-from espalier.core.kmeans.types import KMeansResult
 
 __all__ = ["KMeansResult", "assign", "auto_k", "fit_kmeans"]

@@ -1,24 +1,86 @@
-"""Spherical k-means: the public entry, which joins start, rounds and the final exact assignment.
+"""Spherical k-means: the public entry, which joins start, rounds and the final exact assignment; the rule for k.
 
-Not here: the rounds (lloyd.py), the starts (seeding.py), the search (search.py), the choice of k (auto_k.py).
+Not here: the rounds (lloyd.py), the starts (starts.py), the search (search.py).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from espalier.core.errors import EspalierError
-from espalier.core.kmeans.lloyd import Lloyd
-from espalier.core.kmeans.repair import fill_empty
-from espalier.core.kmeans.rows import as_unit_rows, cosine_distance, own_cosine, row_cosine
+from espalier.core.kmeans.lloyd import Lloyd, fill_empty
 from espalier.core.kmeans.search import NEAR_TIE, nearest
 from espalier.core.kmeans.starts import batched_start, drawn_start, sample_rows
-from espalier.core.kmeans.types import KMeansResult
+from espalier.core.linalg import as_unit_rows, cosine_distance, pair_dots
 
 REFILLS = 10  # filling one cluster can empty another; what is empty after so many is left out
 HUGE = 1000  # more clusters than this are started by batched_start
+MOST_AUTO = 500
+
+
+@dataclass(frozen=True)
+class KMeansResult:
+    """Spherical k-means: every row belongs to its nearest centroid, every centroid has a row.
+
+    Attributes
+    ----------
+    centroids : ndarray of shape (k, d), float32
+        Unit rows. ``k`` is at most the number asked for; see ``k_asked``.
+    assignment : ndarray of shape (n,), int32
+        The nearest centroid of each row; the lower index where two are equally near.
+    distance : ndarray of shape (n,), float32
+        Cosine distance (1 - cosine, 0 to 2) of each row to its own centroid.
+    n_iter : int
+        Rounds of "move the centroids, assign again" over the training rows.
+    converged : bool
+        True when the last round changed nothing or gained less than ``tol``; False when ``max_iter`` ended
+        it.
+    mean_cosine : float
+        Mean over all rows of the cosine to the own centroid.
+    n_repaired : int
+        How many times an empty cluster was given a row of its own.
+    n_trained : int
+        Rows that moved the centroids: all of them, unless ``train_rows`` was given.
+    k_asked : int
+        The number of clusters asked for. More than ``k`` when there are fewer rows, or fewer distinct rows.
+    """
+
+    centroids: np.ndarray
+    assignment: np.ndarray
+    distance: np.ndarray
+    n_iter: int
+    converged: bool
+    mean_cosine: float
+    n_repaired: int
+    n_trained: int
+    k_asked: int
+
+    @property
+    def k(self) -> int:
+        """Number of clusters, all with at least one row."""
+        return len(self.centroids)
+
+
+def auto_k(n: int, n_labels: int = 0) -> int:
+    """Choose the number of clusters.
+
+    The number of labels when there are at least two (as ``datum prune`` does); otherwise the square root of
+    n / 2, at most 500 (the number that DBP's paper, arXiv 2401.04578, settled on for LAION). Never more than
+    ``n``, never less than 1.
+
+    Parameters
+    ----------
+    n : int
+        Rows to be clustered.
+    n_labels : int, default 0
+        Distinct labels in use; 0 or 1 says nothing about groups, so the rule for unlabelled data holds.
+    """
+    wanted = n_labels if n_labels >= 2 else min(MOST_AUTO, round(math.sqrt(n / 2)))
+    return max(1, min(wanted, n))
 
 
 def fit_kmeans(
@@ -73,7 +135,7 @@ def fit_kmeans(
     state = _start(trained, min(k, len(trained)), init, rng)
     n_iter, converged = state.run(max_iter, tol, progress)
     centroids, assignment, n_repaired = _finish(rows, state)
-    cosine = own_cosine(rows, centroids, assignment)
+    cosine = pair_dots(rows, None, centroids, assignment)
     return KMeansResult(
         centroids=centroids,
         assignment=assignment,
@@ -126,7 +188,7 @@ def _finish(rows: np.ndarray, state: Lloyd) -> tuple[np.ndarray, np.ndarray, int
         n_repaired += len(lonely)
         centroids = centroids.copy()
         centroids[empty] = rows[lonely]
-        own = row_cosine(rows, centroids, assignment)
+        own = pair_dots(rows, None, centroids, assignment, np.float32)
         nearer = np.flatnonzero(nearest(rows, centroids[empty]).cosine > own - 2 * NEAR_TIE)
         assignment[nearer] = nearest(rows, centroids, nearer).index
     used = np.flatnonzero(np.bincount(assignment, minlength=len(centroids)))

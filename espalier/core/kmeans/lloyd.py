@@ -3,8 +3,7 @@
 Dhillon and Modha 2001; the bounds follow Hamerly 2010, in cosines: when a centroid moves by a chord of
 length m, no unit row's cosine to it changes by more than m. Skipping is exact: the result is that of the
 plain rounds. Differs from Hamerly: the tenth of the centroids that moved most is compared outright, so that
-one restless centroid does not loosen everyone's bound. Starts and the public entry live in seeding.py and
-kmeans.py.
+one restless centroid does not loosen everyone's bound. Starts and the public entry live in starts.py and fit.py.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from espalier.core.kmeans.repair import fill_empty
-from espalier.core.kmeans.rows import row_cosine
 from espalier.core.kmeans.search import NEAR_TIE, Nearest, nearest
 from espalier.core.kmeans.sums import ClusterSums
+from espalier.core.linalg import pair_dots
 
 OUTRIGHT = 0.1  # at most this share of the centroids is compared with every row each round
 CALM = 0.02  # and only those that moved by more: smaller steps cost less as looser bounds
@@ -31,16 +29,16 @@ class Lloyd:
         Unit rows.
     centroids : ndarray of shape (k, d), float32
         Starting unit centroids.
-    found : Nearest or None, default None
+    known : Nearest or None, default None
         The nearest of them for each row, if known already.
     """
 
-    def __init__(self, vectors: np.ndarray, centroids: np.ndarray, found: Nearest | None = None) -> None:
+    def __init__(self, vectors: np.ndarray, centroids: np.ndarray, known: Nearest | None = None) -> None:
         self.vectors = vectors
         self.centroids = centroids
         self.n_repaired = 0
-        found = found or nearest(vectors, centroids)
-        self.assignment, self.own, self.other = found.index, found.cosine, found.second
+        near = known or nearest(vectors, centroids)
+        self.assignment, self.own, self.other = near.index, near.cosine, near.second
         self.sums = ClusterSums(*centroids.shape)
         self.sums.add(vectors, np.arange(len(vectors)), self.assignment)
 
@@ -95,16 +93,13 @@ class Lloyd:
     def _reassign(self, moved: np.ndarray) -> int:
         """Assign again the rows whose bounds no longer settle them; return how many changed."""
         stale = np.flatnonzero(moved[self.assignment] > 0)
-        self.own[stale] = row_cosine(self.vectors, self.centroids, self.assignment, stale)
+        self.own[stale] = pair_dots(self.vectors, stale, self.centroids, self.assignment[stale], np.float32)
         self._bring_bound_up_to_date(moved)
         open_rows = np.flatnonzero(self.own - self.other < 2 * NEAR_TIE)
-        found = nearest(self.vectors, self.centroids, None if len(open_rows) == len(self.vectors) else open_rows)
-        return self._accept(open_rows, found)
-
-    def _accept(self, rows: np.ndarray, found: Nearest) -> int:
-        self.own[rows], self.other[rows] = found.cosine, found.second
-        changed = np.flatnonzero(found.index != self.assignment[rows])
-        self._change(rows[changed], found.index[changed])
+        near = nearest(self.vectors, self.centroids, None if len(open_rows) == len(self.vectors) else open_rows)
+        self.own[open_rows], self.other[open_rows] = near.cosine, near.second
+        changed = np.flatnonzero(near.index != self.assignment[open_rows])
+        self._change(open_rows[changed], near.index[changed])
         return len(changed)
 
     def _bring_bound_up_to_date(self, moved: np.ndarray) -> None:
@@ -115,6 +110,40 @@ class Lloyd:
         calm[restless] = 0
         self.other += calm.max()
         if len(restless):
-            found = nearest(self.vectors, self.centroids[restless])
-            is_own = restless[found.index] == self.assignment
-            np.maximum(self.other, np.where(is_own, found.second, found.cosine), out=self.other)
+            near = nearest(self.vectors, self.centroids[restless])
+            is_own = restless[near.index] == self.assignment
+            np.maximum(self.other, np.where(is_own, near.second, near.cosine), out=self.other)
+
+
+def fill_empty(
+    vectors: np.ndarray, centroids: np.ndarray, assignment: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose for each empty cluster the row farthest from its own centroid, never the last row of a cluster.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d), float32
+    centroids : ndarray of shape (k, d), float32
+    assignment : ndarray of shape (n,), int32
+    size : ndarray of shape (k,), int64
+        Rows in each cluster.
+
+    Returns
+    -------
+    rows, clusters : ndarray of int64, ndarray of int32
+        Row ``rows[i]`` goes to the empty cluster ``clusters[i]``. Rows by falling distance, then by index;
+        clusters by index. Fewer than there are empty clusters when no row lies off its centroid.
+    """
+    empty = np.flatnonzero(size == 0)
+    if not len(empty):
+        return np.empty(0, np.int64), np.empty(0, np.int32)
+    distance = 1.0 - pair_dots(vectors, None, centroids, assignment)
+    left = size.copy()
+    rows: list[int] = []
+    for row in np.lexsort((np.arange(len(distance)), -distance)):
+        if len(rows) == len(empty) or distance[row] <= 1e-7:
+            break
+        if left[assignment[row]] > 1:
+            left[assignment[row]] -= 1
+            rows.append(int(row))
+    return np.array(rows, dtype=np.int64), empty[: len(rows)].astype(np.int32)

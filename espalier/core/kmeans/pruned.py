@@ -1,9 +1,9 @@
 """The nearest centroid of each row among very many: exact, but most products are never made in full.
 
-In the leading principal axes of the centroids a product is cheap, and by Cauchy and Schwarz the rest adds at most the
-product of what is left of both lengths. Where even that falls short of a cosine the row is known to reach, the
-centroid is out. Stretches of 64 neighbouring centroids are dropped together, so like should lie next to like. Where
-the axes rule out too little, the plain search does all the work. Either way the answer is that of `nearest`.
+In the leading principal axes of the centroids the bound of ``espalier.core.linalg`` is cheap: where even it falls short
+of a cosine the row is known to reach, the centroid is out. Stretches of 64 neighbouring centroids are dropped together,
+so like should lie next to like. Where the axes rule out too little, the plain search does all the work. Either way the
+answer is that of `nearest`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from espalier.core.kmeans.search import Nearest, best_two, nearest, settle_near_ties
+from espalier.core.linalg import project
 
 STRETCH = 64
 BLOCK = 16384
@@ -40,19 +41,19 @@ def nearest_pruned(vectors: np.ndarray, centroids: np.ndarray, known: np.ndarray
     axes = _leading_axes(centroids)
     if 2 * axes.shape[1] > centroids.shape[1]:
         return nearest(vectors, centroids)
-    short = _shorten(centroids, axes)
+    short = project(centroids, axes)
     n = len(vectors)
-    found = Nearest(np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.float32))
+    out = Nearest(np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.float32))
     for start in range(0, n, BLOCK):
         part = slice(start, start + BLOCK)
         block, floor = vectors[part], known[part] - np.float32(MARGIN)
-        hopeful = _hopeful(_shorten(block, axes), short, floor)
+        hopeful = _hopeful(project(block, axes), short, floor)
         if hopeful.mean() > WORTHWHILE:
             chunk = nearest(block, centroids)
         else:
             chunk = _search(block, centroids, hopeful, floor + np.float32(SLACK))
-        found.index[part], found.cosine[part], found.second[part] = chunk.index, chunk.cosine, chunk.second
-    return found
+        out.index[part], out.cosine[part], out.second[part] = chunk.index, chunk.cosine, chunk.second
+    return out
 
 
 def _leading_axes(centroids: np.ndarray) -> np.ndarray:
@@ -61,15 +62,6 @@ def _leading_axes(centroids: np.ndarray) -> np.ndarray:
     held = np.cumsum(strength[::-1]) / strength.sum()
     count = 32 * (1 + int(np.searchsorted(held, ENERGY)) // 32)
     return np.ascontiguousarray(axes[:, ::-1][:, :count], dtype=np.float32)
-
-
-def _shorten(rows: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Coordinates on the axes, then the length that is left: the products of two such rows bound those of the rows."""
-    short = np.empty((len(rows), axes.shape[1] + 1), np.float32)
-    np.matmul(rows, axes, out=short[:, :-1])
-    left = np.einsum("ij,ij->i", rows, rows) - np.einsum("ij,ij->i", short[:, :-1], short[:, :-1])
-    short[:, -1] = np.sqrt(np.maximum(left, 0.0))
-    return short
 
 
 def _hopeful(rows: np.ndarray, centroids: np.ndarray, floor: np.ndarray) -> np.ndarray:

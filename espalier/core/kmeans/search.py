@@ -3,7 +3,7 @@
 BLAS proposes, exact arithmetic decides: a product in float32 finds the best and the second best centroid;
 where the two are closer than BLAS can tell, every candidate's cosine is computed again in double precision,
 row by row. So the answer does not depend on the block size or the number of threads. The k-means itself
-lives in kmeans.py.
+lives in fit.py.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from espalier.core.errors import EspalierError
-from espalier.core.kmeans.rows import as_unit_rows, cosine_distance, exact_dots, own_cosine
+from espalier.core.linalg import as_unit_rows, cosine_distance, pair_dots
 
 NEAR_TIE = 1e-5  # float32 products of unit rows err by about 1e-7 (1e-6 seen at d = 4096)
 TILE_CELLS, TILE_CENTROIDS = 4 * 2**20, 8192  # a tile of cosines is at most 16 MiB
 MOST_ROWS = 16384
-PAIRS = 4096  # near-tied pairs compared at a time
 
 
 @dataclass
@@ -70,7 +69,7 @@ def assign(
     if not len(centres) or rows.shape[1] != centres.shape[1]:
         raise EspalierError(f"Cannot assign vectors of shape {rows.shape} to centroids of shape {centres.shape}.")
     index = nearest(rows, centres, block_rows=block_rows).index
-    return index, cosine_distance(own_cosine(rows, centres, index))
+    return index, cosine_distance(pair_dots(rows, None, centres, index))
 
 
 def nearest(
@@ -82,7 +81,7 @@ def nearest(
 ) -> Nearest:
     """Find the nearest and second nearest of ``centroids`` (k >= 1) for ``vectors[rows]`` (all when None)."""
     n = len(vectors) if rows is None else len(rows)
-    found = Nearest(np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.float32))
+    out = Nearest(np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.float32))
     width = min(len(centroids), TILE_CENTROIDS)
     step = min(n, block_rows or MOST_ROWS, block_rows or max(1, TILE_CELLS // width))
     tile = np.empty((step, width), np.float32)
@@ -91,8 +90,8 @@ def nearest(
         block = vectors[part] if rows is None else vectors[rows[part]]
         index, best, second = best_two(block, centroids, tile)
         settle_near_ties(block, centroids, index, best, second)
-        found.index[part], found.cosine[part], found.second[part] = index, best, second
-    return found
+        out.index[part], out.cosine[part], out.second[part] = index, best, second
+    return out
 
 
 def best_two(
@@ -129,10 +128,7 @@ def settle_near_ties(
         part = tied[start : start + step]
         cosine = block[part] @ centroids.T
         row, candidate = np.nonzero(cosine >= best[part, None] - 2 * NEAR_TIE)
-        exact = np.empty(len(row), np.float64)
-        for low in range(0, len(row), PAIRS):
-            pair = slice(low, low + PAIRS)
-            exact[pair] = exact_dots(block[part[row[pair]]], centroids[candidate[pair]])
+        exact = pair_dots(block, part[row], centroids, candidate)
         order = np.lexsort((candidate, -exact, row))
         first = order[np.flatnonzero(np.diff(row[order], prepend=-1))]
         index[part[row[first]]] = candidate[first]

@@ -1,9 +1,14 @@
-"""Where k-means starts: greedy k-means++ in exact fixed-point arithmetic.
+"""Rows to start k-means from: greedy k-means++ or, for very many clusters, batches; in exact fixed-point arithmetic.
 
 Arthur and Vassilvitskii 2007, with several candidates a step (their section 6; scikit-learn does so too).
 Rows are rounded to integers small enough that every dot product fits the 24 bits of a float32 without
 rounding. BLAS then gives the same bits in any order of summation, so a draw never depends on threads or
 block shape.
+
+k-means++ draws one row after another, n x k x d products in k small steps. In batches each is drawn at once, by the
+squared distances to all batches before it, as in k-means|| (Bahmani et al. 2012, arXiv 1203.6402); differs: exactly
+k rows are drawn, so there is nothing to thin out afterwards. When the last batch is drawn, every row knows its
+nearest start.
 """
 
 from __future__ import annotations
@@ -13,6 +18,8 @@ import math
 import numpy as np
 
 TABLE_ROWS = 2048
+BATCHES = 8
+BLOCK, TILE = 4096, 2048
 BELOW_ONE = 1.0 - 2.0**-52  # keeps a draw times a total below that total after rounding
 
 
@@ -49,7 +56,7 @@ def kmeans_plusplus(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.nd
     ndarray of shape (k,), int64
         Distinct row indices, in the order drawn. Fewer than ``k`` when there are fewer distinct rows.
     """
-    half_norm = 0.5 * np.einsum("ij,ij->i", rows, rows).astype(np.float64)
+    half_norm = _half_norms(rows)
     n_candidates = 2 + int(math.log(k))
     draws = rng.random((k, n_candidates)) * BELOW_ONE
     table = _table(rows, half_norm, n_candidates * k)
@@ -78,3 +85,62 @@ def _table(rows: np.ndarray, half_norm: np.ndarray, n_lookups: int) -> np.ndarra
 def _half_squared_distances(rows: np.ndarray, half_norm: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """Half the squared distance of each row to each seed, shape (len(seeds), m) float64, exact."""
     return (half_norm[seeds, None] + half_norm[None, :]) - (rows[seeds] @ rows.T)
+
+
+def draw_in_batches(vectors: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw ``k`` distinct rows that lie far from each other, and assign all rows to them.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, d), float32
+        Unit rows.
+    k : int
+        At most n.
+    rng : numpy.random.Generator
+        Source of the draws.
+
+    Returns
+    -------
+    chosen : ndarray of shape (k,), int64
+        Row indices. Fewer than ``k`` when there are fewer distinct rows.
+    nearest : ndarray of shape (n,), int32
+        For each row the place in ``chosen`` of the nearest one, as near as fixed point tells (1e-4).
+    """
+    n = len(vectors)
+    gap = np.full(n, np.inf)
+    nearest = np.zeros(n, np.int32)
+    batch = -(-k // BATCHES)
+    chosen = np.sort(rng.choice(n, batch, replace=False))
+    _bring_nearer(vectors, chosen, 0, gap, nearest)
+    while len(chosen) < k:
+        total = np.cumsum(gap)
+        if total[-1] <= 0:
+            break
+        draws = rng.random(min(batch, k - len(chosen))) * BELOW_ONE * total[-1]
+        new = np.unique(total.searchsorted(draws, side="right"))
+        _bring_nearer(vectors, new, len(chosen), gap, nearest)
+        chosen = np.concatenate([chosen, new])
+    return chosen, nearest
+
+
+def _bring_nearer(vectors: np.ndarray, new: np.ndarray, first: int, gap: np.ndarray, nearest: np.ndarray) -> None:
+    """Lower each row's half squared distance where a new start is nearer (in place)."""
+    starts = fixed_point(vectors[new])
+    half_start = _half_norms(starts)
+    for low in range(0, len(vectors), BLOCK):
+        part = slice(low, low + BLOCK)
+        rows = fixed_point(vectors[part])
+        half_row = _half_norms(rows)
+        for left in range(0, len(starts), TILE):
+            dots = rows @ starts[left : left + TILE].T
+            best = dots.argmax(axis=1)
+            offered = half_row + half_start[left + best] - dots[np.arange(len(rows)), best]
+            closer = offered < gap[part]
+            nearest[part][closer] = first + left + best[closer]
+            gap[part][closer] = offered[closer]
+    gap[new] = 0.0
+    nearest[new] = first + np.arange(len(new))
+
+
+def _half_norms(rows: np.ndarray) -> np.ndarray:
+    return 0.5 * np.einsum("ij,ij->i", rows, rows).astype(np.float64)

@@ -67,13 +67,6 @@ class Labels:
     codes: np.ndarray
     names: tuple[str, ...]
 
-    def first(self) -> np.ndarray:
-        """Return the first label of each sample, -1 where there is none: (n_samples,) int32."""
-        out = np.full(len(self.indptr) - 1, -1, np.int32)
-        has = self.indptr[1:] > self.indptr[:-1]
-        out[has] = self.codes[self.indptr[:-1][has]]
-        return out
-
     def rarest(self) -> np.ndarray:
         """Return the rarest label of each sample, -1 where there is none: (n_samples,) int32.
 

@@ -84,7 +84,7 @@ def farthest_first(vectors: np.ndarray, target: int) -> tuple[np.ndarray, np.nda
     rest : ndarray of shape (n,), float64
         Cosine distance of each row to the nearest pick, or a bound above it for rows never looked at again.
     """
-    from espalier.core.kmeans.rows import as_unit_rows  # the methods are listed without the clustering
+    from espalier.core.linalg import as_unit_rows  # the methods are listed without the clustering
 
     vectors = as_unit_rows(vectors)
     n, dim = vectors.shape

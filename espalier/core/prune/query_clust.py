@@ -96,7 +96,7 @@ def representatives(vectors: np.ndarray, labels: Labels) -> np.ndarray:
     -------
     ndarray of shape (n_labels_that_occur,), int64
     """
-    from espalier.core.kmeans.rows import as_unit_rows  # the methods are listed without the clustering
+    from espalier.core.linalg import as_unit_rows  # the methods are listed without the clustering
 
     vectors = as_unit_rows(vectors)
     sample = np.repeat(np.arange(len(vectors)), np.diff(labels.indptr))

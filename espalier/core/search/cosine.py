@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from espalier.core.kmeans.rows import exact_dots
+from espalier.core.linalg import pair_dots
 from espalier.core.search.best import Best, candidates
 
 _PRODUCTS = 8 << 20  # products a block, 32 MiB of float32
 _GATHERED = 1 << 16  # most rows gathered for a block, where a filter leaves some out
 _CHOICE = 1 << 15  # products a query chosen from at once
-_PAIRS = 4096  # pairs computed again at once
 
 
 def slack_of(dim: int) -> np.float32:
@@ -70,8 +69,4 @@ def cosine_topk(
 
 def pair_distances(queries: np.ndarray, vectors: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return the cosine distances of ``queries[query[i]]`` and ``vectors[rows[i]]``: (m,) float32 in [0, 2]."""
-    out = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), _PAIRS):
-        part = slice(start, start + _PAIRS)
-        out[part] = 1.0 - exact_dots(queries[query[part]], vectors[rows[part]])
-    return out.clip(0.0, 2.0, out=out)
+    return (1.0 - pair_dots(queries, query, vectors, rows)).astype(np.float32).clip(0.0, 2.0)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from espalier.core.errors import EspalierError, UsageError
-from espalier.core.kmeans.rows import as_unit_rows
+from espalier.core.linalg import as_unit_rows
 from espalier.core.search.approximate import ApproximateHamming, IndexReport
 from espalier.core.search.hamming import as_hashes
 from espalier.core.search.joined import Joined, Where

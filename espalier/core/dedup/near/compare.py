@@ -11,7 +11,7 @@ import numpy as np
 
 from espalier.core.dedup.near.features import mirror_features
 from espalier.core.dedup.pairs import Pairs
-from espalier.core.screen import FEW, LEAST_WORK, NOISE, SAMPLE, Screen, choose_axes, gather, product, project
+from espalier.core.linalg import FEW, LEAST_WORK, NOISE, SAMPLE, Screen, choose_axes, gather, product, project
 
 AS_IS, MIRRORED = False, True
 MOST_SCREEN = 1 << 30  # bytes of projected features held at once

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from espalier.core.linalg import pair_dots
+
 DEFAULT_THRESHOLD = 0.66
 HIGHEST_AUTO = 0.97
 DEVIATIONS = 4.5
 FEWEST = 32  # images from which the likeness of strangers can be told
 SAMPLE_PAIRS = 20_000
-BLOCK_PAIRS = 512  # both sides stay in the cache
 
 
 def auto_threshold(features: np.ndarray, *, rng: np.random.Generator) -> float:
@@ -40,10 +41,7 @@ def auto_threshold(features: np.ndarray, *, rng: np.random.Generator) -> float:
         return DEFAULT_THRESHOLD
     i = rng.integers(0, n, SAMPLE_PAIRS)
     j = (i + rng.integers(1, n, SAMPLE_PAIRS)) % n
-    similarity = np.empty(SAMPLE_PAIRS, dtype=np.float32)
-    for start in range(0, SAMPLE_PAIRS, BLOCK_PAIRS):
-        part = slice(start, start + BLOCK_PAIRS)
-        similarity[part] = np.einsum("ij,ij->i", features[i[part]], features[j[part]])
+    similarity = pair_dots(features, i, features, j, np.float32)
     low, high = np.percentile(similarity, [5, 15])  # of a normal distribution 1.645 and 1.036 deviations down
     deviation = (high - low) / (1.645 - 1.036)
     mean = high + 1.036 * deviation

@@ -14,8 +14,7 @@ import numpy as np
 from espalier.core.dedup.pairs import Pairs, best_partner, keep_greedily
 from espalier.core.dedup.semantic.resolve import SemanticDuplicates, ranks_of
 from espalier.core.dedup.semantic.search import Walk, check_search, members_of
-from espalier.core.kmeans.rows import as_unit_rows
-from espalier.core.screen import Screen
+from espalier.core.linalg import Screen, as_unit_rows
 
 BLOCK = 256  # rows decided at a time; all pairs among them may be similar
 

@@ -2,7 +2,7 @@
 
 The upper triangle of each cluster's similarity matrix is walked in tiles; the whole matrix never exists, and only the
 rows of one tile are held at a time. So a cluster bigger than a tile is split, and every part is compared with every
-other part of its cluster: splitting loses no pair. A bound (``screen``) rules most tiles out at a quarter of the
+other part of its cluster: splitting loses no pair. A bound (``linalg.Screen``) rules most tiles out at a quarter of the
 arithmetic. Not here: clustering, ranking, verdicts.
 """
 
@@ -16,8 +16,18 @@ import numpy as np
 
 from espalier.core.dedup.pairs import Pairs
 from espalier.core.errors import EspalierError, UsageError
-from espalier.core.kmeans.rows import as_unit_rows, exact_dots
-from espalier.core.screen import FEW, LEAST_WORK, NOISE, SAMPLE, Screen, choose_axes, gather, product
+from espalier.core.linalg import (
+    FEW,
+    LEAST_WORK,
+    NOISE,
+    SAMPLE,
+    Screen,
+    as_unit_rows,
+    choose_axes,
+    gather,
+    pair_dots,
+    product,
+)
 
 TILE = 2048  # rows and columns of a tile: 16 MiB; smaller ones leave BLAS threads waiting
 MEMORY = 1 << 30
@@ -109,7 +119,7 @@ class Walk:
         """Replace BLAS's noisy numbers by exact ones: the verdict must not depend on tiles and threads."""
         for start in range(0, len(i), _EXACT_ROWS):
             left, right = i[start : start + _EXACT_ROWS], j[start : start + _EXACT_ROWS]
-            cosine = np.minimum(exact_dots(self.vectors[left], self.vectors[right]), 1.0).astype(np.float32)
+            cosine = np.minimum(pair_dots(self.vectors, left, self.vectors, right), 1.0).astype(np.float32)
             over = cosine > np.float32(self.floor)
             yield Pairs(left[over], right[over], cosine[over])
 
