@@ -393,10 +393,10 @@ PROGRAM = """
 import hashlib, sys
 import numpy as np
 from espalier.core.kmeans import fit_kmeans
-from espalier.core.kmeans import kmeans
+from espalier.core.kmeans import fit
 from espalier.core.rng import generator
 
-kmeans.HUGE = int(sys.argv[2])
+fit.HUGE = int(sys.argv[2])
 rng = generator(0, "data")
 rows = rng.normal(size=(40, 77))[rng.integers(0, 40, 6000)] + 0.9 * rng.normal(size=(6000, 77))
 rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 SCRIPT = """
 import hashlib
 import numpy as np
-from espalier import screen
+from espalier.core import screen
 from espalier.core.dedup.near import find_duplicates, compare
 from espalier.core.dedup.ndr import Ndr, ndr_grid_features
 from espalier.core.rng import generator

@@ -81,7 +81,7 @@ def children(parent=None):
             command = (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if int(owner) == (parent or os.getpid()) and state != "Z" and b"scanning.child" in command:
+        if int(owner) == (parent or os.getpid()) and state != "Z" and b"scanning.worker" in command:
             found.append(int(process.name))
     return found
 
