@@ -104,7 +104,7 @@ def test_a_taken_folder_a_wrong_format_and_the_data_itself_are_refused_before_an
 
 
 def test_files_that_change_meanwhile_leave_the_target_as_it_was(home, tmp_path, monkeypatch):
-    import assets.pruned_dataset as stage
+    import espalier.stages.pruned_dataset as stage
 
     data = tmp_path / "moving"
     shutil.copytree(home.data, data)
