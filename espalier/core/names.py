@@ -1,4 +1,4 @@
-"""Names that reach a path, a partition key or SQL, validated once, at the door."""
+"""Names that reach a path, a partition key or SQL, validated once, at the door; and what old names are called now."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from espalier.core.errors import UsageError
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?", re.ASCII)
 MAX_LENGTH = 64
+RENAMED_OPTIONS = {"against": "reference_datasets"}
+"""Old words for options of the stages."""
 
 
 def check_dataset_name(name: str) -> str:

@@ -22,15 +22,11 @@ def encode_labels(column: pa.ChunkedArray) -> Labels:
     """Turn a list-of-strings column into compressed rows; names sorted, no label twice within a sample."""
     array = column.combine_chunks()
     values = array.flatten().dictionary_encode()
-    names = np.array(values.dictionary.to_pylist() or [], dtype=object)
-    order = np.argsort(names, kind="stable") if len(names) else np.empty(0, np.int64)
-    place = np.empty(len(names), np.int32)
-    place[order] = np.arange(len(names), dtype=np.int32)
-    lengths = np.diff(array.offsets.to_numpy()) if len(array) else np.empty(0, np.int64)
-    rows = np.repeat(np.arange(len(array)), lengths)
-    codes = place[values.indices.to_numpy()] if len(names) else np.empty(0, np.int32)
-    pairs = np.unique(np.stack([rows, codes]), axis=1) if len(rows) else np.empty((2, 0), np.int64)
-    counts = np.bincount(pairs[0], minlength=len(array)) if len(array) else np.empty(0, np.int64)
+    names = np.array(values.dictionary.to_pylist(), dtype=object)
+    order = np.argsort(names, kind="stable")
+    codes = np.argsort(order).astype(np.int32)[values.indices.to_numpy()]
+    pairs = np.unique(np.stack([pc.list_parent_indices(array).to_numpy(), codes]), axis=1)
+    counts = np.bincount(pairs[0], minlength=len(array))
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return Labels(indptr, pairs[1].astype(np.int32), tuple(names[order]))
 

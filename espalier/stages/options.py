@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from espalier.core.errors import UsageError
-from espalier.io.landing.cards import RENAMED_OPTIONS, Card, in_new_words
+from espalier.core.names import RENAMED_OPTIONS
+from espalier.io.landing.cards import Card, in_new_words
 
 
 def _option(default: Any, description: str, **limits: Any) -> Any:

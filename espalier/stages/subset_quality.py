@@ -7,7 +7,7 @@ from espalier.core.evaluate.baseline import random_of_size
 from espalier.core.recipe import Recipe
 from espalier.io.warehouse import Draft, Table
 from espalier.stages.context import Markdown, StageContext, StageResult
-from espalier.stages.evaluation import Training, training
+from espalier.stages.evaluation import training
 from espalier.stages.quality_rows import markdown_table, quality_rows
 
 
@@ -34,7 +34,8 @@ def run(
     with context.bar("quality", 1 + context.options.quality_seeds) as advance:
         mine = known.evaluation.measure(kept)
         advance(1)
-        whole = kept & ~_pruned(context.recipe, known)
+        scope = Recipe.parse(context.recipe).scope.subsets  # those of other subsets are kept whole
+        whole = kept & ~np.isin(known.subsets, scope) if scope else np.zeros_like(kept)
         randoms = random_of_size(
             known.evaluation, int(kept.sum()), whole, context.options.quality_seeds, progress=advance
         )
@@ -52,9 +53,3 @@ def run(
     }
     table = Markdown(f"{words}.\n\n{markdown_table(rows, 'kept_by')}")
     return StageResult(Draft(rows, sort="", stats=stats), shown={"quality": table})
-
-
-def _pruned(recipe: str, known: Training) -> np.ndarray:
-    """Return which training samples the recipe prunes; those of other subsets it keeps whole."""
-    wanted = Recipe.parse(recipe).scope.subsets
-    return np.isin(known.subsets, wanted) if wanted else np.ones(len(known.subsets), bool)

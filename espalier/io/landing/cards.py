@@ -20,13 +20,12 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from pydantic.dataclasses import dataclass
 
 from espalier.core.errors import EspalierError, UsageError
+from espalier.core.names import RENAMED_OPTIONS
 from espalier.io.atomic import written
 from espalier.io.files.listing import is_pattern, local_path
 
 _LOG = logging.getLogger(__name__)
 _HEADER = "# A landing card of Espalier. uri: where the data lies; nothing of it was copied.\n"
-RENAMED_OPTIONS = {"against": "reference_datasets"}
-"""Old words for options of the stages, and what they are called now."""
 _RENAMED = {"chain": "options", **RENAMED_OPTIONS}
 
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]

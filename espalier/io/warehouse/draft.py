@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from espalier.io.landing.cards import RENAMED_OPTIONS
+from espalier.core.names import RENAMED_OPTIONS
 
 Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
