@@ -379,6 +379,15 @@ def test_shards_are_full_but_the_last_and_hold_every_member_untouched(tmp_path):
     assert list(after) == [k for k in before if k in after], "in the order of the source"
 
 
+def test_the_last_whole_sample_before_a_damaged_end_is_written_too(tmp_path):
+    source = tars(tmp_path / "source")
+    shard = source / "0.tar"
+    shard.write_bytes(shard.read_bytes()[: shard.read_bytes().index(b"d.0/003.jpg") + 100])
+    kept = export(source, tmp_path / "out", keep=lambda _, s: s.error is None)
+    assert "d.0/002" in kept
+    assert described(tmp_path / "out").keys() == kept.keys()
+
+
 def test_keys_that_shards_share_keep_their_shard(tmp_path):
     source = tmp_path / "source"
     source.mkdir()

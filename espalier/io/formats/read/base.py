@@ -114,7 +114,8 @@ class Reader(ABC):
         labels: dict[str, None] = {}
         sample = None
         for sample in self.samples():
-            labels.update(dict.fromkeys(sample.labels))
+            if sample.labels:
+                labels.update(dict.fromkeys(sample.labels))
             yield sample
         if sample is None:
             what = f"{self.uri} holds no sample: no {self._missing()}."

@@ -134,7 +134,7 @@ def _extension(file: BinaryIO, start: int, length: int, size: int) -> bytes:
 
 def _records(content: bytes) -> dict[str, str]:
     r"""Parse pax records, each ``LENGTH KEY=VALUE\\n``."""
-    found, position = {}, 0
+    records, position = {}, 0
     while position < len(content):
         digits, _, _ = content[position : position + 20].partition(b" ")
         if not digits.isdigit() or int(digits) <= len(digits):
@@ -143,6 +143,6 @@ def _records(content: bytes) -> dict[str, str]:
         key, equals, value = record.rstrip(b"\n").partition(b"=")
         if not equals:
             raise BadTar("a pax header is damaged")
-        found[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
+        records[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
         position += int(digits)
-    return found
+    return records

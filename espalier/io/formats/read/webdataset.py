@@ -91,7 +91,7 @@ class WebDataset(Reader):
             error = error or picture
         about: Any = {}
         try:
-            about = json.loads(texts.get("json", "{}"))
+            about = json.loads(texts["json"]) if "json" in texts else {}
         except (ValueError, RecursionError):
             error = error or "the .json is no JSON"
             texts.pop("cls", None)
@@ -167,10 +167,10 @@ def grouped(file: BinaryIO, size: int) -> Iterator[tuple[str, Group]]:
             key, name = split_member(member.name)
             if key is None:
                 continue
-            if group and key != last:
-                yield last, group
-                group = []
-            last = key
+            if key != last:
+                if group:
+                    yield last, group
+                last, group = key, []
             group.append((name, member))
     except BadTar:
         if group:

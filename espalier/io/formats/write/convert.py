@@ -115,7 +115,8 @@ class Source:
         with ThreadPoolExecutor(_THREADS) as pool:
             for batch in self.rows.to_batches(max_chunksize=_AT_ONCE):
                 rows = batch.to_pylist()
-                blobs = list(pool.map(lambda row: _bytes_of(row) if wanted(row["uri"]) else b"", rows))
+                uris = (row["uri"] if wanted(row["uri"]) else "" for row in rows)
+                blobs = list(pool.map(_bytes_of, uris, batch["sample_id"].to_pylist()))
                 for row, data in zip(rows, blobs, strict=True):
                     labels = tuple(row["labels"] or ())
                     about = row["caption"], row.get("uid") or None, self.objects.get(row["sample_id"])
@@ -200,21 +201,14 @@ def _magic(data: bytes) -> str:
 
 
 def _kind_of(uri: str) -> str:
+    return _magic(_bytes_of(uri, uri, read_head))
+
+
+def _bytes_of(uri: str, name: str, read: Callable[[str], bytes] = read_bytes) -> bytes:
     try:
-        return _magic(read_head(uri))
+        return read(uri) if uri else b""
     except OSError as error:
-        raise _gone(uri, error) from error
-
-
-def _bytes_of(row: dict[str, Any]) -> bytes:
-    try:
-        return read_bytes(row["uri"])
-    except OSError as error:
-        raise _gone(row["sample_id"], error) from error
-
-
-def _gone(what: str, error: OSError) -> EspalierError:
-    return EspalierError(f"{what} cannot be read any more: {error}.", "Check it and prune again.")
+        raise EspalierError(f"{name} cannot be read any more: {error}.", "Check it and prune again.") from error
 
 
 def given_boxes(reader: Reader, wanted: set[str]) -> dict[str, Objects]:

@@ -170,6 +170,7 @@ def _untouched(item: "DatasetItem", progress: Progress, encoded: list[str]) -> "
 def _picture() -> Callable[..., "ImageFromFile"]:
     """Return the class of pictures that keep their bytes; made on demand, as datumaro is imported then."""
     from datumaro.components.media import ImageFromFile
+    from datumaro.util.image import decode_image, save_image
 
     class Picture(ImageFromFile):
         """A picture behind a uri of ``espalier.io.files.blobs``."""
@@ -177,7 +178,8 @@ def _picture() -> Callable[..., "ImageFromFile"]:
         def __init__(
             self, uri: str, progress: Progress, encoded: list[str], size: tuple[int, int] | None = None
         ) -> None:
-            super().__init__(path=uri if uri.startswith("/") else "picture" + _extension(uri), size=size)
+            name = uri if uri.startswith("/") else f"picture.{extension_of(read_bytes(uri))}"
+            super().__init__(path=name, size=size)
             self._uri, self._progress, self._encoded = uri, progress, encoded
 
         @property
@@ -186,8 +188,6 @@ def _picture() -> Callable[..., "ImageFromFile"]:
 
         @property
         def data(self) -> np.ndarray:
-            from datumaro.util.image import decode_image
-
             return decode_image(read_bytes(self._uri), dtype=self._dtype)
 
         @property
@@ -199,24 +199,14 @@ def _picture() -> Callable[..., "ImageFromFile"]:
             self._progress(1)
             if _kind(asked) != _kind(self.ext):
                 self._encoded.append(self._uri)
-                self._encode(fp, asked)
+                save_image(fp, self.data, ext=asked)
             elif isinstance(fp, str):
                 Path(fp).parent.mkdir(parents=True, exist_ok=True)
-                Path(fp).write_bytes(read_bytes(self._uri))
+                Path(fp).write_bytes(self.bytes)
             else:
-                fp.write(read_bytes(self._uri))
-
-        def _encode(self, fp: str | io.IOBase, ext: str) -> None:
-            from datumaro.util.image import save_image
-
-            save_image(fp, self.data, ext=ext)
+                fp.write(self.bytes)
 
     return Picture
-
-
-def _extension(uri: str) -> str:
-    """Return the extension of the picture behind a uri that is no path, found from its bytes."""
-    return "." + extension_of(read_bytes(uri))
 
 
 def _kind(extension: str | None) -> str:
@@ -226,12 +216,14 @@ def _kind(extension: str | None) -> str:
 
 def _as_mmdet(folder: Path) -> None:
     """Move ``images/<subset>`` up, as MMDetection has it."""
-    _lift(folder)
+    for path in sorted((folder / "images").iterdir()):
+        shutil.move(path, folder / path.name)
+    (folder / "images").rmdir()
 
 
 def _as_roboflow(folder: Path) -> None:
     """Move each subset's pictures up and its annotations beside them, as Roboflow has it."""
-    _lift(folder)
+    _as_mmdet(folder)
     for path in sorted((folder / "annotations").glob("instances_*.json")):
         subset = folder / path.stem.removeprefix("instances_")
         subset.mkdir(exist_ok=True)
@@ -249,12 +241,6 @@ def _without_subsets(folder: Path) -> None:
     shutil.rmtree(source)
     for name in ("train.txt", "obj.data"):
         (folder / name).unlink()
-
-
-def _lift(folder: Path) -> None:
-    for path in sorted((folder / "images").iterdir()):
-        shutil.move(path, folder / path.name)
-    (folder / "images").rmdir()
 
 
 def _without_empty(folder: Path) -> None:

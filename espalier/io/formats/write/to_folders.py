@@ -10,6 +10,7 @@ sample id as far as a path can be that.
 import csv
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -33,7 +34,6 @@ from espalier.io.formats.write.extra_columns import as_json
 from espalier.io.formats.write.lists import write_list
 
 _LONGEST = 200
-_SEVERAL = "\0several"
 
 
 def fill_class_folders(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
@@ -75,21 +75,21 @@ def _listed(subset: Subset, folder: Path, extension: str, *, link: bool, progres
     if subset.source == "list" and all(file.uri.endswith(extension) for file in ListFile(subset.card).files()):
         return write_list(subset, folder, link=link, progress=progress)
     source, names = Source(subset), _Names()
+    fields, several = _fields(source), source.most_labels > 1
     files: dict[str, str] = {}
-    fields = _fields(source)
+    write_row: dict[str, Callable[[dict[str, Any]], object]] = {}
     with ExitStack() as stack:
-        lists: dict[str, _List] = {}
         for item in source.items(_must_be_read):
             below = [plain(item.subset)] if item.subset else []
-            if item.subset not in lists:
-                path = fresh(folder, "/".join([*below, f"metadata{extension}"]))
-                file = stack.enter_context(path.open("x", encoding="utf-8", newline=""))
-                lists[item.subset] = _List(file, extension, fields)
-            path_of = names.take(below, item) if item.uri else ""
-            if item.uri:
-                _put(item, folder, path_of, link)
-            lists[item.subset].add(item, path_of.removeprefix("/".join(below) + "/") if below else path_of)
-            files[item.sample_id] = path_of or "/".join([*below, f"metadata{extension}"])
+            place = "/".join([*below, f"metadata{extension}"])
+            if item.subset not in write_row:
+                file = stack.enter_context(fresh(folder, place).open("x", encoding="utf-8", newline=""))
+                write_row[item.subset] = _writer(file, extension, fields)
+            path = names.take(below, item) if item.uri else ""
+            if path:
+                _put(item, folder, path, link)
+            write_row[item.subset](_values(item, path.removeprefix("/".join([*below, ""])), several))
+            files[item.sample_id] = path or place
             progress(1)
     return Written(files, (*names.notes(), *source.notes(extension[1:])))
 
@@ -104,38 +104,34 @@ def _fields(source: Source) -> list[str]:
         "uid": source.has_uid,
         "objects": bool(source.objects),
     }
-    names = [name for name, there in have.items() if there] + [field.name for field in source.extra_columns.fields]
-    return names + ([_SEVERAL] if source.most_labels > 1 else [])
+    return [name for name, there in have.items() if there] + [field.name for field in source.extra_columns.fields]
 
 
-class _List:
-    """One list that is being written; ``_SEVERAL`` among the fields makes every label a list."""
+def _values(item: Item, file_name: str, several: bool) -> dict[str, Any]:
+    """Return a sample's row; ``several`` makes every label a list."""
+    return {
+        **as_json(dict(item.extra)),
+        "file_name": file_name or None,
+        "id": item.sample_id,
+        "split": item.subset,
+        "text": item.caption,
+        "label": list(item.labels) if several else next(iter(item.labels), None),
+        "uid": item.uid,
+        "objects": item.objects or {"bbox": [], "category": []},
+    }
 
-    def __init__(self, file: TextIO, extension: str, fields: list[str]) -> None:
-        self._file, self._several = file, _SEVERAL in fields
-        self._fields = [name for name in fields if name != _SEVERAL]
-        self._csv = csv.writer(file, lineterminator="\n") if extension == ".csv" else None
-        if self._csv:
-            self._csv.writerow(self._fields)
 
-    def add(self, item: Item, file_name: str) -> None:
-        """Write a sample's row."""
-        values: dict[str, Any] = {
-            **dict.fromkeys(self._fields),
-            **as_json(dict(item.extra)),
-            "file_name": file_name or None,
-            "id": item.sample_id,
-            "split": item.subset,
-            "text": item.caption,
-            "label": list(item.labels) if self._several else next(iter(item.labels), None),
-            "uid": item.uid,
-            "objects": item.objects or {"bbox": [], "category": []},
-        }
-        if self._csv is None:
-            self._file.write(json.dumps({name: values[name] for name in self._fields}, ensure_ascii=False) + "\n")
-            return
-        cells = (values[name] for name in self._fields)
-        self._csv.writerow([json.dumps(c, ensure_ascii=False) if isinstance(c, list | dict) else c for c in cells])
+def _writer(file: TextIO, extension: str, fields: list[str]) -> Callable[[dict[str, Any]], object]:
+    """Begin a list; return what writes the ``fields`` of a row into it."""
+    if extension == ".jsonl":
+        return lambda row: file.write(json.dumps({name: row.get(name) for name in fields}, ensure_ascii=False) + "\n")
+    cells = csv.writer(file, lineterminator="\n")
+    cells.writerow(fields)
+    return lambda row: cells.writerow(_cell(row.get(name)) for name in fields)
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
 class _Names:
