@@ -1,10 +1,12 @@
 """The plot of a comparison: accuracy and coverage over the share kept, a line a method, random with its band."""
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from espalier.core.evaluate.baseline import RAW_RANDOM
+from espalier.io.drawing.plots import png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,9 +53,7 @@ def draw(summary: Mapping[str, Any]) -> bytes:
         f"over {summary['seeds']} seeds)",
         x=0.01, ha="left", fontsize=11, color=INK,
     )  # fmt: skip
-    out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
-    return out.getvalue()
+    return png(figure)
 
 
 def _lines(recipes: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -73,35 +73,20 @@ def _panel(axes: "Axes", lines: Mapping[str, list[dict[str, Any]]], measure: str
         points = [r for r in recipes if measure in r]
         if not points:
             continue
-        x = [r["share"] for r in points]
-        y = [r[measure]["mean"] * scale for r in points]
+        x = np.array([r["share"] for r in points])
+        y = np.array([r[measure]["mean"] * scale for r in points])
         if name in (RANDOM, RAW_RANDOM):
-            std = [(r[measure]["std"] or 0.0) * scale for r in points]
-            colour = INK if name == RANDOM else SOFT
-            axes.fill_between(
-                x, [a - b for a, b in zip(y, std, strict=True)], [a + b for a, b in zip(y, std, strict=True)],
-                color=colour, alpha=0.16, linewidth=0,
-            )  # fmt: skip
-            label = "random" if name == RANDOM else "random over all files"
-            axes.plot(
-                x, y, color=colour, linewidth=2.4, linestyle="-" if name == RANDOM else "--", label=label, zorder=5
-            )
+            std = np.array([(r[measure]["std"] or 0.0) * scale for r in points])
+            colour, line, label = (INK, "-", "random") if name == RANDOM else (SOFT, "--", "random over all files")
+            axes.fill_between(x, y - std, y + std, color=colour, alpha=0.16, linewidth=0)
+            axes.plot(x, y, color=colour, linewidth=2.4, linestyle=line, label=label, zorder=5)
             continue
         colour, marker = COLOURS[other % len(COLOURS)], MARKERS[other % len(MARKERS)]
         other += 1
-        axes.plot(
-            x,
-            y,
-            color=colour,
-            linewidth=1.2,
-            marker=marker,
-            markersize=6,
-            markerfacecolor="white",
-            label=name,
-            alpha=0.95,
-        )
-        good = [i for i, r in enumerate(points) if r.get("beside_random", {}).get("beats")]
-        axes.plot([x[i] for i in good], [y[i] for i in good], linestyle="", marker=marker, markersize=6, color=colour)
+        marks: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 6}
+        axes.plot(x, y, linewidth=1.2, markerfacecolor="white", label=name, alpha=0.95, **marks)
+        better = [i for i, r in enumerate(points) if r.get("beside_random", {}).get("beats")]
+        axes.plot(x[better], y[better], linestyle="", **marks)
 
 
 def _ticks(axes: "Axes", recipes: list[dict[str, Any]]) -> None:

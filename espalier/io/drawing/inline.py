@@ -26,12 +26,12 @@ def _reduced(png: bytes, most: int) -> tuple[str, bytes]:
 
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     while True:
-        found = []
+        encodings = {}
         for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 80})):
             out = io.BytesIO()
             picture.save(out, format=kind, **options)
-            found.append((kind, out.getvalue()))
-        kind, data = min(found, key=lambda one: len(one[1]))
+            encodings[kind] = out.getvalue()
+        kind, data = min(encodings.items(), key=lambda encoding: len(encoding[1]))
         size = (round(picture.width * SHRINK), round(picture.height * SHRINK))
         if _length(data) <= most or max(size) < LEAST_SIDE:
             return kind, data

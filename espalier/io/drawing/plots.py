@@ -17,12 +17,11 @@ TITLE_LETTERS = 68  # that a figure's width holds
 def cluster_sizes(size: np.ndarray) -> bytes:
     """Draw the clusters' sizes, greatest first."""
     figure, axes = _figure()
-    ordered = np.sort(size)[::-1]
-    axes.bar(np.arange(1, len(size) + 1), ordered, width=1.0 if len(size) > 60 else 0.8, color=GREEN)
+    axes.bar(np.arange(1, len(size) + 1), np.sort(size)[::-1], width=_width(size), color=GREEN)
     axes.axhline(float(np.mean(size)), color=BROWN, linewidth=1, label=f"mean {np.mean(size):.0f}")
     axes.set(xlabel="cluster, largest first", ylabel="samples", title=f"{len(size)} clusters by size")
     axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def complexity(d_intra: np.ndarray, d_inter: np.ndarray, size: np.ndarray) -> bytes:
@@ -38,7 +37,7 @@ def complexity(d_intra: np.ndarray, d_inter: np.ndarray, size: np.ndarray) -> by
         ylabel="d_intra: distance inside",
         title="cluster complexity (area: size)",
     )
-    return _png(figure)
+    return png(figure)
 
 
 def kept_dropped(size: np.ndarray, kept: np.ndarray, title: str) -> bytes:
@@ -46,12 +45,11 @@ def kept_dropped(size: np.ndarray, kept: np.ndarray, title: str) -> bytes:
     figure, axes = _figure()
     order = np.argsort(-size, kind="stable")
     place = np.arange(1, len(size) + 1)
-    width = 1.0 if len(size) > 60 else 0.8
-    axes.bar(place, kept[order], width=width, color=GREEN, label="kept")
-    axes.bar(place, (size - kept)[order], width=width, bottom=kept[order], color=GREY, label="dropped")
+    axes.bar(place, kept[order], width=_width(size), color=GREEN, label="kept")
+    axes.bar(place, (size - kept)[order], width=_width(size), bottom=kept[order], color=GREY, label="dropped")
     axes.set(xlabel="cluster, largest first", ylabel="samples", title=textwrap.fill(title, TITLE_LETTERS))
     axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 NARROWEST = 1e-4  # of a histogram: numpy cannot part a range of a few float32 steps in 50
@@ -68,7 +66,11 @@ def histogram(values: np.ndarray, xlabel: str, title: str, mark: float | None = 
         axes.axvline(mark, color=BROWN, linewidth=1.5, label=f"threshold {mark:g}")
         axes.legend(frameon=False)
     axes.set(xlabel=xlabel, ylabel="samples", title=title)
-    return _png(figure)
+    return png(figure)
+
+
+def _width(size: np.ndarray) -> float:
+    return 1.0 if len(size) > 60 else 0.8
 
 
 def _figure() -> tuple["Figure", "Axes"]:
@@ -80,7 +82,8 @@ def _figure() -> tuple["Figure", "Axes"]:
     return figure, axes
 
 
-def _png(figure: "Figure") -> bytes:
+def png(figure: "Figure") -> bytes:
+    """Return a figure as the bytes of a PNG, the same for the same figure."""
     out = io.BytesIO()
     figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()

@@ -3,15 +3,11 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from espalier.io.files.blobs import BlobError
-from espalier.io.images.decode import UnreadableImage, decode_rgb
-
-if TYPE_CHECKING:
-    from PIL import Image, ImageFont
+from espalier.io.images.decode import UnreadableImage, decode_image
 
 TILE = 112
 LINE = 14
@@ -52,8 +48,6 @@ def contact_sheet(groups: Sequence[Sequence[Cell]], read: Callable[[str], bytes]
     bytes
         A PNG.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
     rows: list[list[Cell]] = [[]]
     for group in groups:
         if rows[-1] and len(rows[-1]) + len(group) > columns:
@@ -78,12 +72,10 @@ def contact_sheet(groups: Sequence[Sequence[Cell]], read: Callable[[str], bytes]
     return out.getvalue()
 
 
-def _tile(cell: Cell, read: Callable[[str], bytes]) -> "Image.Image":
-    from PIL import Image
-
+def _tile(cell: Cell, read: Callable[[str], bytes]) -> Image.Image:
     tile = Image.new("RGB", (TILE, TILE), (226, 225, 219))
     try:
-        picture = Image.fromarray(np.asarray(decode_rgb(read(cell.uri), at_least=TILE)))
+        picture = decode_image(read(cell.uri), at_least=TILE)
     except (UnreadableImage, BlobError, OSError):
         return tile
     scale = TILE / max(picture.size)
@@ -93,10 +85,8 @@ def _tile(cell: Cell, read: Callable[[str], bytes]) -> "Image.Image":
     return tile
 
 
-def _of_words(words: str) -> "Image.Image":
+def _of_words(words: str) -> Image.Image:
     """Write words into a tile, broken between words (a long one anywhere), as many lines as fit."""
-    from PIL import Image, ImageDraw, ImageFont
-
     tile, font = Image.new("RGB", (TILE, TILE), (255, 255, 255)), ImageFont.load_default(14)
     draw, room, lines = ImageDraw.Draw(tile), TILE - 16, [""]
     for word in words.split():
@@ -116,7 +106,7 @@ def _of_words(words: str) -> "Image.Image":
     return tile
 
 
-def _fit(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont") -> str:
+def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Cut a text on the left, so that the telling end of a path stays."""
     if font.getlength(text) <= TILE:
         return text

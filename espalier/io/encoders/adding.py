@@ -53,7 +53,8 @@ def add(
     if spec.model == "builtin":
         raise UsageError("The builtin encoder is always there.", "Name it builtin.")
     name = check_name(name if name is not None else _own_name(spec))
-    _check_free(name, spec)
+    if name == "builtin" or (catalogue_entry(name) not in (None, catalogue_entry(spec.model))):
+        raise UsageError(f"{name} is a name of Espalier's own.", "Give another with --name.")
     pinned = _pinned(resolve(spec, models), models)
     taken = added(models).get(name)
     if taken is not None and taken.spec != pinned and not overwrite:
@@ -72,13 +73,6 @@ def _own_name(spec: EncoderSpec) -> str:
     path = Path(spec.model.removeprefix("hf:").partition("@")[0])
     stem = path.stem if path.suffix in MODEL_SUFFIXES else path.name
     return slugify(path.absolute().parent.name if stem in _PLAIN_STEMS else stem)
-
-
-def _check_free(name: str, spec: EncoderSpec) -> None:
-    """Refuse a name that always means something else."""
-    entry = catalogue_entry(name)
-    if name == "builtin" or (entry is not None and catalogue_entry(spec.model) is not entry):
-        raise UsageError(f"{name} is a name of Espalier's own.", "Give another with --name.")
 
 
 def _pinned(spec: EncoderSpec, models: Path) -> EncoderSpec:

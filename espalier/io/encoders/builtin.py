@@ -42,8 +42,8 @@ def build() -> "openvino.Model":
     rgb = op.slice(pixels, _ints(0), _ints(3), _ints(1), _ints(3))
     image = op.transpose(op.convert(rgb, "f32"), _ints(0, 3, 1, 2))
     image = op.divide(image, _float(255.0))
-    parts = [_flat(part) for part in (_blocks(_cells(op.sqrt(image))), *_colours(image))]
-    features = op.concat(parts, 1)
+    parts = (_blocks(_cells(op.sqrt(image))), *_colours(image))
+    features = op.concat([op.reshape(part, _ints(BATCH, -1), False) for part in parts], 1)
     projected = op.matmul(features, _float(_projection(features.get_output_shape(0)[1])), False, False)
     length = op.sqrt(op.reduce_sum(op.multiply(projected, projected), _ints(1), keep_dims=True))
     embedding = op.divide(projected, op.maximum(length, _float(1e-12)))
@@ -128,19 +128,11 @@ def _colours(image: "openvino.Node") -> tuple["openvino.Node", "openvino.Node"]:
     return centred, op.multiply(deviation, _float(_DEVIATION_WEIGHT))
 
 
-def _flat(values: "openvino.Node") -> "openvino.Node":
-    from openvino import opset13 as op
-
-    return op.reshape(values, _ints(BATCH, -1), False)
-
-
 def _ints(*values: int) -> "openvino.Node":
+    return _float(values, np.int64)
+
+
+def _float(values: ArrayLike, kind: type = np.float32) -> "openvino.Node":
     from openvino import opset13 as op
 
-    return op.constant(np.array(values, dtype=np.int64))
-
-
-def _float(values: ArrayLike) -> "openvino.Node":
-    from openvino import opset13 as op
-
-    return op.constant(np.asarray(values, dtype=np.float32))
+    return op.constant(np.asarray(values, dtype=kind))

@@ -45,15 +45,15 @@ def check(encoder: Encoder, seconds: float = 2.0) -> dict[str, Any]:
         pass
     start = time.perf_counter()
     n = sum(len(batch.rows) for batch in encoder.encode_images(_until(start + seconds, store), store.__getitem__))
-    found = {
+    measured = {
         **encoder.describe(),
         "input": f"{list(compiled.input(0).get_shape())} uint8, layout NHWC, RGB and one unused",
         "output": f"{list(compiled.output(0).get_shape())} float32",
         "images_per_second": round(n / (time.perf_counter() - start), 1),
     }
     if encoder.has_text:
-        found["texts_per_second"] = _texts_per_second(encoder, min(seconds, _TEXT_SECONDS))
-    return found
+        measured["texts_per_second"] = _texts_per_second(encoder, min(seconds, _TEXT_SECONDS))
+    return measured
 
 
 def _texts_per_second(encoder: Encoder, seconds: float) -> float:

@@ -125,7 +125,7 @@ class Encoder:
     @property
     def text_dim(self) -> int:
         """Number of components of a text's vector, 0 where there is no text side."""
-        return int(self.text.describe()["dim"]) if self.text else 0
+        return self.text.dim if self.text else 0
 
     def describe(self) -> dict[str, Any]:
         """Tell model, input, output, preprocessing, precision and device, as plain JSON values."""

@@ -140,12 +140,12 @@ def image_graph(model: "openvino.Model", options: EncoderOptions, name: str) -> 
 
 def _image_input(model: "openvino.Model", name: str) -> "openvino.Output":
     """Return the input of four dimensions."""
-    ranks = [port.get_partial_shape().rank for port in model.inputs]
-    found = [port for port, rank in zip(model.inputs, ranks, strict=True) if rank.is_static and rank.get_length() == 4]
-    if len(found) != 1:
-        inputs = ", ".join(f"{_label(port)} {port.get_partial_shape()}" for port in model.inputs)
+    shapes = [(port, port.get_partial_shape()) for port in model.inputs]
+    images = [port for port, shape in shapes if shape.rank.is_static and len(shape) == 4]
+    if len(images) != 1:
+        inputs = ", ".join(f"{_label(port)} {shape}" for port, shape in shapes)
         raise EspalierError(f"{name} has no single image input (inputs: {inputs}).", "Use an image model.")
-    return found[0]
+    return images[0]
 
 
 def _label(port: "openvino.Output") -> str:
@@ -275,8 +275,7 @@ def _prepend(
 
 def _geometry(options: EncoderOptions, height: int, width: int) -> Geometry:
     """Return how images become (height, width): from the options, else the shorter side at crop / 0.875."""
-    rest: dict[str, Any] = {"filter": options.filter, "tiny": options.tiny, "reduce": options.reduce}
-    rest = {key: value for key, value in rest.items() if value is not None}
+    rest = {key: value for key in ("filter", "tiny", "reduce") if (value := getattr(options, key)) is not None}
     if options.resize and len(options.resize) == 2:
         if options.resize != (height, width):
             raise UsageError(

@@ -81,14 +81,7 @@ def stays_here(spec: EncoderSpec) -> bool:
 
 
 def write(entry: AddedName, models: Path) -> None:
-    """Keep a name; its file appears whole.
-
-    Raises
-    ------
-    UsageError
-        When the name is no slug and none of the catalogue's.
-    """
-    check_name(entry.name)
+    """Keep a name that ``check_name`` gave; its file appears whole."""
     folder = models / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"spec": entry.spec.plain(), "dim": entry.dim, "text": entry.text, "given": entry.given}

@@ -19,6 +19,7 @@ class Ngrams:
     """The text side that the builtin encoder has, as ``espalier.io.encoders.text.TextTower`` is others'."""
 
     joint = False
+    dim = DIM
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Return (n, 512) float32 unit rows."""

@@ -88,7 +88,7 @@ def encode(
     try:
         for rows, pictures in _decoded(pool, decode, items, ahead=2 * threads + 2):
             for row, picture in zip(rows, pictures, strict=True):
-                _take(blocks[-1], row, picture, batches)
+                batches.add(row, picture, blocks[-1])
             if len(blocks[-1].rows) == BLOCK:
                 blocks.append(_Block(batches.dim))
             while len(blocks) > 1 and not blocks[0].missing:
@@ -97,17 +97,7 @@ def encode(
         yield from (_given(block, progress) for block in blocks if block.rows)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        batches.close()
-
-
-def _take(block: "_Block", row: int, picture: np.ndarray | str, batches: "_Batches") -> None:
-    """Put an item into its block, and its picture into a batch."""
-    block.rows.append(row)
-    unreadable = isinstance(picture, str)
-    block.reasons.append(str(picture) if unreadable else None)
-    if not isinstance(picture, str):
-        block.missing += 1
-        batches.add(picture, block, len(block.rows) - 1)
+        batches.requests.close()
 
 
 def _given(block: "_Block", progress: Callable[[int], None] | None) -> EncodedBatch:
@@ -185,39 +175,35 @@ class _Batches:
 
     def __init__(self, compiled: "openvino.CompiledModel") -> None:
         self.dim = int(compiled.output(0).get_shape()[1])
+        self.requests = Requests(compiled)
         self._size = int(compiled.input(0).get_shape()[0])
-        self._requests = Requests(compiled)
-        self._begin()
-
-    def _begin(self) -> None:
         self._open: openvino.InferRequest | None = None
         self._places: list[tuple[_Block, int]] = []
 
-    def add(self, picture: np.ndarray, block: _Block, place: int) -> None:
-        """Take a picture in; waits when all requests are busy."""
+    def add(self, row: int, picture: np.ndarray | str, block: _Block) -> None:
+        """Put an item into its block, and its picture into a request; waits when all requests are busy."""
+        block.rows.append(row)
+        block.reasons.append(picture if isinstance(picture, str) else None)
+        if isinstance(picture, str):
+            return
+        block.missing += 1
         if self._open is None:
-            self._open = self._requests.idle()
-            self._pixels = self._open.get_input_tensor(0).data
-        self._pixels[len(self._places)] = picture
-        self._places.append((block, place))
+            self._open = self.requests.idle()
+        self._open.get_input_tensor(0).data[len(self._places)] = picture
+        self._places.append((block, len(block.rows) - 1))
         if len(self._places) == self._size:
-            self._start()
+            self._start(self._open)
 
     def finish(self) -> None:
         """Run what has been taken in to its end."""
         if self._open is not None:
-            self._pixels[len(self._places) :] = 0
-            self._start()
-        self._requests.finish()
+            self._open.get_input_tensor(0).data[len(self._places) :] = 0
+            self._start(self._open)
+        self.requests.finish()
 
-    def close(self) -> None:
-        """Let running inferences end."""
-        self._requests.close()
-
-    def _start(self) -> None:
-        if self._open is not None:
-            self._requests.start(self._open, partial(_deliver, self._places))
-        self._begin()
+    def _start(self, request: "openvino.InferRequest") -> None:
+        self.requests.start(request, partial(_deliver, self._places))
+        self._open, self._places = None, []
 
 
 def _deliver(places: list[tuple[_Block, int]], request: "openvino.InferRequest") -> None:

@@ -31,9 +31,7 @@ class TextTower:
     Attributes
     ----------
     model : openvino.Model
-        Takes (b, length) ids, and a mask where ``inputs`` names one; gives (b, d). b is 8, or what the model fixes.
-    inputs : dict
-        ``ids`` and maybe ``mask``: index of the input.
+        Takes (b, length) ids and maybe a mask, in this order; gives (b, d). b is 8, or what the model fixes.
     tokens : Tokens
     engine : Engine
     content : str
@@ -43,7 +41,6 @@ class TextTower:
     """
 
     model: "openvino.Model"
-    inputs: dict[str, int]
     tokens: Tokens
     engine: "Engine"
     content: str
@@ -57,8 +54,7 @@ class TextTower:
         EspalierError
             When a text has no vector.
         """
-        dim = int(self.model.output(0).get_shape()[1])
-        vectors = np.empty((len(texts), dim), dtype=np.float32)
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         for start in range(0, len(texts), _BLOCK):
             vectors[start : start + _BLOCK] = self._run(texts[start : start + _BLOCK])
         exact = vectors.astype(np.float64)
@@ -70,30 +66,29 @@ class TextTower:
 
     def _run(self, texts: list[str]) -> np.ndarray:
         batch = int(self.model.input(0).get_shape()[0])
-        ids, mask = self.tokens.encode(texts + [""] * (-len(texts) % batch))
-        out = np.empty((len(ids), int(self.model.output(0).get_shape()[1])), dtype=np.float32)
+        tokens = self.tokens.encode(texts + [""] * (-len(texts) % batch))
+        out = np.empty((len(tokens[0]), self.dim), dtype=np.float32)
 
         def deliver(start: int, request: "openvino.InferRequest") -> None:
             out[start : start + batch] = request.get_output_tensor(0).data
 
         requests = Requests(self._compiled)
-        for start in range(0, len(ids), batch):
+        for start in range(0, len(out), batch):
             request = requests.idle()
-            request.get_input_tensor(self.inputs["ids"]).data[:] = ids[start : start + batch]
-            if "mask" in self.inputs:
-                request.get_input_tensor(self.inputs["mask"]).data[:] = mask[start : start + batch]
+            for number, values in enumerate(tokens[: len(self.model.inputs)]):
+                request.get_input_tensor(number).data[:] = values[start : start + batch]
             requests.start(request, partial(deliver, start))
         requests.finish()
         return out[: len(texts)]
 
     def describe(self) -> dict[str, Any]:
         """Return plain values that identify the tower."""
-        return {
-            "kind": "text tower",
-            "content": self.content,
-            "length": self.tokens.length,
-            "dim": int(self.model.output(0).get_shape()[1]),
-        }
+        return {"kind": "text tower", "content": self.content, "length": self.tokens.length, "dim": self.dim}
+
+    @property
+    def dim(self) -> int:
+        """Number of components of a vector."""
+        return int(self.model.output(0).get_shape()[1])
 
     @cached_property
     def _compiled(self) -> "openvino.CompiledModel":
@@ -141,8 +136,7 @@ def text_tower(
     shape = tower.output(0).get_partial_shape()
     if shape.is_dynamic or len(shape) != 2:
         raise EspalierError(f"The output of {name} is no vector a text: {shape}.", "Export it with its pooling.")
-    inputs = {kind: number for number, kind in enumerate(("ids", "mask")[: len(used)])}
-    return TextTower(tower, inputs, tokens, engine, content, joint=int(shape.to_shape()[1]) == dim)
+    return TextTower(tower, tokens, engine, content, joint=int(shape.to_shape()[1]) == dim)
 
 
 def _reshape(tower: "openvino.Model", length: int) -> None:

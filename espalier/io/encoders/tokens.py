@@ -39,10 +39,10 @@ class Tokens:
 
     def encode(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return ids and attention mask, both of shape (n, length), int64."""
-        found = self.tokenizer.encode_batch(texts)
-        ids = np.array([one.ids for one in found], dtype=np.int64).reshape(len(texts), self.length)
-        mask = np.array([one.attention_mask for one in found], dtype=np.int64)
-        return ids, mask.reshape(len(texts), self.length)
+        encodings = self.tokenizer.encode_batch(texts)
+        ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
+        mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
+        return ids.reshape(len(texts), self.length), mask.reshape(len(texts), self.length)
 
 
 def tokenizer_file(folder: Path) -> Path | None:
@@ -65,11 +65,13 @@ def read_tokens(folder: Path, length: int | None = None) -> Tokens:
     EspalierError
         When there is no tokenizer or it cannot be read.
     """
+    from tokenizers import Tokenizer
+
     file = tokenizer_file(folder)
     if file is None:
         raise EspalierError(f"{folder} has a text tower but no tokenizer.", f"Put its {TOKENIZER_FILE} there.")
     try:
-        tokenizer = _clip(file) if file.name == CLIP_VOCABULARY else _from_json(file)
+        tokenizer = _clip(file) if file.name == CLIP_VOCABULARY else Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises bare Exceptions
         raise EspalierError(f"{file} is not a tokenizer: {error}", "Export the model again.") from None
     length = length or _length(folder)
@@ -84,12 +86,6 @@ def read_tokens(folder: Path, length: int | None = None) -> Tokens:
     return Tokens(tokenizer, length)
 
 
-def _from_json(file: Path) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_file(str(file))
-
-
 def _clip(file: Path) -> "Tokenizer":
     """Build CLIP's tokenizer from its list of merges (openai/CLIP, simple_tokenizer.py: the same ids)."""
     from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -97,8 +93,8 @@ def _clip(file: Path) -> "Tokenizer":
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         merges = [(pair[0], pair[1]) for line in lines.read().split("\n")[1:] if len(pair := line.split()) == 2]
     merges = merges[:_CLIP_MERGES]
-    alphabet = _byte_alphabet()
-    words = [*alphabet, *(letter + "</w>" for letter in alphabet), *("".join(pair) for pair in merges)]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())  # the order of CLIP's vocabulary (GPT-2's table)
+    words = [*alphabet, *(letter + "</w>" for letter in alphabet), *map("".join, merges)]
     words += ["<|startoftext|>", "<|endoftext|>"]
     ids = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(models.BPE(ids, merges, end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
@@ -117,13 +113,6 @@ def _clip(file: Path) -> "Tokenizer":
     # OpenAI's code fills up with zeros.
     tokenizer.enable_padding(pad_id=0, pad_token="!", length=CLIP_LENGTH)
     return tokenizer
-
-
-def _byte_alphabet() -> list[str]:
-    """Return the 256 letters that stand for bytes, in the order of CLIP's vocabulary (GPT-2's table)."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = len(set(range(256)) - set(printable))
-    return [chr(code) for code in printable] + [chr(256 + number) for number in range(rest)]
 
 
 def _length(folder: Path) -> int:

@@ -10,16 +10,14 @@ greater depths the values count, too. An animation has no digest: only its first
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from espalier.io.files.blobs import BlobError, read_bytes
 from espalier.io.images.decode import UnreadableImage, decode_rgb, probe
-
-T = TypeVar("T")
 
 
 def pixel_digests(
@@ -42,24 +40,19 @@ def pixel_digests(
     list of str or None
         Equal for equal pictures; None for what cannot be read now, and for animations.
     """
-    return _each(lambda uri: _digest(uri, max_pixels), uris, threads, progress)
+    digests = []
+    with ThreadPoolExecutor(max(1, threads), thread_name_prefix="pixels") as pool:
+        for digest in pool.map(partial(_digest, max_pixels=max_pixels), uris):
+            digests.append(digest)
+            if progress is not None:
+                progress(1)
+    return digests
 
 
 def formats(uris: Sequence[str], *, threads: int, max_pixels: int) -> list[str]:
     """Return the format of each file, as its bytes tell; '' for what cannot be read now."""
-    return _each(lambda uri: _format(uri, max_pixels), uris, threads, None)
-
-
-def _each(
-    work: Callable[[str], T], uris: Sequence[str], threads: int, progress: Callable[[int], None] | None
-) -> list[T]:
-    out = []
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="pixels") as pool:
-        for found in pool.map(work, uris):
-            out.append(found)
-            if progress is not None:
-                progress(1)
-    return out
+        return list(pool.map(partial(_format, max_pixels=max_pixels), uris))
 
 
 def _digest(uri: str, max_pixels: int) -> str | None:

@@ -26,7 +26,7 @@ from espalier.io.warehouse.spool import array_aside
 from espalier.io.warehouse.table import array_block, array_column
 
 PART_ROWS = 8192
-FOUND = "SELECT n.row, v.vector, v.hash FROM needed n JOIN vectors v USING (sha256)"
+_OF_ROWS = "SELECT n.row, v.vector, v.hash FROM needed n JOIN vectors v USING (sha256)"
 
 
 @dataclass
@@ -110,13 +110,13 @@ class VectorStore:
         hashes = array_aside((n, self.hash_bytes), np.uint8, self.folder)
         have = np.zeros(n, bool)
         with self._connect(needed.append_column("row", pa.array(np.arange(n)))) as db:
-            for batch in db.sql(FOUND).to_arrow_reader(PART_ROWS):
+            for batch in db.sql(_OF_ROWS).to_arrow_reader(PART_ROWS):
                 rows = batch["row"].to_numpy()
                 vectors[rows], hashes[rows], have[rows] = array_block(batch["vector"]), array_block(batch["hash"]), True
         names = [needed[name].combine_chunks() for name in ("sample_id", "sha256")]
-        found = np.flatnonzero(have)
-        for start in range(0, len(found), PART_ROWS):
-            rows = found[start : start + PART_ROWS]
+        there = np.flatnonzero(have)
+        for start in range(0, len(there), PART_ROWS):
+            rows = there[start : start + PART_ROWS]
             named = [name.take(pa.array(rows)) for name in names]
             blocks = [array_column(vectors[rows]), array_column(hashes[rows])]
             yield pa.RecordBatch.from_arrays([*named, *blocks], schema=self.schema())

@@ -50,8 +50,8 @@ class Texts:
         vectors : ndarray of shape (n_texts, dim), float32
         hashes : ndarray of shape (n_texts, bytes), uint8
         """
-        found = pc.index_in(column, value_set=texts, skip_nulls=True)
-        code = pc.fill_null(found, -1).to_numpy().astype(np.int32)
+        rows = pc.index_in(column, value_set=texts, skip_nulls=True)
+        code = pc.fill_null(rows, -1).to_numpy().astype(np.int32)
         return cls(texts, code, vectors, np.concatenate([hashes, np.zeros((1, hashes.shape[1]), np.uint8)]))
 
     def scoring(self, pictures: np.ndarray) -> "Texts":
@@ -70,8 +70,8 @@ class Texts:
     def fields(self) -> list[pa.Field]:
         """Return the columns that ``beside`` adds."""
         width = self.hashes.shape[1]
-        found = [pa.field("text", pa.string()), pa.field("text_hash", pa.list_(pa.uint8(), width))]
-        return found if self.scored is None else [*found, pa.field("clip_score", pa.float32())]
+        fields = [pa.field("text", pa.string()), pa.field("text_hash", pa.list_(pa.uint8(), width))]
+        return fields if self.scored is None else [*fields, pa.field("clip_score", pa.float32())]
 
     def beside(self, batches: Iterator[pa.RecordBatch], kept: np.ndarray) -> Iterator[pa.RecordBatch]:
         """Add text, text hash and (joint encoders) the cosine of image and text to rows with vectors.
@@ -88,13 +88,13 @@ class Texts:
         for batch in batches:
             stop = start + len(batch)
             code = codes[start:stop]
-            found = [self.texts.take(pa.array(code, mask=code < 0)), array_column(self.hashes[code])]
+            columns = [self.texts.take(pa.array(code, mask=code < 0)), array_column(self.hashes[code])]
             if scored is not None:
                 score = np.einsum("ij,ij->i", array_block(batch["vector"]), self.vectors[code])
-                found.append(pa.array(score, pa.float32(), mask=(code < 0) | ~scored[start:stop]))
+                columns.append(pa.array(score, pa.float32(), mask=(code < 0) | ~scored[start:stop]))
             start = stop
             names = [*batch.schema.names, *(f.name for f in self.fields())]
-            yield pa.RecordBatch.from_arrays([*batch.columns, *found], names=names)
+            yield pa.RecordBatch.from_arrays([*batch.columns, *columns], names=names)
 
 
 def encode_texts(encoder: Encoder, texts: list[str], words: list[str | None], templates: tuple[str, ...]) -> np.ndarray:
