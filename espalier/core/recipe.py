@@ -111,7 +111,7 @@ class Recipe:
     @classmethod
     def build(cls, method: str, amount: str, params: dict[str, str] | None = None) -> Recipe:
         """Make a recipe from its parts, all still text."""
-        from espalier.core.prune.registry import method_class
+        from espalier.core.prune import method_class
 
         kind = method_class(method)
         own, shared = fields_of(kind), {k: v for k, v in fields_of(Scope).items() if k in kind.accepts}

@@ -40,7 +40,6 @@ class QueryClust(Method):
 
     name: ClassVar[str] = "query_clust"
     summary: ClassVar[str] = "one cluster a label, begun at its representative; each keeps its share"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
 
     hash: Literal["img", "txt", "both"] = "img"
     pick: Literal["random", "nearest"] = "random"
