@@ -77,11 +77,11 @@ class Balanced(Method):
         written = [_as_written(name) for name in names]
         for entry in self.mix:
             name, weight = _weight(entry)
-            found = [i for i, known in enumerate(written) if known == name]
-            if len(found) != 1:
-                what = "names no label of this dataset" if not found else "could be several labels"
+            matching = [i for i, known in enumerate(written) if known == name]
+            if len(matching) != 1:
+                what = "names no label of this dataset" if not matching else "could be several labels"
                 raise UsageError(f"mix: {name!r} {what}.", f"Its labels are: {', '.join(sorted(written))}.")
-            weights[found[0]] = Fraction(repr(weight))
+            weights[matching[0]] = Fraction(repr(weight))
         if not any(weights):
             raise UsageError(f"mix={'+'.join(self.mix)} gives every label the weight 0.", "Give one more.")
         scale = math.lcm(*(weight.denominator for weight in weights))

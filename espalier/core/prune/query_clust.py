@@ -70,12 +70,12 @@ class QueryClust(Method):
         if self.hash != "img":
             vectors = as_vectors(vectors, 8 * vectors.shape[1])
         start = np.unique(representatives(vectors, features.labels))
-        found = fit_kmeans(vectors, len(start), rng=rng, init=vectors[start])
-        size = np.bincount(found.assignment, minlength=found.k)
+        fitted = fit_kmeans(vectors, len(start), rng=rng, init=vectors[start])
+        size = np.bincount(fitted.assignment, minlength=fitted.k)
         near = self.pick == "nearest"
         return keep_first(
-            -found.distance.astype(np.float64) if near else rng.random(features.n),
-            found.assignment,
+            -fitted.distance.astype(np.float64) if near else rng.random(features.n),
+            fitted.assignment,
             largest_remainder(size, target, upper=size),
             group_word="query cluster",
             order_word="nearest" if near else "drawn",
