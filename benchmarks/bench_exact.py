@@ -20,7 +20,7 @@ def prune_all(data: str) -> list[dict]:
     """Prune by every method and amount in the home of this process."""
     from espalier.cli.launch import Launcher
     from espalier.cli.pruning import prune
-    from espalier.core.prune.registry import METHODS
+    from espalier.core.prune import METHODS
     from espalier.core.recipe import Recipe
     from espalier.io.home import Home
 

@@ -22,9 +22,8 @@ from typing import TypeVar
 import numpy as np
 from _measure import peak_mib, timed
 
-from espalier.core.prune import Clusters, Features, Labels
+from espalier.core.prune import METHODS, Clusters, Features, Labels
 from espalier.core.prune.reasons import reasons
-from espalier.core.prune.registry import METHODS
 from espalier.core.prune.select import needs, select
 from espalier.core.recipe import Recipe
 from espalier.core.rng import generator

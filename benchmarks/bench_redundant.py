@@ -27,7 +27,7 @@ import numpy as np
 from _measure import timed
 from PIL import Image, ImageEnhance
 
-from espalier.core.prune.registry import METHODS
+from espalier.core.prune import METHODS
 from espalier.core.rng import generator
 
 LARGEST, SMALLEST = 450, 45

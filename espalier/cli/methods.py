@@ -16,7 +16,7 @@ def command(as_json: bool) -> None:
     espalier methods
     espalier methods --json
     """  # noqa: D301
-    from espalier.core.prune.registry import METHODS
+    from espalier.core.prune import METHODS
     from espalier.core.prune.scope import Scope
     from espalier.core.recipe import describe, fields_of
 

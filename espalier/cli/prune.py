@@ -111,7 +111,7 @@ def _of_texts(
 ) -> dict[str, str]:
     """Return the parameters that have a method cluster text hashes: in a dataset of texts these are all there is."""
     from espalier.cli.preflight import holds_texts
-    from espalier.core.prune.registry import method_class
+    from espalier.core.prune import method_class
     from espalier.io.home import Home
     from espalier.io.landing.zone import LandingZone
 

@@ -1,7 +1,6 @@
 """SimHash: short binary codes whose Hamming distance estimates the angle between vectors.
 
-Here live the codes, their distance and the way back from a distance to a cosine. Searching by codes lives
-with the searches; storing them, on the floor above.
+Here live the codes. Searching by them lives with the searches; storing them, on the floor above.
 
 Charikar 2002, "Similarity estimation techniques from rounding algorithms", with the random hyperplanes taken
 orthonormal in blocks (super-bit LSH, Ji et al. 2012), which lowers the variance of the estimate. Differs:
@@ -90,58 +89,6 @@ def _rotation(dim: int, bits: int, seed: int) -> np.ndarray:
     rounded = np.rint(np.concatenate(blocks, axis=1)[:, :bits] * _ROTATION_SCALE)
     rounded.setflags(write=False)
     return rounded
-
-
-def hamming(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Count differing bits of packed codes, row by row, with numpy's broadcasting over the leading axes.
-
-    Parameters
-    ----------
-    left, right : ndarray of shape (..., b), uint8
-        For all pairs of m and n codes pass ``left[:, None]`` and ``right[None]``, or use ``hamming_matrix``.
-
-    Returns
-    -------
-    ndarray of shape (...), int32
-    """
-    if left.shape[-1] != right.shape[-1]:
-        raise ValueError(f"codes of {left.shape[-1]} and {right.shape[-1]} bytes cannot be compared")
-    left, right = _as_words(left), _as_words(right)
-    return np.bitwise_count(left ^ right).sum(axis=-1, dtype=np.int32)
-
-
-def hamming_matrix(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Count differing bits between all pairs of packed codes, in blocks of bounded memory.
-
-    Parameters
-    ----------
-    left : ndarray of shape (m, b), uint8
-    right : ndarray of shape (n, b), uint8
-
-    Returns
-    -------
-    ndarray of shape (m, n), int32
-    """
-    out = np.empty((len(left), len(right)), dtype=np.int32)
-    step = max(1, _BLOCK_BYTES // max(1, right.size))
-    for start in range(0, len(left), step):
-        out[start : start + step] = hamming(left[start : start + step, None], right[None])
-    return out
-
-
-def _as_words(codes: np.ndarray) -> np.ndarray:
-    """View codes as 64-bit words where their length allows."""
-    if codes.shape[-1] % 8 == 0:
-        return np.ascontiguousarray(codes).view(np.uint64)
-    return codes
-
-
-def estimated_cosine(distance: np.ndarray, length: int) -> np.ndarray:
-    """Turn Hamming distances of codes of ``length`` bits into estimated cosines, float32.
-
-    The share of differing bits is the angle over pi (exact in expectation).
-    """
-    return np.cos(np.pi * np.asarray(distance, dtype=np.float64) / length).astype(np.float32)
 
 
 def as_vectors(codes: np.ndarray, length: int) -> np.ndarray:

@@ -111,7 +111,7 @@ class Recipe:
     @classmethod
     def build(cls, method: str, amount: str, params: dict[str, str] | None = None) -> Recipe:
         """Make a recipe from its parts, all still text."""
-        from espalier.core.prune.registry import method_class
+        from espalier.core.prune import method_class
 
         kind = method_class(method)
         own, shared = fields_of(kind), {k: v for k, v in fields_of(Scope).items() if k in kind.accepts}
@@ -175,7 +175,7 @@ def _read(name: str, text: str, kind: Any) -> Any:
     """Read one value by its type."""
     try:
         return _convert(text, kind)
-    except ValueError:
+    except (KeyError, ValueError):
         raise UsageError(f"{name}={text} is not valid.", f"{name} takes {describe(kind)}.") from None
 
 
@@ -183,25 +183,18 @@ def _convert(text: str, kind: Any) -> Any:
     if not _WORD.fullmatch(text):
         raise ValueError(text)
     if get_origin(kind) is Literal:
-        return next(v for v in _or_raise(get_args(kind), text))
+        return {str(known): known for known in get_args(kind)}[text]
     if get_origin(kind) is tuple:
         return tuple(sorted(set(text.split("+"))))
     if isinstance(kind, types.UnionType):
         return _convert(text, next(k for k in get_args(kind) if k is not types.NoneType))
     if kind is bool:
-        return {"true": True, "false": False}[next(iter(_or_raise(("true", "false"), text.lower())))]
+        return {"true": True, "false": False}[text.lower()]
     if kind is float:
         if not _NUMBER.fullmatch(text.lstrip("-")):
             raise ValueError(text)
         return float(text)
     return kind(text)
-
-
-def _or_raise(known: tuple[Any, ...], text: str) -> list[Any]:
-    found = [v for v in known if str(v) == text]
-    if not found:
-        raise ValueError(text)
-    return found
 
 
 def _write(value: Any) -> str:

@@ -214,7 +214,7 @@ def test_status_goes_on_past_a_faulty_card(own, espalier):
 
 
 def test_methods_lists_each_with_its_parameters(tmp_path, espalier):
-    from espalier.core.prune.registry import METHODS
+    from espalier.core.prune import METHODS
     from espalier.core.recipe import Recipe
 
     listed = espalier("methods", "--json", home=tmp_path).json()

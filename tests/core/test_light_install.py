@@ -34,6 +34,15 @@ grids = rng.integers(0, 60000, (20, 243)).astype(np.uint16)
 grids[1] = grids[0]
 kept = find_duplicates(np.arange(20), grids, (np.arange(20), np.arange(20))).kept
 assert kept.sum() == 19
+
+from espalier.core.errors import EspalierError
+from espalier.core.evaluate import logistic_probe
+try:
+    logistic_probe(vectors, np.arange(200) % 3, vectors, np.arange(200) % 3)
+except EspalierError as error:
+    assert 'pip install "espalier[platform]"' in str(error)
+else:
+    raise AssertionError("the probe ran without scipy")
 """
 
 

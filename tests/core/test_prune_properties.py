@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from espalier.core.errors import EspalierError
-from espalier.core.prune import Features, Rule, Selection
-from espalier.core.prune.registry import METHODS
+from espalier.core.prune import METHODS, Features, Rule, Selection
 from espalier.core.prune.select import needs, select
 from espalier.core.recipe import Recipe
 

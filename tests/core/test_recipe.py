@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from espalier.core.errors import EspalierError, UsageError
-from espalier.core.prune.registry import METHODS
+from espalier.core.prune import METHODS
 from espalier.core.prune.scope import Scope
 from espalier.core.recipe import Amount, Recipe, describe, fields_of
 

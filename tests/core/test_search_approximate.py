@@ -8,8 +8,8 @@ from espalier.core.errors import EspalierError, UsageError
 from espalier.core.rng import generator
 from espalier.core.search import Explorer, Part
 from espalier.core.search.approximate import ApproximateHamming
+from espalier.core.search.hamming import Hamming
 from espalier.core.search.joined import Joined
-from espalier.core.search.part import Hamming
 
 
 def grouped(n, groups=60, flip=0.08, n_bytes=32, seed=0):

@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from espalier.core.prune import Clusters, Features, Labels
+from espalier.core.prune import METHODS, Clusters, Features, Labels
 from espalier.core.prune.reasons import reasons
-from espalier.core.prune.registry import METHODS
 from espalier.core.prune.select import select
 from espalier.core.recipe import Recipe
 from espalier.core.rng import generator

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from espalier.core.prune.registry import METHODS
+from espalier.core.prune import METHODS
 from espalier.core.prune.scope import Scope
 from espalier.core.recipe import Recipe, fields_of
 

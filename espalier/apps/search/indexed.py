@@ -16,8 +16,8 @@ from espalier.apps.search.rows import Rows
 from espalier.apps.search.spaces import Space
 from espalier.core.errors import EspalierError
 from espalier.core.search.approximate import ApproximateHamming, IndexReport
+from espalier.core.search.hamming import Hamming
 from espalier.core.search.joined import Joined
-from espalier.core.search.part import Hamming
 from espalier.io.atomic import written
 from espalier.io.warehouse import Table, Warehouse
 

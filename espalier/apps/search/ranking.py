@@ -8,10 +8,10 @@ import numpy as np
 from espalier.apps.search.messages import Asked
 from espalier.apps.search.queries import Query
 from espalier.apps.search.spaces import Space
+from espalier.core.search.cosine import Cosine
+from espalier.core.search.hamming import Hamming
 from espalier.core.search.joined import Joined
-from espalier.core.search.part import Cosine, Hamming
-from espalier.core.search.ranking import score_together
-from espalier.core.search.unique import hide_duplicates, near_threshold
+from espalier.core.search.ranking import hide_duplicates, near_threshold, score_together
 
 WEIGHT = 0.5  # of what pushes away
 _BLOCK = 1 << 16  # rows whose distances are taken at once

@@ -15,9 +15,9 @@ import numpy as np
 from espalier.core.errors import EspalierError
 from espalier.core.evaluate.evaluation import Evaluation
 from espalier.core.evaluate.judge import Quality, Verdict, judge
+from espalier.core.prune import METHODS
 from espalier.core.prune.base import Features
 from espalier.core.prune.random import Random
-from espalier.core.prune.registry import METHODS
 from espalier.core.prune.scope import Scope
 from espalier.core.prune.select import needs, select
 from espalier.core.recipe import Amount, Recipe

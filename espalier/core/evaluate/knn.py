@@ -12,7 +12,7 @@ from espalier.core.errors import EspalierError
 from espalier.core.evaluate.codes import Codes, pairs
 from espalier.core.evaluate.logistic import score
 from espalier.core.linalg import as_unit_rows
-from espalier.core.search.cosine import cosine_topk
+from espalier.core.search.cosine import Cosine
 
 _BLOCK = 1024  # test samples at a time
 
@@ -52,7 +52,7 @@ def knn_accuracy(train_x: np.ndarray, train_y: Codes, test_x: np.ndarray, test_y
         out = np.empty(len(x), np.int64)
         for start in range(0, len(x), _BLOCK):
             block = x[start : start + _BLOCK]
-            near, distance = cosine_topk(block, base, min(k, len(base)))
+            near, distance = Cosine(base).nearest(block, min(k, len(base)))
             several = counts[near.ravel()]
             flat = np.repeat(starts[near.ravel()] - (np.cumsum(several) - several), several)
             voted = targets[flat + np.arange(several.sum())]

@@ -38,7 +38,7 @@ class Balanced(Method):
 
     name: ClassVar[str] = "balanced"
     summary: ClassVar[str] = "equally many of every label, or a given mix, spread over clusters"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
+    needs: ClassVar[frozenset[str]] = frozenset({"labels", "clusters"})
 
     mix: tuple[str, ...] = ()
 
@@ -46,11 +46,6 @@ class Balanced(Method):
         names = [_weight(entry)[0] for entry in self.mix]
         if len(set(names)) < len(names):
             raise UsageError(f"mix={'+'.join(self.mix)} names a label twice.", "Give each label one weight.")
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The labels and the clusters."""
-        return frozenset({"labels", "clusters"})
 
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
         """Share the target over the labels by weight, then interleave each label's clusters.
@@ -82,11 +77,11 @@ class Balanced(Method):
         written = [_as_written(name) for name in names]
         for entry in self.mix:
             name, weight = _weight(entry)
-            found = [i for i, known in enumerate(written) if known == name]
-            if len(found) != 1:
-                what = "names no label of this dataset" if not found else "could be several labels"
+            matching = [i for i, known in enumerate(written) if known == name]
+            if len(matching) != 1:
+                what = "names no label of this dataset" if not matching else "could be several labels"
                 raise UsageError(f"mix: {name!r} {what}.", f"Its labels are: {', '.join(sorted(written))}.")
-            weights[found[0]] = Fraction(repr(weight))
+            weights[matching[0]] = Fraction(repr(weight))
         if not any(weights):
             raise UsageError(f"mix={'+'.join(self.mix)} gives every label the weight 0.", "Give one more.")
         scale = math.lcm(*(weight.denominator for weight in weights))

@@ -1,7 +1,7 @@
 """What a prune method is: parameters in a frozen dataclass, data in the call, everything in the result.
 
 Here live the types that every method shares. The methods themselves stand one a file beside this one,
-their names in ``registry.py``; nothing here knows tables, recipes' text form or Dagster.
+their names in ``__init__.py``; nothing here knows tables, recipes' text form or Dagster.
 
 Row order is the order of sample_id throughout, so a tie that ends on the row index ends on the sample id.
 """
@@ -230,7 +230,7 @@ class Method(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score"})
+    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
     instead: ClassVar[dict[str, str]] = {}
 
     @property

@@ -28,12 +28,7 @@ class Centroid(Method):
 
     name: ClassVar[str] = "centroid"
     summary: ClassVar[str] = "as many k-means cells as samples to keep, of each the sample nearest to its centre"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The embeddings."""
-        return frozenset({"vectors"})
+    needs: ClassVar[frozenset[str]] = frozenset({"vectors"})
 
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
         """Fit the cells, then keep the nearest of each; where copies leave fewer cells, more of the large ones."""

@@ -22,12 +22,7 @@ class ClusterRandom(Method):
 
     name: ClassVar[str] = "cluster_random"
     summary: ClassVar[str] = "each cluster keeps its share, drawn at random inside"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The clusters."""
-        return frozenset({"clusters"})
+    needs: ClassVar[frozenset[str]] = frozenset({"clusters"})
 
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
         """Share the target over the clusters by size, then draw inside each."""

@@ -45,7 +45,6 @@ class Density(Method):
 
     name: ClassVar[str] = "density"
     summary: ClassVar[str] = "Density-Based Pruning: complex clusters keep more, the hardest samples of each"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
 
     keep: Literal["hard", "easy", "random"] = "hard"
     temperature: float = TEMPERATURE

@@ -22,12 +22,7 @@ class Entropy(Method):
 
     name: ClassVar[str] = "entropy"
     summary: ClassVar[str] = "each cluster keeps its share, rare labels are likelier to be drawn"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The clusters and the labels."""
-        return frozenset({"clusters", "labels"})
+    needs: ClassVar[frozenset[str]] = frozenset({"clusters", "labels"})
 
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
         """Share the target over the clusters by size, then draw by weight without replacement.

@@ -31,12 +31,8 @@ class KCenter(Method):
 
     name: ClassVar[str] = "kcenter"
     summary: ClassVar[str] = "greedy k-center: each pick is the farthest from those before; best coverage"
+    needs: ClassVar[frozenset[str]] = frozenset({"vectors"})
     accepts: ClassVar[frozenset[str]] = frozenset({"subsets", "min_per_class", "min_clip_score", "space"})
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The embeddings."""
-        return frozenset({"vectors"})
 
     def draws(self, scope: Scope) -> bool:  # noqa: ARG002
         """Nothing is drawn."""

@@ -102,12 +102,12 @@ class Ndr(Method):
         UsageError
             When ``block_shape`` is not ROWSxCOLUMNS, each from 1 to 9.
         """
-        found = re.fullmatch(rf"([1-{_GRID}])x([1-{_GRID}])", self.block_shape, re.ASCII)
-        if not found:
+        sides = re.fullmatch(rf"([1-{_GRID}])x([1-{_GRID}])", self.block_shape, re.ASCII)
+        if not sides:
             raise UsageError(
                 f"block_shape={self.block_shape} is not valid.", f"Write 1x1 up to {_GRID}x{_GRID}, say 8x8."
             )
-        return int(found[1]), int(found[2])
+        return int(sides[1]), int(sides[2])
 
     def check_scope(self, scope: Scope) -> None:
         """Refuse two names for the same, and ``per_subset`` where one subset is named."""
@@ -133,11 +133,11 @@ class Ndr(Method):
             sim_threshold=self.sim_threshold,
             seed=int(rng.integers(2**63)),
         )
-        found = plugin(ndr_grid_features(features.grids, self.blocks), features.subsets if self.per_subset else None)
-        group = (found.similarity > 0).astype(np.int32)
+        result = plugin(ndr_grid_features(features.grids, self.blocks), features.subsets if self.per_subset else None)
+        group = (result.similarity > 0).astype(np.int32)
         # What was kept comes first; the rest in the order of likeness, which is at most 1.
-        score = 2.0 * found.kept - found.similarity
-        quota = np.bincount(group[found.kept], minlength=2)
+        score = 2.0 * result.kept - result.similarity
+        quota = np.bincount(group[result.kept], minlength=2)
         selection = keep_first(
             score,
             group,
@@ -146,4 +146,4 @@ class Ndr(Method):
             order_word="placed",
             group_names=("distinct samples", f"near duplicates (subset {self.duplicated_subset})"),
         )
-        return dataclasses.replace(selection, measured=found.search.describe())
+        return dataclasses.replace(selection, measured=result.search.describe())

@@ -35,7 +35,6 @@ class Prototypes(Method):
 
     name: ClassVar[str] = "prototypes"
     summary: ClassVar[str] = "the hardest samples overall (far from their prototype), balanced over groups"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
 
     keep: Literal["hard", "easy"] = "hard"
     cls_bal_ratio: float = 0.5

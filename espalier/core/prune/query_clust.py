@@ -40,7 +40,6 @@ class QueryClust(Method):
 
     name: ClassVar[str] = "query_clust"
     summary: ClassVar[str] = "one cluster a label, begun at its representative; each keeps its share"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
 
     hash: Literal["img", "txt", "both"] = "img"
     pick: Literal["random", "nearest"] = "random"
@@ -71,12 +70,12 @@ class QueryClust(Method):
         if self.hash != "img":
             vectors = as_vectors(vectors, 8 * vectors.shape[1])
         start = np.unique(representatives(vectors, features.labels))
-        found = fit_kmeans(vectors, len(start), rng=rng, init=vectors[start])
-        size = np.bincount(found.assignment, minlength=found.k)
+        fitted = fit_kmeans(vectors, len(start), rng=rng, init=vectors[start])
+        size = np.bincount(fitted.assignment, minlength=fitted.k)
         near = self.pick == "nearest"
         return keep_first(
-            -found.distance.astype(np.float64) if near else rng.random(features.n),
-            found.assignment,
+            -fitted.distance.astype(np.float64) if near else rng.random(features.n),
+            fitted.assignment,
             largest_remainder(size, target, upper=size),
             group_word="query cluster",
             order_word="nearest" if near else "drawn",

@@ -16,11 +16,8 @@ class Random(Method):
 
     name: ClassVar[str] = "random"
     summary: ClassVar[str] = "uniform draw; the yardstick for every other method"
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Nothing but the number of samples."""
-        return frozenset()
+    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score"})
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
         """Give each sample a random key and keep the greatest ``target`` of them."""

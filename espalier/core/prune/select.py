@@ -191,13 +191,13 @@ def _in_hash_space(recipe: Recipe, features: Features) -> Features:
             f"{recipe.method.name} needs clusters, which this dataset lacks.", "Materialize clusters first."
         )
     k, n_neighbors = max(1, int(np.count_nonzero(features.clusters.size))), features.clusters.n_neighbors
-    found = fit_kmeans(vectors, k, rng=generator(recipe.scope.seed, recipe.method.name, "hash clusters"))
+    fitted = fit_kmeans(vectors, k, rng=generator(recipe.scope.seed, recipe.method.name, "hash clusters"))
     clusters = Clusters(
-        found.assignment,
-        found.distance,
-        np.bincount(found.assignment, minlength=found.k),
-        cluster_complexity(found.centroids, found.assignment, found.distance, n_neighbors).complexity,
-        found.centroids,
+        fitted.assignment,
+        fitted.distance,
+        np.bincount(fitted.assignment, minlength=fitted.k),
+        cluster_complexity(fitted.centroids, fitted.assignment, fitted.distance, n_neighbors).complexity,
+        fitted.centroids,
         n_neighbors,
     )
     return dataclasses.replace(features, clusters=clusters)

@@ -29,17 +29,12 @@ class Stratified(Method):
 
     name: ClassVar[str] = "stratified"
     summary: ClassVar[str] = "equal shares over bins of distance to the centroid: easy, middling and hard"
-    accepts: ClassVar[frozenset[str]] = frozenset({"seed", "subsets", "min_per_class", "min_clip_score", "space"})
+    needs: ClassVar[frozenset[str]] = frozenset({"clusters"})
 
     bins: int = 50
 
     def __post_init__(self) -> None:
         check_range("bins", self.bins, 1, 1_000_000)
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The clusters, for the distances."""
-        return frozenset({"clusters"})
 
     def __call__(self, features: Features, *, target: int, rng: np.random.Generator) -> Selection:
         """Bin the distances, share the target evenly over the bins, draw inside each."""

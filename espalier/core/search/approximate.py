@@ -157,8 +157,8 @@ class ApproximateHamming:
     def _recall(self, sample: _Sample, n_probes: int) -> np.ndarray:
         """Return the recall of each query of a sample: (n_sample,) float64."""
         rows, distances = self._probe(sample.queries, min(sample.k + 1, len(self._data)), n_probes)
-        found = (distances <= sample.limit[:, None]) & (rows >= 0) & (rows != sample.rows[:, None])
-        return np.minimum(found.sum(axis=1) / max(sample.k, 1), 1.0) if sample.k else np.ones(len(rows))
+        hits = (distances <= sample.limit[:, None]) & (rows >= 0) & (rows != sample.rows[:, None])
+        return np.minimum(hits.sum(axis=1) / max(sample.k, 1), 1.0) if sample.k else np.ones(len(rows))
 
     def _fewest(self, sample: _Sample, n_lists: int, target: float) -> int:
         """Return the fewest groups whose recall, less two standard errors, is the target; all if none is."""

@@ -14,59 +14,46 @@ import numpy as np
 
 from espalier.core.linalg import pair_dots
 from espalier.core.search.best import Best, candidates
+from espalier.core.search.part import Metric
 
 _PRODUCTS = 8 << 20  # products a block, 32 MiB of float32
 _GATHERED = 1 << 16  # most rows gathered for a block, where a filter leaves some out
 _CHOICE = 1 << 15  # products a query chosen from at once
 
 
-def slack_of(dim: int) -> np.float32:
-    """Return more than twice the error of a float32 product of two unit rows of ``dim`` numbers."""
-    return np.float32(2.5 * (dim + 4) * 2.0**-24)
+class Cosine(Metric):
+    """Unit vectors, (n, dim) float32; may be a memory map."""
 
+    name = "cosine"
 
-def cosine_topk(
-    queries: np.ndarray, vectors: np.ndarray, k: int, rows: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k rows of least cosine distance to each query.
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.data = vectors
+        # More than twice the error of a float32 product of two unit rows.
+        self.slack = np.float32(2.5 * (vectors.shape[1] + 4) * 2.0**-24)
 
-    Parameters
-    ----------
-    queries : ndarray of shape (n_queries, dim), float32
-        Unit rows.
-    vectors : ndarray of shape (n, dim), float32
-        Unit rows; may be a memory map.
-    k : int
-        At least 1 and at most the number of rows searched.
-    rows : ndarray of shape (n_allowed,), int64, optional
-        Ascending row indices to search; all by default.
+    def nearest(self, queries: np.ndarray, k: int, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """See Metric."""
+        total = len(self.data) if rows is None else len(rows)
+        best = Best(len(queries), k)
+        # One large product waits for BLAS's threads once; the choice is made in parts that stay in cache.
+        width = min(total, max(1, _PRODUCTS // len(queries)), total if rows is None else _GATHERED)
+        buffer = np.empty(len(queries) * width, np.float32)
+        for start in range(0, total, width):
+            names = np.arange(start, min(start + width, total)) if rows is None else rows[start : start + width]
+            block = self.data[start : start + width] if rows is None else self.data[names]
+            products = buffer[: len(queries) * len(block)].reshape(len(queries), len(block))
+            np.matmul(queries, block.T, out=products)
+            for left in range(0, len(block), _CHOICE):
+                part = slice(left, left + _CHOICE)
+                query, column = candidates(products[:, part], 1 - best.worst - self.slack, k, self.slack)
+                near = names[part][column]
+                best.add(query, near, self.pairs(queries, query, near))
+        return best.rows, best.costs
 
-    Returns
-    -------
-    rows : ndarray of shape (n_queries, k), int64
-        Nearest first; equal distances by row.
-    distances : ndarray of shape (n_queries, k), float32
-        1 - cosine, computed in float64, in [0, 2].
-    """
-    total = len(vectors) if rows is None else len(rows)
-    slack = slack_of(vectors.shape[1])
-    best = Best(len(queries), k)
-    # One large product waits for BLAS's threads once; the choice is made in parts that stay in cache.
-    width = min(total, max(1, _PRODUCTS // len(queries)), total if rows is None else _GATHERED)
-    buffer = np.empty(len(queries) * width, np.float32)
-    for start in range(0, total, width):
-        names = np.arange(start, min(start + width, total)) if rows is None else rows[start : start + width]
-        block = vectors[start : start + width] if rows is None else vectors[names]
-        products = buffer[: len(queries) * len(block)].reshape(len(queries), len(block))
-        np.matmul(queries, block.T, out=products)
-        for left in range(0, len(block), _CHOICE):
-            part = slice(left, left + _CHOICE)
-            query, column = candidates(products[:, part], 1 - best.worst - slack, k, slack)
-            found = names[part][column]
-            best.add(query, found, pair_distances(queries, vectors, query, found))
-    return best.rows, best.costs
+    def block(self, queries: np.ndarray, data: np.ndarray) -> np.ndarray:
+        """See Metric; within ``slack / 2``."""
+        return 1 - queries @ data.T
 
-
-def pair_distances(queries: np.ndarray, vectors: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the cosine distances of ``queries[query[i]]`` and ``vectors[rows[i]]``: (m,) float32 in [0, 2]."""
-    return (1.0 - pair_dots(queries, query, vectors, rows)).astype(np.float32).clip(0.0, 2.0)
+    def pairs(self, queries: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """See Metric."""
+        return (1.0 - pair_dots(queries, query, self.data, rows)).astype(np.float32).clip(0.0, 2.0)

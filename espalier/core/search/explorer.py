@@ -13,12 +13,11 @@ import numpy as np
 from espalier.core.errors import EspalierError, UsageError
 from espalier.core.linalg import as_unit_rows
 from espalier.core.search.approximate import ApproximateHamming, IndexReport
-from espalier.core.search.hamming import as_hashes
+from espalier.core.search.cosine import Cosine
+from espalier.core.search.hamming import Hamming, as_hashes
 from espalier.core.search.joined import Joined, Where
-from espalier.core.search.part import Cosine, Hamming
-from espalier.core.search.ranking import FUSE, Ranking
+from espalier.core.search.ranking import FUSE, Ranking, hide_duplicates, near_threshold
 from espalier.core.search.types import Hits, Part
-from espalier.core.search.unique import hide_duplicates, near_threshold
 
 
 class Explorer:

@@ -1,7 +1,7 @@
 """Nearest rows by Hamming distance of packed bits, exact, by faiss's popcount kernels.
 
-``hamming_topk`` keeps a heap a query; faiss orders it by (distance, row), so ties end on the row (pinned by
-tests). ``hamming_block`` gives all distances of a block of rows. No index is built and nothing is copied.
+A search keeps a heap a query; faiss orders it by (distance, row), so ties end on the row (pinned by
+tests). No index is built and nothing is copied.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from espalier.core.errors import EspalierError
+from espalier.core.search.part import Metric
 
 _SLICE = 100_000  # rows below which a thread of its own is not worth starting
 
@@ -35,38 +36,49 @@ def as_hashes(hashes: np.ndarray, what: str = "hashes") -> np.ndarray:
     return np.ascontiguousarray(np.pad(hashes, ((0, 0), (0, short))) if short else hashes)
 
 
-def hamming_topk(
-    queries: np.ndarray, hashes: np.ndarray, k: int, rows: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k rows of least Hamming distance to each query.
+class Hamming(Metric):
+    """Packed bits, (n, n_bytes) uint8."""
 
-    Parameters
-    ----------
-    queries : ndarray of shape (n_queries, n_bytes), uint8
-    hashes : ndarray of shape (n, n_bytes), uint8
-        C-contiguous, ``n_bytes`` a multiple of 8 (see ``as_hashes``).
-    k : int
-        At least 1 and at most the number of rows searched.
-    rows : ndarray of shape (n_allowed,), int64, optional
-        Ascending row indices to search; all by default.
+    name = "hamming"
+    slack = np.float32(0.0)
 
-    Returns
-    -------
-    rows : ndarray of shape (n_queries, k), int64
-        Nearest first; equal distances by row.
-    distances : ndarray of shape (n_queries, k), float32
-        Differing bits.
-    """
-    import faiss
+    def __init__(self, hashes: np.ndarray) -> None:
+        self.data = as_hashes(hashes)
 
-    searched = hashes if rows is None else hashes[rows]
-    threads = faiss.omp_get_max_threads()
-    n_slices = min(threads // len(queries), len(searched) // _SLICE)
-    if n_slices > 1:
-        distances, found = _search_slices(queries, searched, k, n_slices)
-    else:
-        distances, found = _search_queries(queries, searched, k, threads)
-    return found if rows is None else rows[found], distances.astype(np.float32)
+    def nearest(self, queries: np.ndarray, k: int, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """See Metric."""
+        import faiss
+
+        searched = self.data if rows is None else self.data[rows]
+        threads = faiss.omp_get_max_threads()
+        n_slices = min(threads // len(queries), len(searched) // _SLICE)
+        if n_slices > 1:
+            distances, near = _search_slices(queries, searched, k, n_slices)
+        else:
+            distances, near = _search_queries(queries, searched, k, threads)
+        return near if rows is None else rows[near], distances.astype(np.float32)
+
+    def block(self, queries: np.ndarray, data: np.ndarray) -> np.ndarray:
+        """See Metric; exact, (n_queries, len(data)) int32."""
+        import faiss
+
+        kernels: Any = faiss  # its stubs leave this function out
+        queries, data = np.ascontiguousarray(queries), np.ascontiguousarray(data)
+        out = np.empty((len(queries), len(data)), np.int32)
+        if out.size:
+            kernels.hammings(
+                faiss.swig_ptr(queries),
+                faiss.swig_ptr(data),
+                len(queries),
+                len(data),
+                data.shape[1],
+                faiss.swig_ptr(out),
+            )
+        return out
+
+    def pairs(self, queries: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """See Metric."""
+        return np.bitwise_count(queries[query] ^ self.data[rows]).sum(axis=1, dtype=np.int32).astype(np.float32)
 
 
 def _search(queries: np.ndarray, hashes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +104,7 @@ def _search_queries(queries: np.ndarray, hashes: np.ndarray, k: int, threads: in
     with ThreadPoolExecutor(threads) as pool:
         shares = np.array_split(queries, min(threads, len(queries)))
         lists = list(pool.map(lambda share: _search(share, hashes, k), shares))
-    return np.concatenate([distances for distances, _ in lists]), np.concatenate([found for _, found in lists])
+    return np.concatenate([distances for distances, _ in lists]), np.concatenate([near for _, near in lists])
 
 
 def _search_slices(queries: np.ndarray, hashes: np.ndarray, k: int, n_slices: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,30 +114,6 @@ def _search_slices(queries: np.ndarray, hashes: np.ndarray, k: int, n_slices: in
         searches = [pool.submit(_search, queries, hashes[a:b], min(k, b - a)) for a, b in pairwise(cuts)]
         lists = [search.result() for search in searches]
     distances = np.concatenate([distances for distances, _ in lists], axis=1)
-    rows = np.concatenate([found + start for (_, found), start in zip(lists, cuts, strict=False)], axis=1)
+    rows = np.concatenate([near + start for (_, near), start in zip(lists, cuts, strict=False)], axis=1)
     order = np.lexsort((rows, distances), axis=1)[:, :k]
     return np.take_along_axis(distances, order, 1), np.take_along_axis(rows, order, 1)
-
-
-def hamming_block(queries: np.ndarray, hashes: np.ndarray) -> np.ndarray:
-    """Return all Hamming distances of two small sets: (n_queries, n) int32."""
-    import faiss
-
-    kernels: Any = faiss  # its stubs leave this function out
-    queries, hashes = np.ascontiguousarray(queries), np.ascontiguousarray(hashes)
-    out = np.empty((len(queries), len(hashes)), np.int32)
-    if out.size:
-        kernels.hammings(
-            faiss.swig_ptr(queries),
-            faiss.swig_ptr(hashes),
-            len(queries),
-            len(hashes),
-            hashes.shape[1],
-            faiss.swig_ptr(out),
-        )
-    return out
-
-
-def pair_distances(queries: np.ndarray, hashes: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the Hamming distances of ``queries[query[i]]`` and ``hashes[rows[i]]``: (m,) float32."""
-    return np.bitwise_count(queries[query] ^ hashes[rows]).sum(axis=1, dtype=np.int32).astype(np.float32)

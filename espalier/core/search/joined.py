@@ -77,8 +77,8 @@ class Joined:
         for metric, start, names in zip(self.metrics, self.starts[:-1], allowed, strict=True):
             most = min(k, len(metric.data) if names is None else len(names))
             if most:
-                found, distance = metric.nearest(queries, most, names)
-                rows.append(found + start)
+                near, distance = metric.nearest(queries, most, names)
+                rows.append(near + start)
                 distances.append(distance)
         if len(rows) == 1:
             return rows[0], distances[0]
@@ -94,8 +94,8 @@ class Joined:
         for metric, start, names in zip(self.metrics, self.starts[:-1], allowed, strict=True):
             most = min(k, len(metric.data) if names is None else len(names))
             if most:
-                found, score = fused_topk(metric, queries, without, most, fuse=fuse, weight=weight, rows=names)
-                rows.append(found + start)
+                near, score = fused_topk(metric, queries, without, most, fuse=fuse, weight=weight, rows=names)
+                rows.append(near + start)
                 scores.append(score)
         return least(np.concatenate(rows), np.concatenate(scores), k)
 

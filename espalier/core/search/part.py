@@ -1,7 +1,7 @@
 """One searchable dataset under one metric, and the two exact searches in it: each query alone, or all fused.
 
-The metrics differ in two functions only (a block of distances, and the distances of given pairs); the kernels
-stand in ``hamming.py`` and ``cosine.py``. Several datasets are joined in ``explorer.py``.
+The metrics, ``hamming.py`` and ``cosine.py``, bring a search for each query, a block of distances, and the distances
+of given pairs. Several datasets are joined in ``joined.py``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from espalier.core.search import cosine, hamming
 from espalier.core.search.best import Best, candidates
 
 _CELLS = 8 << 20  # distances a block
@@ -36,7 +35,24 @@ class Metric(ABC):
 
     @abstractmethod
     def nearest(self, queries: np.ndarray, k: int, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Find each query's k nearest: rows int64 and distances float32, both (n_queries, k)."""
+        """Find the k rows of least distance to each query.
+
+        Parameters
+        ----------
+        queries : ndarray of shape (n_queries, width)
+            Rows like the data's.
+        k : int
+            At least 1 and at most the number of rows searched.
+        rows : ndarray of shape (n_allowed,), int64, or None
+            Ascending row indices to search; None means all.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_queries, k), int64
+            Nearest first; equal distances by row.
+        distances : ndarray of shape (n_queries, k), float32
+            Differing bits, or 1 - cosine in [0, 2], computed in float64.
+        """
 
     @abstractmethod
     def block(self, queries: np.ndarray, data: np.ndarray) -> np.ndarray:
@@ -50,50 +66,6 @@ class Metric(ABC):
         """Return the exact distances of every query and each of ``rows``: (n_queries, len(rows)) float32."""
         query = np.repeat(np.arange(len(queries)), len(rows))
         return self.pairs(queries, query, np.tile(rows, len(queries))).reshape(len(queries), len(rows))
-
-
-class Hamming(Metric):
-    """Packed bits, (n, n_bytes) uint8."""
-
-    name = "hamming"
-    slack = np.float32(0.0)
-
-    def __init__(self, hashes: np.ndarray) -> None:
-        self.data = hamming.as_hashes(hashes)
-
-    def nearest(self, queries: np.ndarray, k: int, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """See Metric."""
-        return hamming.hamming_topk(queries, self.data, k, rows)
-
-    def block(self, queries: np.ndarray, data: np.ndarray) -> np.ndarray:
-        """See Metric; exact."""
-        return hamming.hamming_block(queries, data)
-
-    def pairs(self, queries: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """See Metric."""
-        return hamming.pair_distances(queries, self.data, query, rows)
-
-
-class Cosine(Metric):
-    """Unit vectors, (n, dim) float32."""
-
-    name = "cosine"
-
-    def __init__(self, vectors: np.ndarray) -> None:
-        self.data = vectors
-        self.slack = cosine.slack_of(vectors.shape[1])
-
-    def nearest(self, queries: np.ndarray, k: int, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """See Metric."""
-        return cosine.cosine_topk(queries, self.data, k, rows)
-
-    def block(self, queries: np.ndarray, data: np.ndarray) -> np.ndarray:
-        """See Metric; within ``slack / 2``."""
-        return 1 - queries @ data.T
-
-    def pairs(self, queries: np.ndarray, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """See Metric."""
-        return cosine.pair_distances(queries, self.data, query, rows)
 
 
 def combine(wanted: np.ndarray, unwanted: np.ndarray, fuse: str, weight: float) -> np.ndarray:
@@ -149,8 +121,8 @@ def fused_topk(
         distances = metric.block(both, data)
         rough = combine(distances[:n_wanted], distances[n_wanted:], fuse, weight)
         _, column = candidates(-rough[None], -best.worst - slack, k, slack)
-        found = names[column]
-        exact = metric.between(both, found)
+        near = names[column]
+        exact = metric.between(both, near)
         score = combine(exact[:n_wanted], exact[n_wanted:], fuse, weight)
-        best.add(np.zeros(len(found), np.int64), found, score)
+        best.add(np.zeros(len(near), np.int64), near, score)
     return best.rows[0], best.costs[0]

@@ -1,7 +1,11 @@
-"""Ranking rows by several queries at once, to any depth: the least distance, the mean, or reciprocal ranks."""
+"""Ranking rows by several queries at once, to any depth: the least distance, the mean, or reciprocal ranks.
+
+Near duplicates of what is shown are hidden by a walk down the ranking that skips what is too like a shown one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +14,8 @@ from espalier.core.search.approximate import ApproximateHamming
 from espalier.core.search.joined import Allowed, Joined, least
 from espalier.core.search.part import combine
 
+NEAR_COSINE = 0.05  # the cosine distance at which two samples count as duplicates unless told
+_CHUNK = 512  # ranked rows compared at once
 FUSE = ("best", "mean", "rrf")
 _RRF = 60  # Cormack, Clarke and Buettcher 2009, "Reciprocal rank fusion outperforms Condorcet"
 _RRF_DEPTH = 1000  # least depth of a ranked list
@@ -114,3 +120,56 @@ def _gains(distances: np.ndarray, depth: int) -> np.ndarray:
         order = order[~np.isnan(one[order])]
         out[order] += 1.0 / (_RRF + np.arange(1, len(order) + 1))
     return out
+
+
+def near_threshold(metric: str, bits: int) -> float:
+    """Return the distance at which two samples count as duplicates: a cosine of 0.95, or that angle in ``bits``."""
+    if metric == "cosine":
+        return NEAR_COSINE
+    return float(np.floor(np.arccos(1 - NEAR_COSINE) / np.pi * bits))
+
+
+def hide_duplicates(
+    first: Callable[[int], tuple[np.ndarray, np.ndarray]], data: Joined, k: int, left: int, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the first k of a ranking of which none is within ``threshold`` of an earlier one.
+
+    Parameters
+    ----------
+    first : callable
+        ``first(m)`` gives the m best rows and their scores; asked for more until k are found.
+    data : Joined
+    k : int
+    left : int
+        Rows that can be ranked at all.
+    threshold : float
+        A distance; at or below it two rows count as duplicates.
+
+    Returns
+    -------
+    rows : ndarray of shape (at most k,), int64
+    scores : ndarray of the same shape, float32
+    """
+    depth = min(left, max(4 * k, 256))
+    while True:
+        rows, scores = first(depth)
+        shown = _walk(rows, k, threshold, data)
+        if len(shown) >= k or depth >= left:
+            return rows[shown], scores[shown]
+        depth = min(left, 8 * depth)
+
+
+def _walk(ranked: np.ndarray, k: int, threshold: float, data: Joined) -> np.ndarray:
+    """Return the positions in ``ranked`` of the rows that are shown, ascending."""
+    shown: list[int] = []
+    for start in range(0, len(ranked), _CHUNK):
+        place = np.arange(start, min(start + _CHUNK, len(ranked)))
+        if shown:
+            near = data.between(data.take(ranked[shown]), ranked[place]) <= threshold
+            place = place[~near.any(axis=0)]
+        while len(place) and len(shown) < k:
+            shown.append(int(place[0]))
+            near = data.between(data.take(ranked[place[:1]]), ranked[place])[0] <= threshold
+            near[0] = True
+            place = place[~near]
+    return np.array(shown, np.int64)

@@ -27,10 +27,10 @@ class Border:
 
     def pairs(self, row: np.ndarray) -> Pairs:
         """All pairs kept so far, most similar first, with their numbers mapped by ``row``."""
-        found = Pairs.concatenate([self._above, self._below])
-        found = found.take(np.lexsort((found.j, found.i, -found.similarity)))
-        a, b = row[found.i], row[found.j]
-        return Pairs(np.minimum(a, b), np.maximum(a, b), found.similarity)
+        nearest = Pairs.concatenate([self._above, self._below])
+        nearest = nearest.take(np.lexsort((nearest.j, nearest.i, -nearest.similarity)))
+        a, b = row[nearest.i], row[nearest.j]
+        return Pairs(np.minimum(a, b), np.maximum(a, b), nearest.similarity)
 
     def _nearest(self, pairs: Pairs, sign: int) -> Pairs:
         if len(pairs) > 64 * self._count:  # cut before sorting: a block can hold millions

@@ -105,8 +105,8 @@ class Comparer:
         for start in range(0, len(i), SAMPLE):
             part = slice(start, start + SAMPLE)
             left = self.features[i[part]]
-            found = [np.einsum("ij,ij->i", left, self._full(j[part], way)) for way in ways]
-            products[part] = np.max(found, axis=0)
+            ways_products = [np.einsum("ij,ij->i", left, self._full(j[part], way)) for way in ways]
+            products[part] = np.max(ways_products, axis=0)
         return products
 
 

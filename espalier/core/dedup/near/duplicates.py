@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from espalier.core.dedup.near.border import BORDER_BELOW, BORDER_PAIRS, Border
+from espalier.core.dedup.near.equal import Nodes, make_nodes
 from espalier.core.dedup.near.features import DIMENSION, gradient_features
 from espalier.core.dedup.near.groups import Fates, Grouper, settle
 from espalier.core.dedup.near.neighbours import Block, SearchReport, pair_blocks
-from espalier.core.dedup.near.nodes import Nodes, make_nodes
 from espalier.core.dedup.near.threshold import auto_threshold
 from espalier.core.dedup.pairs import Pairs
 from espalier.core.errors import UsageError
@@ -155,7 +155,7 @@ def find_duplicates(
     grouper = Grouper(immune[nodes.face], preference[nodes.face])
     report = SearchReport()
     border = Border(threshold, BORDER_PAIRS)
-    found = pair_blocks(
+    blocks = pair_blocks(
         features,
         threshold - BORDER_BELOW,
         first=int(old[nodes.leader].sum()),
@@ -165,7 +165,7 @@ def find_duplicates(
         report=report,
         progress=progress,
     )
-    for block in found if seeing.any() else ():
+    for block in blocks if seeing.any() else ():
         grouper.add(Block(block.start, block.stop, border.above(block.pairs)))
     if progress is not None:
         progress(n - int((~old[nodes.leader]).sum()) * bool(seeing.any()))

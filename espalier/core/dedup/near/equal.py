@@ -1,12 +1,16 @@
 """Which grids are equal: by a hash, and then compared, so that a hash that two of them share decides nothing.
 
-Sorting the grids themselves would compare and copy half a kilobyte a row.
+Sorting the grids themselves would compare and copy half a kilobyte a row. Rows that are equal, by code or by grid,
+become one node of the near search.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from espalier.core.dedup.pairs import components
 from espalier.core.rng import generator
 
 _BLOCK = 8192
@@ -49,3 +53,86 @@ def _keys(grids: np.ndarray, rows: np.ndarray) -> np.ndarray:
         part = rows[start : start + _BLOCK]
         keys[start : start + len(part)] = grids[part].astype(np.uint64) @ factors
     return keys
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Classes of equal rows, known ones first, then by preference.
+
+    Attributes
+    ----------
+    of : ndarray of shape (n,), int64
+        Node of every row; -1 for rows left out.
+    leader : ndarray of shape (m,), int64
+        The row whose grid stands for the node.
+    face : ndarray of shape (m,), int64
+        The row preferred to be kept. A row that may not go, when the node has one.
+    """
+
+    of: np.ndarray
+    leader: np.ndarray
+    face: np.ndarray
+
+
+def make_nodes(
+    codes: np.ndarray,
+    grids: np.ndarray,
+    preference: np.ndarray,
+    known: np.ndarray,
+    rows: np.ndarray,
+    blind: np.ndarray,
+) -> Nodes:
+    """Collapse equal rows.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n,)
+        Sortable; equal codes mean equal files.
+    grids : ndarray of shape (n, 243), uint16
+    preference : ndarray of shape (n,), int64
+        Rank of each row, all different.
+    known : ndarray of shape (n,), bool
+        Rows of an earlier run: their nodes come first.
+    rows : ndarray of shape (p,), int64
+        The rows that take part, ascending.
+    blind : ndarray of shape (n,), bool
+        Rows whose grid means nothing.
+
+    Returns
+    -------
+    Nodes
+    """
+    n, p = len(codes), len(rows)
+    by_code = _first_equal_code(codes[rows])
+    seeing = np.flatnonzero(~blind[rows])
+    by_grid = by_code.copy()
+    by_grid[seeing] = seeing[first_equal(grids, rows[seeing])]
+    place = np.arange(p)
+    name = components(p, np.concatenate([place, place]), np.concatenate([by_code, by_grid]))
+
+    face = _best(name, preference[rows])
+    order = np.lexsort((preference[rows], ~known[rows]))
+    turn = np.empty(p, dtype=np.int64)
+    turn[order] = place
+    leader = _best(name, turn)
+    heads = np.flatnonzero(name == place)
+    heads = heads[np.lexsort((preference[rows][face[heads]], ~known[rows][leader[heads]]))]
+    number = np.empty(p, dtype=np.int64)
+    number[heads] = np.arange(len(heads))
+    of = np.full(n, -1, dtype=np.int64)
+    of[rows] = number[name]
+    return Nodes(of, rows[leader[heads]], rows[face[heads]])
+
+
+def _first_equal_code(values: np.ndarray) -> np.ndarray:
+    """For each entry the place of the first entry equal to it."""
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return first[inverse.ravel()]
+
+
+def _best(name: np.ndarray, rank: np.ndarray) -> np.ndarray:
+    """At each class's name the place of its member of lowest rank; meaningless elsewhere."""
+    order = np.argsort(rank)[::-1]
+    best = np.zeros(len(name), dtype=np.int64)
+    best[name[order]] = order  # the last write, of the lowest rank, stays
+    return best

@@ -84,14 +84,14 @@ class CellIndex:
                 members = members[: np.searchsorted(members, stop)]
                 visitors = visits.of(cell, stop)
                 parts.append(self._compare(members, visitors[np.searchsorted(visitors, start) :], way))
-                found = self._compare(visitors, members[np.searchsorted(members, start) :], way)
-                mutual = (visits.nearest[found.j] == self._own[found.i][:, None]).any(axis=1)
-                parts.append(found.take(~mutual))
+                hosted = self._compare(visitors, members[np.searchsorted(members, start) :], way)
+                mutual = (visits.nearest[hosted.j] == self._own[hosted.i][:, None]).any(axis=1)
+                parts.append(hosted.take(~mutual))
                 held += len(parts[-1]) + len(parts[-2])
                 if held > most and stop - start > 1:
                     return None
-        found = Pairs.concatenate(parts)
-        return _greater(found) if len(self._ways) > 1 else found
+        pairs = Pairs.concatenate(parts)
+        return _greater(pairs) if len(self._ways) > 1 else pairs
 
     def _compare(self, earlier: np.ndarray, later: np.ndarray, way: bool) -> Pairs:
         if not len(earlier) or not len(later):

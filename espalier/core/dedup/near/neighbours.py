@@ -69,12 +69,12 @@ class SearchReport:
 
     def add(self, other: SearchReport) -> None:
         """Add what another search, of other rows, did."""
-        found = sum(report.recall * report.recall_pairs for report in (self, other) if report.recall_pairs)
+        hits = sum(report.recall * report.recall_pairs for report in (self, other) if report.recall_pairs)
         self.recall_pairs += other.recall_pairs
         self.comparisons += other.comparisons
         if "index" in (self.method, other.method):
             self.method = "index"
-            self.recall = found / self.recall_pairs if self.recall_pairs else float("nan")
+            self.recall = hits / self.recall_pairs if self.recall_pairs else float("nan")
 
 
 def pair_blocks(
@@ -190,15 +190,15 @@ def _index_blocks(
     n = len(comparer.features)
     sample = np.sort(rng.choice(np.arange(first, n), min(RECALL_SAMPLE, n - first), replace=False))
     index = CellIndex(comparer, ways, rng=rng)
-    found = true = 0
+    hits = true = 0
     for block in _blocks(lambda start, stop: index.pairs_of(start, stop, MOST_PAIRS), first, n, INDEX_ROWS):
         report.comparisons = index.comparisons + comparer.comparisons
         probed = sample[(sample >= block.start) & (sample < block.stop)]
         if probed.size:
-            found += int(np.isin(block.pairs.j, probed).sum())
+            hits += int(np.isin(block.pairs.j, probed).sum())
             true += _count_earlier(comparer, probed, ways)
         report.recall_pairs = true
-        report.recall = found / true if true else float("nan")
+        report.recall = hits / true if true else float("nan")
         yield block
 
 

@@ -50,12 +50,12 @@ def equal_grid_rows(codes: np.ndarray, grids: np.ndarray, shapes: np.ndarray, kn
     return rows[several[group] & fresh[group]]
 
 
-def other_format_rows(found: Duplicates, grids: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+def other_format_rows(duplicates: Duplicates, grids: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     """Find near duplicates that may be their representative in another format.
 
     Parameters
     ----------
-    found : Duplicates
+    duplicates : Duplicates
     grids : ndarray of shape (n, 243), uint16
     shapes : ndarray of shape (n, 2), int64
 
@@ -64,7 +64,8 @@ def other_format_rows(found: Duplicates, grids: np.ndarray, shapes: np.ndarray) 
     ndarray of shape (m,), int64
         Rows as large as the row that they copy, more similar to it than 0.9, of another grid; ascending.
     """
-    rows = np.flatnonzero((found.stage == "near") & ~found.mirrored & ~found.chained & (found.similarity > ALIKE))
-    owners = found.duplicate_of[rows]
-    alike = (shapes[rows] == shapes[owners]).all(axis=1) & (grids[rows] != grids[owners]).any(axis=1)
-    return rows[alike]
+    rows = np.flatnonzero(
+        (duplicates.stage == "near") & ~duplicates.mirrored & ~duplicates.chained & (duplicates.similarity > ALIKE)
+    )
+    owners = duplicates.duplicate_of[rows]
+    return rows[(shapes[rows] == shapes[owners]).all(axis=1) & (grids[rows] != grids[owners]).any(axis=1)]

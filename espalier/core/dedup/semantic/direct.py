@@ -60,7 +60,7 @@ def resolve_directly(
     stays, barred, rank = ranks_of(n, position, immune, drop)
     walk = Walk(rows, Screen(rows, None, 0), 1 - eps)
     kept = ~barred
-    found: list[Pairs] = []
+    links_by_block: list[Pairs] = []
     order, bounds = members_of(assignment)
     for start, stop in pairwise(bounds):
         members = order[start:stop]
@@ -68,10 +68,10 @@ def resolve_directly(
         visited = visited[np.argsort(rank[visited])]
         for first in range(0, len(visited), BLOCK):
             before, block = visited[:first], np.sort(visited[first : first + BLOCK])
-            found.append(_decide(walk, np.sort(before[kept[before]]), block, rank, stays, kept))
+            links_by_block.append(_decide(walk, np.sort(before[kept[before]]), block, rank, stays, kept))
         if progress is not None:
             progress(len(members))
-    links = Pairs.concatenate(found)  # of each row with the most similar kept row of its block or before
+    links = Pairs.concatenate(links_by_block)  # of each row with the most similar kept row of its block or before
     via, cosine = best_partner(n, links.j, links.i, links.similarity, rank)
     return SemanticDuplicates(kept, via, cosine, via)
 

@@ -65,13 +65,13 @@ class SimilarPairs:
 
 @dataclass
 class Walk:
-    """The work in progress: vectors, their screen, floor, limits and what was found."""
+    """The work in progress: vectors, their screen, floor, limits and the pairs stored so far."""
 
     vectors: np.ndarray
     screen: Screen
     floor: float
     most_pairs: int = 0
-    found: list[Pairs] = field(default_factory=list)
+    stored: list[Pairs] = field(default_factory=list)
     held: int = 0
     comparisons: int = 0
     buffer: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.float32))
@@ -84,12 +84,12 @@ class Walk:
             left = self.screen.of(above)
             for start in range(top if others is None else 0, len(columns), TILE):
                 same = others is None and start == top
-                beside = columns[start : start + TILE]
-                right = left if same else self.screen.of(beside)
-                yield from self._exact(*self._candidates(above, beside, left, right, same))
+                aside = columns[start : start + TILE]
+                right = left if same else self.screen.of(aside)
+                yield from self._exact(*self._candidates(above, aside, left, right, same))
 
     def _candidates(
-        self, above: np.ndarray, beside: np.ndarray, left: np.ndarray, right: np.ndarray, same: bool
+        self, above: np.ndarray, aside: np.ndarray, left: np.ndarray, right: np.ndarray, same: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of one tile whose cosine may exceed the floor, as rows (i, j)."""
         tile = self._product(left, right)
@@ -98,15 +98,15 @@ class Walk:
         if same:
             np.fill_diagonal(tile, -2)
         if tile.max() <= low:
-            return above[:0], beside[:0]
+            return above[:0], aside[:0]
         places = np.flatnonzero(tile > low)
         if self.screen.projects and len(places) > tile.size // FEW:
-            tile = self._product(gather(self.vectors, above), gather(self.vectors, beside))
+            tile = self._product(gather(self.vectors, above), gather(self.vectors, aside))
             places = np.flatnonzero(tile > low)
         a, b = np.divmod(places, tile.shape[1])
         if same:
             a, b = a[a < b], b[a < b]
-        return above[a], beside[b]
+        return above[a], aside[b]
 
     def _product(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Multiply into one buffer for all tiles: fresh pages for each would cost a sixth of the time."""
@@ -133,7 +133,7 @@ class Walk:
                 f"More than {self.most_pairs:,} pairs of samples are more similar than {self.floor:g}.",
                 "Ask for a smaller eps, remove near duplicates first, or give more memory.",
             )
-        self.found.append(Pairs(np.minimum(pairs.i, pairs.j), np.maximum(pairs.i, pairs.j), pairs.similarity))
+        self.stored.append(Pairs(np.minimum(pairs.i, pairs.j), np.maximum(pairs.i, pairs.j), pairs.similarity))
 
 
 def similar_pairs(
@@ -203,7 +203,7 @@ def similar_pairs(
         if progress is not None:
             progress(len(members))
     split = int((np.diff(bounds) > TILE).sum())
-    return SimilarPairs(Pairs.concatenate(walk.found).sorted(), n, float(floor), walk.comparisons, split)
+    return SimilarPairs(Pairs.concatenate(walk.stored).sorted(), n, float(floor), walk.comparisons, split)
 
 
 def _with_fresh(walk: Walk, members: np.ndarray, new: np.ndarray) -> Iterator[Pairs]:
