@@ -9,7 +9,7 @@ from espalier.cli.common import json_option, print_json, table
 from espalier.core.errors import EspalierError, UsageError
 
 if TYPE_CHECKING:
-    from espalier.apps.search import Answer, Query
+    from espalier.apps.search import Query, SearchResponse
     from espalier.apps.search.messages import Result
     from espalier.io.home import Home
 
@@ -83,11 +83,11 @@ def command(
     espalier explore photos --query-item cat/0001.jpg cat/0007.jpg --not dog/0003.jpg --topk 20
     espalier explore photos wild --query-str "a monkey" --where "width >= 200" --save found/
     """  # noqa: D301
-    from espalier.apps.search import Asked, Explored, check_folder, save
+    from espalier.apps.search import SearchIndex, SearchRequest, check_folder, save
     from espalier.io.home import Home
 
     folder = check_folder(output or Path(DEFAULT_FOLDER), overwrite=overwrite) if output or save_flag else None
-    question = Asked(
+    question = SearchRequest(
         queries=_queries(images, items, texts, away),
         subsets=asked.pop("subsets"),
         labels=asked.pop("labels"),
@@ -96,7 +96,7 @@ def command(
     )
     home = Home.find(project)
     names = _ready(home, datasets, compute)
-    explored = Explored(home, names, copies=not kept_only, tell=lambda words: click.echo(words, err=True))
+    explored = SearchIndex(home, names, copies=not kept_only, tell=lambda words: click.echo(words, err=True))
     answer = explored.ask(question)
     if folder:
         save(answer, folder, overwrite=overwrite, link=link)
@@ -174,14 +174,14 @@ def _compute(home: "Home", names: list[str]) -> None:
             launcher.run("chain", name, staleness.stages(STAGES))
 
 
-def _show(answer: "Answer") -> None:
+def _show(answer: "SearchResponse") -> None:
     several = len({r.dataset for r in answer.results}) > 1
     rows = []
     for number, r in enumerate(answer.results, start=1):
         shown = r.as_json()
         row = [number, shown["distance"], r.sample_id, r.subset, "; ".join(_words(r))]
         rows.append([*row[:2], r.dataset, *row[2:]] if several else row)
-    columns = ["", answer.asked.metric, *(["dataset"] if several else []), "sample", "subset", ""]
+    columns = ["", answer.request.metric, *(["dataset"] if several else []), "sample", "subset", ""]
     table("", columns, rows, right=(0, 1))
     if not rows:
         click.echo("No sample is left to show.")

@@ -38,6 +38,7 @@ class Encoding:
         self._params = meta.params
         self._id, self._of = str(meta.stats["encoder_id"]), str(meta.stats.get("vectors_of", ""))
         self.name = str(meta.stats["encoder"])
+        self.brought = self._of == "brought"  # the vectors are the user's own, so that no encoder makes more of them
 
     @cached_property
     def encoder(self) -> "GraphEncoder":
@@ -64,11 +65,6 @@ class Encoding:
                 f"Make them anew: materialize the asset embeddings of {name} in the page (espalier ui).",
             )
         return encoder
-
-    @property
-    def brought(self) -> bool:
-        """Whether the vectors are the user's own, so that no encoder makes more of them."""
-        return self._of == "brought"
 
     @property
     def joint(self) -> bool:

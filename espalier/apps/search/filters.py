@@ -24,8 +24,8 @@ COLUMNS = (
 )
 
 
-def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], where: str) -> np.ndarray | None:
-    """Return which rows pass all filters, (n,) bool; None when there is no filter.
+def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], where: str) -> np.ndarray:
+    """Return which rows pass all filters, (n,) bool.
 
     Several subsets, or several labels, are alternatives.
 
@@ -44,11 +44,11 @@ def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], 
     if where:
         passes.append(f"({where}\n)")
     if not passes:
-        return None
+        return np.ones(len(rows), bool)
     sql = LEDGER.format(datasets=", ".join(map(quoted, rows.names)), condition=" AND ".join(passes))
     try:
-        with query(home.store(), sql) as found:
-            passed = found.to_arrow_table()
+        with query(home.store(), sql) as relation:
+            passed = relation.to_arrow_table()
     except UsageError as error:
         first = str(error).splitlines()[0].rstrip(".!")
         raise UsageError(f"The condition {where!r} is not valid: {first}.", COLUMNS) from error
@@ -67,17 +67,12 @@ def check_subsets(home: Home, rows: Rows, subsets: Sequence[str]) -> None:
 
 
 def _distinct(home: Home, rows: Rows, expression: str) -> list[str]:
-    store, found = home.store(), set()
-    for name in rows.names:
-        values = store.need("raw_dataset", name).arrow([f"DISTINCT {expression} AS v"])["v"].to_pylist()
-        found |= {v for v in values if v}
-    return sorted(found)
+    tables = (home.store().need("raw_dataset", name).arrow([f"DISTINCT {expression} AS v"]) for name in rows.names)
+    return sorted({value for table in tables for value in table["v"].to_pylist() if value})
 
 
-def _check(what: str, asked: Sequence[str], known: list[str]) -> None:
-    for one in asked:
-        if one in known:
-            continue
+def _check(what: str, given: Sequence[str], known: list[str]) -> None:
+    for one in (one for one in given if one not in known):
         near = difflib.get_close_matches(one, known, 3, 0.5) or known[:10]
         raise UsageError(
             f"There is no {what} {one!r}.", f"There are: {', '.join(near)}." if near else f"No sample has a {what}."

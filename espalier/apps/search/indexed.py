@@ -1,7 +1,7 @@
 """The approximate indexes: one a dataset, over the hashes of the samples that were kept, stored beside its tables.
 
 An index is built once for each state of a dataset's embeddings. It gives the samples worth a closer look; the ranking
-itself stays exact (``explored.py``), so every distance shown is a true one and only the reach is approximate.
+itself stays exact (``index.py``), so every distance shown is a true one and only the reach is approximate.
 """
 
 import json
@@ -26,7 +26,7 @@ RECALL = 0.95
 _LEAST = 64  # neighbours that recall is measured at; doubled until they are enough
 
 
-class Indexed:
+class ApproximateIndex:
     """The kept samples of several datasets, each dataset in an index of its own.
 
     Parameters
@@ -51,22 +51,23 @@ class Indexed:
         k: int,
         tell: Callable[[str], object],
     ) -> None:
-        wanted = _LEAST
-        while wanted < k:
-            wanted *= 2
+        wanted = max(_LEAST, 1 << (k - 1).bit_length())
         self._parts: list[tuple[np.ndarray, ApproximateHamming]] = []
         for number, (name, table) in enumerate(embeddings.items()):
-            kept = np.flatnonzero(rows.embedded[rows.part(number)])
-            hashes = space.parts[number]
-            data = Joined([Hamming(hashes if len(kept) == len(hashes) else hashes[kept])])
+            part = rows.part(number)
+            kept = part.start + np.flatnonzero(rows.embedded[part])
+            data = Joined(
+                [Hamming(space.features[part] if len(kept) == part.stop - part.start else space.features[kept])]
+            )
             place = _Place(warehouse.root / FOLDER / name, table.meta.data_version, name, tell)
-            self._parts.append((kept + rows.starts[number], place.stored(data, wanted) or place.built(data, wanted)))
+            self._parts.append((kept, place.stored(data, wanted) or place.built(data, wanted)))
         self.k = min(index.report.k for _, index in self._parts)
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
         """Return the rows of about the k nearest kept samples of each query, a dataset: int64, in no order."""
-        found = [kept[index.search(queries, min(k, len(kept)))[0].ravel()] for kept, index in self._parts]
-        return np.unique(np.concatenate(found))
+        return np.unique(
+            np.concatenate([kept[index.search(queries, min(k, len(kept)))[0].ravel()] for kept, index in self._parts])
+        )
 
     @property
     def recall(self) -> float:
@@ -74,7 +75,7 @@ class Indexed:
         return min(index.report.recall for _, index in self._parts)
 
     @property
-    def words(self) -> str:
+    def measured(self) -> str:
         """What was measured, in a sentence."""
         reports = [index.report for _, index in self._parts]
         share = sum(r.scanned * len(kept) for r, (kept, _) in zip(reports, self._parts, strict=True))
@@ -100,9 +101,9 @@ class _Place:
             if _measured_at(path) < k:
                 continue
             try:
-                with np.load(path, allow_pickle=False) as found:
-                    report = IndexReport(**json.loads(str(found["report"])))
-                    return ApproximateHamming.load(data, found["index"], report)
+                with np.load(path, allow_pickle=False) as stored:
+                    report = IndexReport(**json.loads(str(stored["report"])))
+                    return ApproximateHamming.load(data, stored["index"], report)
             except (EspalierError, OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
                 self.tell(f"The stored index of {self.name} cannot be read and is built again.")
         return None
@@ -131,9 +132,8 @@ class _Place:
             fresh.replace(path)
         finally:
             fresh.unlink(missing_ok=True)
-        for other in self.folder.glob("*.npz"):
-            if other != path:
-                other.unlink(missing_ok=True)
+        for other in set(self.folder.glob("*.npz")) - {path}:
+            other.unlink(missing_ok=True)
 
 
 def _measured_at(path: Path) -> int:
