@@ -3,9 +3,13 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from espalier.core.errors import EspalierError
 from espalier.io.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from espalier.io.landing.zone import LandingZone
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,12 @@ class Home:
                 "Set ESPALIER_HOME to a folder that you may write to.",
             )
         return self
+
+    def zone(self) -> "LandingZone":
+        """Return the landing zone of this home."""
+        from espalier.io.landing.zone import LandingZone
+
+        return LandingZone(self.landing)
 
     def store(self) -> Warehouse:
         """Return the warehouse of this home."""
