@@ -196,10 +196,9 @@ class SearchIndex:
 
     def _space(self, metric: str) -> Space:
         if metric not in self._pictures:
-            space = Space.of_pictures(self.rows, self.embeddings, metric)
+            self._pictures[metric] = Space.of_pictures(self.rows, self.embeddings, metric)
             if self._vectors:
-                space.learn(np.array(list(self._vectors)), np.stack(list(self._vectors.values())))
-            self._pictures[metric] = space
+                self._pictures[metric].learn(np.array(list(self._vectors)), np.stack(list(self._vectors.values())))
         return self._pictures[metric]
 
     def _word_space(self, metric: str) -> Space:

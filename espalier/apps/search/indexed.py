@@ -7,10 +7,11 @@ itself stays exact (``index.py``), so every distance shown is a true one and onl
 import json
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
 from espalier.apps.search.rows import Rows
 from espalier.apps.search.spaces import Space
@@ -52,15 +53,16 @@ class ApproximateIndex:
         tell: Callable[[str], object],
     ) -> None:
         wanted = max(_LEAST, 1 << (k - 1).bit_length())
+        self.tell = tell
         self._parts: list[tuple[np.ndarray, ApproximateHamming]] = []
-        for number, (name, table) in enumerate(embeddings.items()):
-            part = rows.part(number)
-            kept = part.start + np.flatnonzero(rows.embedded[part])
-            data = Joined(
-                [Hamming(space.features[part] if len(kept) == part.stop - part.start else space.features[kept])]
-            )
-            place = _Place(warehouse.root / FOLDER / name, table.meta.data_version, name, tell)
-            self._parts.append((kept, place.stored(data, wanted) or place.built(data, wanted)))
+        for name, table in embeddings.items():
+            own = pc.equal(rows.facts["dataset"], name).to_numpy()
+            kept = np.flatnonzero(own & rows.embedded)
+            whole = len(kept) == 1 + kept[-1] - kept[0]  # then nothing has to be copied
+            hashes = space.features[kept[0] : kept[-1] + 1] if whole else space.features[kept]
+            stored_at = warehouse.root / FOLDER / name, table.meta.data_version
+            data = Joined([Hamming(hashes)])
+            self._parts.append((kept, self._stored(*stored_at, data, wanted) or self._built(*stored_at, data, wanted)))
         self.k = min(index.report.k for _, index in self._parts)
 
     def nearest(self, queries: np.ndarray, k: int) -> np.ndarray:
@@ -85,19 +87,9 @@ class ApproximateIndex:
             f"{min(r.n_sample for r in reports):,} samples; {share:.1%} of the hashes were compared."
         )
 
-
-@dataclass(frozen=True)
-class _Place:
-    """Where the index of a dataset stands: ``<data version of its embeddings>-<neighbours measured at>.npz``."""
-
-    folder: Path
-    version: str
-    name: str
-    tell: Callable[[str], object]
-
-    def stored(self, data: Joined, k: int) -> ApproximateHamming | None:
-        """Return the index that is stored for this state, if it was measured at k neighbours or more."""
-        for path in sorted(self.folder.glob(f"{self.version}-*.npz"), key=_measured_at):
+    def _stored(self, folder: Path, version: str, data: Joined, k: int) -> ApproximateHamming | None:
+        """Return the index that is stored for a version of the embeddings, if measured at k neighbours or more."""
+        for path in sorted(folder.glob(f"{version}-*.npz"), key=_measured_at):
             if _measured_at(path) < k:
                 continue
             try:
@@ -105,35 +97,36 @@ class _Place:
                     report = IndexReport(**json.loads(str(stored["report"])))
                     return ApproximateHamming.load(data, stored["index"], report)
             except (EspalierError, OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-                self.tell(f"The stored index of {self.name} cannot be read and is built again.")
+                self.tell(f"The stored index of {folder.name} cannot be read and is built again.")
         return None
 
-    def built(self, data: Joined, k: int) -> ApproximateHamming:
-        """Build the index and store it; one that cannot be stored is used all the same."""
+    def _built(self, folder: Path, version: str, data: Joined, k: int) -> ApproximateHamming:
+        """Build an index and store it; one that cannot be stored is used all the same."""
         self.tell(
-            f"Building the approximate index of {self.name} ({len(data):,} hashes); it is kept for later questions."
+            f"Building the approximate index of {folder.name} ({len(data):,} hashes); it is kept for later questions."
         )
         made = ApproximateHamming.build(data, target=RECALL, k=k, n_sample=200, n_lists=None, seed=0)
         try:
-            self._store(made)
+            _store(made, folder, version)
         except OSError as error:
-            self.tell(f"The index of {self.name} cannot be kept in {self.folder}: {error.strerror or error}.")
+            self.tell(f"The index of {folder.name} cannot be kept in {folder}: {error.strerror or error}.")
         return made
 
-    def _store(self, made: ApproximateHamming) -> None:
-        """Write an index whole, then remove those of other states and those that it serves for."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(self.folder, "index")
-        path = self.folder / f"{self.version}-{made.report.k}.npz"
-        fresh = beside(path, "index", ".tmp")
-        try:
-            with fresh.open("wb") as file:
-                np.savez(file, index=made.dump(), report=np.array(json.dumps(asdict(made.report))))
-            fresh.replace(path)
-        finally:
-            fresh.unlink(missing_ok=True)
-        for other in set(self.folder.glob("*.npz")) - {path}:
-            other.unlink(missing_ok=True)
+
+def _store(made: ApproximateHamming, folder: Path, version: str) -> None:
+    """Write an index whole, then remove those of other versions and those that it serves for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, "index")
+    path = folder / f"{version}-{made.report.k}.npz"
+    fresh = beside(path, "index", ".tmp")
+    try:
+        with fresh.open("wb") as file:
+            np.savez(file, index=made.dump(), report=np.array(json.dumps(asdict(made.report))))
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    for other in set(folder.glob("*.npz")) - {path}:
+        other.unlink(missing_ok=True)
 
 
 def _measured_at(path: Path) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from espalier.apps.search.queries import Query, check_value
+from espalier.apps.search.queries import Query
 from espalier.core.errors import UsageError
 
 METRICS = ("hamming", "cosine")
@@ -56,8 +56,6 @@ class SearchRequest:
         for what, value, known in (("metric", self.metric, METRICS), ("fuse", self.fuse, FUSES)):
             if value not in known:
                 raise UsageError(f"{what} is {value!r}.", f"Use one of {', '.join(known)}.")
-        for query in self.queries:
-            check_value(query)
         if self.item_subset is not None and not any(query.kind == "item" for query in self.queries):
             raise UsageError("A subset of the item is given, but no item.", "Give one (--query-item), or use --subset.")
         if all(query.away for query in self.queries):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from espalier.apps.explain.explanations import fetch
 from espalier.apps.explain.ledger import nearest_ids
 from espalier.apps.search.rows import Rows
 from espalier.core.errors import EspalierError, UsageError
@@ -32,6 +33,16 @@ class Query:
     kind: Kind
     value: str
     away: bool = False
+
+    def __post_init__(self) -> None:
+        if self.value.strip():
+            return
+        if self.kind == "text":
+            raise UsageError("The text to look for is empty.", 'Write for example --query-str "a red car".')
+        what = "picture" if self.kind == "image" else "sample"
+        raise UsageError(
+            f"The {what} to look for is named by an empty text.", f"Give the {what}'s name, or leave it out."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return it as a plain mapping; ``not`` marks what pushes away."""
@@ -87,16 +98,6 @@ def find_picture(query: Query, home: Home, rows: Rows, subset: str | None) -> Qu
     return QueryPicture(uri, row)
 
 
-def check_value(query: Query) -> None:
-    """Refuse a query that is empty."""
-    if query.value.strip():
-        return
-    if query.kind == "text":
-        raise UsageError("The text to look for is empty.", 'Write for example --query-str "a red car".')
-    what = "picture" if query.kind == "image" else "sample"
-    raise UsageError(f"The {what} to look for is named by an empty text.", f"Give the {what}'s name, or leave it out.")
-
-
 def _item(value: str, home: Home, rows: Rows, subset: str | None) -> QueryPicture:
     names: Sequence[str] = rows.names
     matches = _matches(home, names, value, subset)
@@ -126,12 +127,13 @@ def _matches(
     ends = quoted(f"/{value}")
     matches = []
     for name in names:
-        with home.store().need("raw_dataset", name).connect() as db:
-            matches += db.execute(
-                f"""SELECT $2, sample_id, uri, error, sample_id = $1 FROM data
-                    WHERE {inside} AND (sample_id = $1 OR {stem} = $1 OR ends_with(sample_id, {ends})
-                    OR ends_with({stem}, {ends})) ORDER BY sample_id LIMIT 9""",
-                [value, name],
-            ).fetchall()
+        matches += fetch(
+            home.store().need("raw_dataset", name),
+            f"""SELECT $2, sample_id, uri, error, sample_id = $1 FROM data
+                WHERE {inside} AND (sample_id = $1 OR {stem} = $1 OR ends_with(sample_id, {ends})
+                OR ends_with({stem}, {ends})) ORDER BY sample_id LIMIT 9""",
+            value,
+            name,
+        )
     exact = [match[:4] for match in matches if match[4]]
     return exact or [match[:4] for match in matches]

@@ -48,16 +48,8 @@ class Question:
         pictures: Space | None = None,
     ) -> "Question":
         """Put together the features of the queries at ``places``."""
-        wanted = [p for p in places if not queries[p].away]
-        away = [features[p] for p in places if queries[p].away]
-        none = features[places[0]][None][:0]
-        return cls(
-            space,
-            np.stack([features[p] for p in wanted]) if wanted else none,
-            np.stack(away) if away else none,
-            np.array(wanted, np.int64),
-            pictures,
-        )
+        stacked, away = np.stack([features[p] for p in places]), np.array([queries[p].away for p in places])
+        return cls(space, stacked[~away], stacked[away], np.array(places)[~away], pictures)
 
 
 def rank(questions: Sequence[Question], request: SearchRequest, k: int, passes: np.ndarray) -> Ranked:

@@ -46,8 +46,6 @@ class Rows:
     ----------
     names : tuple of str
         The datasets.
-    starts : ndarray of shape (n_datasets + 1,), int64
-        First row of each dataset, and the number of rows.
     facts : pyarrow.Table
         ``dataset``, ``sample_id``, ``subset``, ``uri``, ``sha256``, ``words`` (caption, or else labels).
     keeper : ndarray of shape (n,), int64
@@ -59,7 +57,6 @@ class Rows:
     """
 
     names: tuple[str, ...]
-    starts: np.ndarray
     facts: pa.Table
     keeper: np.ndarray
     embedded: np.ndarray
@@ -70,32 +67,22 @@ class Rows:
     def read(cls, home: Home, embeddings: Mapping[str, Table], *, copies: bool = True) -> "Rows":
         """Read the rows of the datasets in ``embeddings``; without ``copies`` only what has a vector."""
         store, tables = home.store(), {}
-        for number, (name, embedded) in enumerate(embeddings.items()):
+        for number, (name, table) in enumerate(embeddings.items()):
             tables[f"raw_{number}"] = store.need("raw_dataset", name)
-            tables[f"dedup_{number}"], tables[f"embedded_{number}"] = store.need("dedup_set", name), embedded
+            tables[f"dedup_{number}"], tables[f"embedded_{number}"] = store.need("dedup_set", name), table
         selects = [STORED.format(number=number, name=quoted(name)) for number, name in enumerate(embeddings)]
         with session(**tables) as db:
             db.execute(f"CREATE TEMP TABLE stored AS {' UNION ALL '.join(selects)}")
             db.execute(FOUND.format(copies=copies))
             n_stored = len(db.sql("FROM stored"))
             facts = db.sql(WITH_KEEPERS).to_arrow_table().combine_chunks()
-        numbers = {name: facts[name].to_numpy() for name in ("part", "keeper", "embedded", "exact")}
-        return cls(
-            tuple(embeddings),
-            np.searchsorted(numbers["part"], np.arange(len(embeddings) + 1)),
-            facts.select(["dataset", "sample_id", "subset", "uri", "sha256", "words"]),
-            numbers["keeper"],
-            numbers["embedded"],
-            numbers["exact"],
-            n_stored - len(facts) if copies else 0,
-        )
+        keeper, embedded, exact = (facts[name].to_numpy() for name in ("keeper", "embedded", "exact"))
+        n_apart = n_stored - len(facts) if copies else 0
+        facts = facts.select(["dataset", "sample_id", "subset", "uri", "sha256", "words"])
+        return cls(tuple(embeddings), facts, keeper, embedded, exact, n_apart)
 
     def __len__(self) -> int:
         return len(self.facts)
-
-    def part(self, dataset: int) -> slice:
-        """Return the rows of a dataset."""
-        return slice(int(self.starts[dataset]), int(self.starts[dataset + 1]))
 
     def find(self, column: str, value: str, dataset: str | None = None) -> int:
         """Return the first row with this value (kept samples before copies), or -1."""
