@@ -14,7 +14,7 @@ from espalier.io.drawing.inline import in_markdown
 from resources import HomeResource
 
 if TYPE_CHECKING:
-    from espalier.apps.search import Answer
+    from espalier.apps.search import SearchResponse
 
 SHOWN = 50  # rows of the table in the metadata
 HOW_TO = """
@@ -99,11 +99,11 @@ def explore() -> None:
 def _answer(context: dg.OpExecutionContext, config: ExploreConfig, home: HomeResource) -> dict[str, dg.MetadataValue]:
     from pathlib import Path
 
-    from espalier.apps.search import Asked, Explored, check_folder, read_query, save, sheet
+    from espalier.apps.search import SearchIndex, SearchRequest, check_folder, read_query, save, sheet
 
     opened = home.open()
     folder = check_folder(Path(config.save), overwrite=config.overwrite) if config.save else None
-    asked = Asked(
+    request = SearchRequest(
         queries=(*map(read_query, config.queries), *(read_query(v, away=True) for v in config.without)),
         topk=config.topk,
         metric=config.metric.value,
@@ -116,21 +116,21 @@ def _answer(context: dg.OpExecutionContext, config: ExploreConfig, home: HomeRes
         approximate=config.approximate,
     )
     datasets = config.datasets or opened.store().datasets("embeddings")
-    answer = Explored(opened, datasets, tell=context.log.info).ask(asked)
-    found: dict[str, dg.MetadataValue] = {
-        "contact sheet": dg.MetadataValue.md(in_markdown(sheet(answer), "queries, then results")),
-        "found": dg.MetadataValue.int(len(answer.results)),
+    response = SearchIndex(opened, datasets, tell=context.log.info).ask(request)
+    metadata: dict[str, dg.MetadataValue] = {
+        "contact sheet": dg.MetadataValue.md(in_markdown(sheet(response), "queries, then results")),
+        "found": dg.MetadataValue.int(len(response.results)),
     }
-    if answer.results:
-        found["results"] = dg.MetadataValue.table(_records(answer))
-    found["answer"] = dg.MetadataValue.json(answer.as_json())
+    if response.results:
+        metadata["results"] = dg.MetadataValue.table(_records(response))
+    metadata["answer"] = dg.MetadataValue.json(response.as_json())
     if folder:
-        save(answer, folder, overwrite=config.overwrite)
-        found["saved"] = dg.MetadataValue.path(str(folder))
-    return found
+        save(response, folder, overwrite=config.overwrite)
+        metadata["saved"] = dg.MetadataValue.path(str(folder))
+    return metadata
 
 
-def _records(answer: "Answer") -> list[dg.TableRecord]:
+def _records(response: "SearchResponse") -> list[dg.TableRecord]:
     """Return the first results as the page's table shows them: narrow, best first."""
     return [
         dg.TableRecord(
@@ -143,5 +143,5 @@ def _records(answer: "Answer") -> list[dg.TableRecord]:
                 "copy of": result.copy_of or "",
             }
         )
-        for number, result in enumerate(answer.results[:SHOWN], start=1)
+        for number, result in enumerate(response.results[:SHOWN], start=1)
     ]

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def embedded(data: Path, encoder: str):
-    from espalier.apps.search import Explored
+    from espalier.apps.search import SearchIndex
     from espalier.cli.launch import Launcher
     from espalier.io.home import Home
     from espalier.io.landing.zone import LandingZone
@@ -52,16 +52,16 @@ def embedded(data: Path, encoder: str):
     with Launcher(home, bars=False) as launcher:
         launcher.run("chain", "pictures", ["raw_dataset", "dedup_set", "embeddings"])
     ids = home.store().need("raw_dataset", "pictures").arrow(["sample_id"])["sample_id"].to_pylist()
-    return Explored(home, ["pictures"]), {i: i.split("/")[-2] for i in ids}
+    return SearchIndex(home, ["pictures"]), {i: i.split("/")[-2] for i in ids}
 
 
 def pictures(explored, classes: dict[str, str], sizes: Counter, metric: str) -> None:
-    from espalier.apps.search import Asked, Query
+    from espalier.apps.search import Query, SearchRequest
 
     shares, nearest, took = [], [], []
     for sample, name in classes.items():
-        asked = Asked((Query("item", sample),), topk=sizes[name] - 1, metric=metric, others=True)
-        answer, seconds = timed(lambda asked=asked: explored.ask(asked))
+        request = SearchRequest((Query("item", sample),), topk=sizes[name] - 1, metric=metric, others=True)
+        answer, seconds = timed(lambda request=request: explored.ask(request))
         same = [classes[r.sample_id] == name for r in answer.results]
         shares.append(np.mean(same))
         nearest.append(same[0])
@@ -75,9 +75,9 @@ def pictures(explored, classes: dict[str, str], sizes: Counter, metric: str) -> 
 
 
 def matched(explored, classes: dict[str, str], n: int, name: str, text: str, metric: str) -> None:
-    from espalier.apps.search import Asked, Query
+    from espalier.apps.search import Query, SearchRequest
 
-    answer = explored.ask(Asked((Query("text", text),), topk=n, metric=metric))
+    answer = explored.ask(SearchRequest((Query("text", text),), topk=n, metric=metric))
     found = sum(classes[r.sample_id] == name for r in answer.results)
     print(f"{metric}: the words {text!r}: {found} of the first {n} are of the class {name}")
 

@@ -48,7 +48,7 @@ def copies_of(group: dict) -> set[str]:
 
 
 def with_chain(images: Path, groups: list[dict], metric: str) -> tuple[int, Counter, list[float]]:
-    from espalier.apps.search import Asked, Explored, Query
+    from espalier.apps.search import Query, SearchIndex, SearchRequest
     from espalier.cli.launch import Launcher
     from espalier.io.home import Home
     from espalier.io.landing.zone import LandingZone
@@ -57,12 +57,14 @@ def with_chain(images: Path, groups: list[dict], metric: str) -> tuple[int, Coun
     LandingZone(home.landing).land(images, "planted")
     with Launcher(home, bars=False) as launcher:
         launcher.run("chain", "planted", ["raw_dataset", "dedup_set", "embeddings"])
-    explored = Explored(home, ["planted"])
+    explored = SearchIndex(home, ["planted"])
     whole, took, missed = 0, [], Counter()
     for group in groups:
         wanted = copies_of(group)
-        asked = Asked((Query("image", str(images / group["original"])),), topk=len(wanted), metric=metric, others=True)
-        answer, seconds = timed(lambda asked=asked: explored.ask(asked))
+        request = SearchRequest(
+            (Query("image", str(images / group["original"])),), topk=len(wanted), metric=metric, others=True
+        )
+        answer, seconds = timed(lambda request=request: explored.ask(request))
         lost = wanted - {result.sample_id for result in answer.results} - {group["original"]}
         missed.update(item["transform"] for item in group["items"] if item["file"] in lost)
         whole += not lost

@@ -4,10 +4,12 @@ What belongs here: who takes part, reading, and the words for each fate. What do
 (``espalier.core.dedup.ndr``), and the chain's own duplicates, which this neither reads nor changes.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from espalier.io.warehouse import Table
 UNNAMED = "default"
 """What Datumaro calls the subset of samples that have none."""
 
-IN_FLIGHT = 4  # pictures a thread that are decoded or wait to be
+BLOCK = 4096  # pictures that wait for a thread
 COLUMNS = ("sample_id", "subset", "fate", "duplicate_of", "similarity")
 
 
@@ -55,29 +57,30 @@ class StoredNdr:
 
     def removed(self) -> list[dict[str, Any]]:
         """Return the samples that go to the duplicated subset, in order of their ids."""
-        gone = pa.array([fate in ("duplicate", "cut") for fate in self.samples["fate"].to_pylist()], pa.bool_())
-        rows: list[dict[str, Any]] = self.samples.filter(gone).to_pylist()
-        return [row | {"similarity": row["similarity"] and round(row["similarity"], 6)} for row in rows]
+        return [
+            row | {"similarity": row["similarity"] and round(row["similarity"], 6)}
+            for row in self.samples.to_pylist()
+            if row["fate"] in ("duplicate", "cut")
+        ]
 
     def summary(self) -> dict[str, Any]:
         """Return counts, parameters and what was removed, as plain values."""
-        fates = {c["values"]: c["counts"] for c in self.samples["fate"].value_counts().to_pylist()}
-        before = dict(sorted(_counted(self.samples["subset"]).items()))
-        removed = self.removed()
-        after = dict(before)
-        for row in removed:
-            after[row["subset"]] -= 1
+        fates, removed = Counter(self.samples["fate"].to_pylist()), self.removed()
+        before = Counter(self.samples["subset"].to_pylist()) + Counter(self.others)
+        after = before - Counter(row["subset"] for row in removed)
+        after[self.parameters.duplicated_subset] += len(removed)
+        names = sorted({*before, self.parameters.duplicated_subset})
         return {
             "dataset": self.dataset,
             "parameters": asdict(self.parameters),
             "n_samples": len(self.samples),
-            "n_kept": fates.get("kept", 0) + fates.get("brought back", 0),
-            "n_duplicates": fates.get("duplicate", 0),
-            "n_brought_back": fates.get("brought back", 0),
-            "n_cut": fates.get("cut", 0),
+            "n_kept": fates["kept"] + fates["brought back"],
+            "n_duplicates": fates["duplicate"],
+            "n_brought_back": fates["brought back"],
+            "n_cut": fates["cut"],
             "n_unreadable": len(self.unreadable),
             **self.search.describe(),
-            "subsets": _subsets(before, after, self.others, self.parameters.duplicated_subset, len(removed)),
+            "subsets": {name: {"before": before[name], "after": after[name]} for name in names},
             "removed": removed,
             "unreadable": self.unreadable,
         }
@@ -103,19 +106,17 @@ def members(raw_dataset: Table, parameters: Ndr) -> Members:
     EspalierError
         When there are fewer samples than ``num_cut``.
     """
-    facts = raw_dataset.arrow(["sample_id", "subset", "uri"], where="error IS NULL AND uri <> ''")
-    names = np.array([name or UNNAMED for name in facts["subset"].to_pylist()], dtype=str)
+    subset = f"coalesce(nullif(subset, ''), '{UNNAMED}') AS subset"
+    facts = raw_dataset.arrow(["sample_id", subset, "uri"], where="error IS NULL AND uri <> ''")
+    names = np.array(facts["subset"].to_pylist(), dtype=str)
     rows = parameters.working_rows(names)
     parameters.check(len(rows), feature_length(parameters.block_shape))
-    facts = facts.set_column(1, "subset", pa.array(names.tolist(), pa.string()))
-    apart = np.ones(len(names), bool)
-    apart[rows] = False
-    return Members(facts.take(pa.array(rows)), _counted(facts["subset"].filter(pa.array(apart))))
+    return Members(facts.take(pa.array(rows)), dict(Counter(np.delete(names, rows).tolist())))
 
 
 def run_ndr(
     dataset: str,
-    found: Members,
+    members: Members,
     parameters: Ndr,
     *,
     threads: int,
@@ -127,7 +128,7 @@ def run_ndr(
     ----------
     dataset : str
         Its name, for the answer.
-    found : Members
+    members : Members
         From :func:`members`.
     parameters : Ndr
     threads : int
@@ -144,41 +145,32 @@ def run_ndr(
     EspalierError
         When fewer pictures can be read than ``num_cut``.
     """
-    features = np.empty((len(found.facts), feature_length(parameters.block_shape)), dtype=np.float32)
-    ids, errors = found.facts["sample_id"].to_pylist(), {}
-    pictures = _features(found.facts["uri"].to_pylist(), parameters.block_shape, threads)
-    for row, feature in enumerate(pictures):
-        if isinstance(feature, str):
-            errors[ids[row]] = feature
-        else:
-            features[row] = feature
-        if progress is not None:
-            progress(1)
-    read = np.array([sample not in errors for sample in ids], dtype=bool)
-    if not read.any():
-        raise EspalierError(f"No picture of {dataset!r} can be read.", "Check that the files are still there.")
-    facts = found.facts.filter(pa.array(read))
-    subsets = np.array(facts["subset"].to_pylist(), dtype=str)
-    result = replace(parameters, working_subset=None)(features[read] if errors else features, subsets)
-    return StoredNdr(dataset, parameters, _table(facts, result), found.others, errors, result.search)
-
-
-def _features(uris: list[str], block_shape: tuple[int, int], threads: int) -> Iterator[np.ndarray | str]:
-    """Yield the feature of each picture, or why it cannot be read; few pictures are held at a time."""
-    waiting: deque[Future[np.ndarray | str]] = deque()
+    features = np.empty((len(members.facts), feature_length(parameters.block_shape)), dtype=np.float32)
+    ids, errors = members.facts["sample_id"].to_pylist(), {}
+    uris, read = members.facts["uri"].to_pylist(), partial(_feature, block_shape=parameters.block_shape)
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="ndr")
     try:
-        for uri in uris:
-            waiting.append(pool.submit(_feature, uri, block_shape))
-            if len(waiting) >= IN_FLIGHT * max(1, threads):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        blocks = (pool.map(read, uris[start : start + BLOCK]) for start in range(0, len(uris), BLOCK))
+        for row, feature in enumerate(chain.from_iterable(blocks)):
+            if isinstance(feature, str):
+                errors[ids[row]] = feature
+            else:
+                features[row] = feature
+            if progress is not None:
+                progress(1)
     finally:
         pool.shutdown(cancel_futures=True)
+    readable = np.array([sample not in errors for sample in ids], dtype=bool)
+    if not readable.any():
+        raise EspalierError(f"No picture of {dataset!r} can be read.", "Check that the files are still there.")
+    facts = members.facts.filter(pa.array(readable))
+    subsets = np.array(facts["subset"].to_pylist(), dtype=str)
+    result = replace(parameters, working_subset=None)(features[readable] if errors else features, subsets)
+    return StoredNdr(dataset, parameters, _table(facts, result), members.others, errors, result.search)
 
 
 def _feature(uri: str, block_shape: tuple[int, int]) -> np.ndarray | str:
+    """Return the feature of a picture, or why it cannot be read."""
     try:
         return ndr_features([decode_rgb(read_bytes(uri))], block_shape)[0]
     except (BlobError, UnreadableImage) as error:
@@ -187,33 +179,14 @@ def _feature(uri: str, block_shape: tuple[int, int]) -> np.ndarray | str:
 
 def _table(facts: pa.Table, result: NdrResult) -> pa.Table:
     alike = result.similarity > 0
-    fate = np.where(
-        result.kept, np.where(alike, "brought back", "kept"), np.where(result.duplicate_of >= 0, "duplicate", "cut")
+    fate = np.select(
+        [result.kept & alike, result.kept, result.duplicate_of >= 0], ["brought back", "kept", "duplicate"], "cut"
     )
-    owners = pa.array(result.duplicate_of, mask=result.duplicate_of < 0)
     columns = (
         facts["sample_id"],
         facts["subset"],
         pa.array(fate.tolist(), pa.string()),
-        facts["sample_id"].combine_chunks().take(owners),
+        facts["sample_id"].combine_chunks().take(pa.array(result.duplicate_of, mask=result.duplicate_of < 0)),
         pa.array(result.similarity, mask=~alike),
     )
     return pa.table(dict(zip(COLUMNS, columns, strict=True)))
-
-
-def _counted(column: pa.ChunkedArray) -> dict[str, int]:
-    return {c["values"]: c["counts"] for c in column.value_counts().to_pylist()}
-
-
-def _subsets(
-    before: dict[str, int], after: dict[str, int], others: dict[str, int], gone_to: str, n_removed: int
-) -> dict[str, dict[str, int]]:
-    """Count each subset before and after; removed samples join those that ``gone_to`` has already."""
-    names = sorted({*before, *others, gone_to})
-    return {
-        name: {
-            "before": before.get(name, 0) + others.get(name, 0),
-            "after": after.get(name, 0) + others.get(name, 0) + (n_removed if name == gone_to else 0),
-        }
-        for name in names
-    }

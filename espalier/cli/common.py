@@ -1,55 +1,90 @@
-"""What the subcommands share: options and output."""
+"""What the subcommands share: options, the home and its launcher, output. Nothing here imports Dagster or a library."""
 
+import functools
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from espalier.cli.launch import Launcher
+    from espalier.io.home import Home
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
+
+def open_home() -> "Home":
+    """Return the home that the options or the environment name."""
+    from espalier.io.home import Home
+
+    return Home.find()
 
 
-def _note_encoder(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
-    ctx.meta["encoder"] = value
+def launcher() -> "Launcher":
+    """Return what runs the graph on that home; a context manager."""
+    from espalier.cli.launch import Launcher
+
+    return Launcher(open_home())
 
 
-def _with_encoder(ctx: click.Context, _: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    encoder = ctx.meta.get("encoder")
-    return value if encoder is None else (*value, f"encoder={json.dumps(encoder)}")
+def with_options(*options: Callable[[Any], Any]) -> Callable[[_Command], _Command]:
+    """Put several options together into one decorator; their order is that of ``--help``."""
+    return lambda command: functools.reduce(lambda done, option: option(done), reversed(options), command)
 
 
-def option_pairs(command: _Command) -> _Command:
+path_options = with_options(
+    click.option("--name", help="Name of the dataset when a PATH is given [from the path's last part]."),
+    click.option("--format", "format_name", help="Format of the data when a PATH is given [found out]."),
+)
+
+
+def option_pairs(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--encoder`` and ``--option``, both as the pairs of its parameter ``option``."""
-    pairs = click.option(
+
+    @click.option(
+        "--encoder",
+        metavar="SPEC",
+        help="What makes the vectors: a name, a model's path, hf:REPO, https://... (docs/encoders.md).",
+    )
+    @click.option(
         "--option",
         multiple=True,
         metavar="NAME=VALUE",
-        callback=_with_encoder,
         help="An option of the stages, such as k=50; kept in the card.",
     )
-    # Eager, so that it is known when the pairs are put together.
-    encoder = click.option(
-        "--encoder",
-        metavar="SPEC",
-        is_eager=True,
-        expose_value=False,
-        callback=_note_encoder,
-        help="What makes the vectors: a name, a model's path, hf:REPO, https://... (docs/encoders.md).",
-    )
-    return encoder(pairs(command))
+    @functools.wraps(function)
+    def command(*args: Any, encoder: str | None, option: tuple[str, ...], **given: Any) -> Any:
+        named = () if encoder is None else (f"encoder={json.dumps(encoder)}",)
+        return function(*args, option=(*option, *named), **given)
+
+    return command
 
 
-def print_json(value: object) -> None:
-    """Print a value as JSON; text stays as it is."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+def reporting(show: Callable[[Any], object]) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """Give a command ``--json``; what it returns is printed as JSON, or else by ``show``."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., None]:
+        @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
+        @functools.wraps(function)
+        def command(*args: Any, as_json: bool, **given: Any) -> None:
+            report = function(*args, **given)
+            click.echo(to_json(report)) if as_json else show(report)
+
+        return command
+
+    return decorate
 
 
-def echo_recall(found: dict[str, Any]) -> None:
+def to_json(value: object) -> str:
+    """Return a value as JSON; text stays as it is."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def echo_recall(summary: dict[str, Any]) -> None:
     """Say what share of the near duplicates an index found; nothing where all pairs were compared."""
-    if found.get("pair_search") == "index":
-        recall, checked = found["pair_recall"], found["pairs_checked"]
+    if summary.get("pair_search") == "index":
+        recall, checked = summary["pair_recall"], summary["pairs_checked"]
         measured = "not known, a sample has none" if recall is None else f"{recall:.3f}, of {checked:,} in a sample"
         click.echo(f"Pairs of near duplicates were sought by an index: recall {measured}.")
 

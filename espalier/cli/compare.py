@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from espalier.cli.common import json_option, option_pairs, print_json
+from espalier.cli.common import launcher, option_pairs, path_options, reporting
 
 if TYPE_CHECKING:
     from espalier.cli.launch import Launcher
@@ -16,123 +16,6 @@ RULE = {
     True: "points of probe accuracy; beats = by more than 1.5 and two standard errors",
     False: "change of the mean radius; beats = smaller by more than 2 % and two standard errors",
 }
-
-
-@click.command("compare")
-@click.argument("dataset", metavar="DATASET|PATH")
-@click.option("-m", "--methods", help="Methods, separated by commas [all].")
-@click.option("-r", "--ratios", help="Amounts to keep of the training samples, separated by commas [0.1,0.3,0.5].")
-@click.option("--recipe", multiple=True, help="A whole recipe to compare too (alone, without --methods); repeatable.")
-@click.option("--seeds", type=click.IntRange(1, 100), help="Random subsets of each size [3].")
-@click.option("--raw-random", is_flag=True, help="Draw random over all files too, duplicates among them.")
-@click.option("--name", help="Name of the dataset when a PATH is given [from the path's last part].")
-@click.option("--format", "format_name", help="Format of the data when a PATH is given [found out].")
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Also write the report here.")
-@option_pairs
-@json_option
-def command(
-    dataset: str,
-    methods: str | None,
-    ratios: str | None,
-    recipe: tuple[str, ...],
-    seeds: int | None,
-    raw_random: bool,
-    name: str | None,
-    format_name: str | None,
-    output: Path | None,
-    option: tuple[str, ...],
-    as_json: bool,
-) -> None:
-    """Measure methods at several amounts beside random of the same size. Runs what is missing of the chain first.
-
-    Writes compare.png and compare.json below reports/DATASET in the home. How it is measured: docs/quality.md.
-
-    \b
-    espalier compare photos
-    espalier compare photos/ -m density,stratified -r 0.1,0.3 --seeds 5
-    espalier compare photos --recipe density@0.3:keep=easy -o report/
-    """  # noqa: D301
-    asked: dict[str, Any] = {}
-    if methods or recipe:
-        asked |= {"compare_methods": _split(methods), "compare_recipes": list(recipe)}
-    if ratios:
-        asked["compare_ratios"] = _split(ratios)
-    if seeds:
-        asked["quality_seeds"] = seeds
-    if raw_random:
-        asked["raw_random"] = True
-    from espalier.cli.launch import Launcher
-    from espalier.io.home import Home
-
-    with Launcher(Home.find()) as launcher:
-        summary = compare(launcher, dataset, asked, name=name, format_name=format_name, option=option)
-    if output:
-        output.mkdir(parents=True, exist_ok=True)
-        for kind in ("plot", "record"):
-            summary[kind] = str(shutil.copy(summary[kind], output))
-    if as_json:
-        print_json(summary)
-    else:
-        show(summary)
-
-
-def compare(
-    launcher: "Launcher",
-    target: str,
-    asked: dict[str, Any],
-    *,
-    name: str | None = None,
-    format_name: str | None = None,
-    option: tuple[str, ...] = (),
-) -> dict[str, Any]:
-    """Land ``target`` if it is a path, run what is missing or stale, and return the comparison's summary.
-
-    ``asked`` are options of the stage ``comparison``, in the place of the dataset's own.
-    """
-    from espalier.cli.preflight import check_encoder
-    from espalier.cli.pruning import dataset_of
-    from espalier.io.results.reports import PLOT, RECORD
-    from espalier.stages.graph import COMPARISON
-    from espalier.stages.options import StageOptions
-    from espalier.stages.quality_rows import summarise
-    from espalier.stages.staleness import Staleness
-
-    home = launcher.home
-    _planned(StageOptions().override(asked))
-    dataset = dataset_of(home, target, name, format_name, option)
-    staleness = Staleness(home, dataset)
-    options = staleness.options.override(asked)
-    _planned(options)
-    ran: dict[str, list[str]] = {}
-    stale = list(staleness.stages())
-    if "embeddings" in stale:
-        check_encoder(options)
-    if stale:
-        ran[launcher.run("chain", dataset, stale)] = stale
-    files = [home.reports / dataset / file for file in (PLOT, RECORD)]
-    if Staleness(home, dataset, options).manifest(COMPARISON) or not all(f.exists() for f in files):
-        config = {COMPARISON: {"config": asked}} if asked else None
-        ran[launcher.run("comparisons", dataset, [COMPARISON], config=config)] = [COMPARISON]
-    table = home.store().need(COMPARISON, dataset)
-    summary = summarise(dataset, table.arrow(["*"]), table.arrow(["*"], table="verdicts"), table.meta.stats)
-    return {
-        **summary,
-        "plot": str(files[0]),
-        "record": str(files[1]),
-        "ran": [stage for stages in ran.values() for stage in stages],
-        "runs": list(ran),
-    }
-
-
-def _planned(options: "StageOptions") -> None:
-    """Refuse an unknown method, ratio or recipe before anything runs."""
-    from espalier.core.evaluate.baseline import plan
-
-    plan(options.compare_methods, options.compare_ratios, options.compare_recipes)
-
-
-def _split(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def show(summary: dict[str, Any]) -> None:
@@ -175,3 +58,99 @@ def _style(recipe: dict[str, Any]) -> str:
     if verdict["beats"]:
         return "green"
     return "red" if verdict["difference"] < -verdict["margin"] else ""
+
+
+def _split(_: click.Context, __: click.Parameter, value: str | None) -> list[str]:
+    return [part.strip() for part in (value or "").split(",") if part.strip()]
+
+
+@click.command("compare")
+@click.argument("dataset", metavar="DATASET|PATH")
+@click.option("-m", "--methods", callback=_split, help="Methods, separated by commas [all].")
+@click.option("-r", "--ratios", callback=_split,
+              help="Amounts to keep of the training samples, separated by commas [0.1,0.3,0.5].")  # fmt: skip
+@click.option("--recipe", multiple=True, help="A whole recipe to compare too (alone, without --methods); repeatable.")
+@click.option("--seeds", type=click.IntRange(1, 100), help="Random subsets of each size [3].")
+@click.option("--raw-random", is_flag=True, help="Draw random over all files too, duplicates among them.")
+@path_options
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Also write the report here.")
+@option_pairs
+@reporting(show)
+def command(
+    dataset: str,
+    methods: list[str],
+    ratios: list[str],
+    recipe: tuple[str, ...],
+    seeds: int | None,
+    raw_random: bool,
+    output: Path | None,
+    **given: Any,
+) -> dict[str, Any]:
+    """Measure methods at several amounts beside random of the same size. Runs what is missing of the chain first.
+
+    Writes compare.png and compare.json below reports/DATASET in the home. How it is measured: docs/quality.md.
+
+    \b
+    espalier compare photos
+    espalier compare photos/ -m density,stratified -r 0.1,0.3 --seeds 5
+    espalier compare photos --recipe density@0.3:keep=easy -o report/
+    """  # noqa: D301
+    asked = {"compare_ratios": ratios, "quality_seeds": seeds, "raw_random": raw_random}
+    asked = {option: value for option, value in asked.items() if value}
+    if methods or recipe:
+        asked |= {"compare_methods": methods, "compare_recipes": list(recipe)}
+    with launcher() as runs:
+        summary = compare(runs, dataset, asked, **given)
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
+        for kind in ("plot", "record"):
+            summary[kind] = str(shutil.copy(summary[kind], output))
+    return summary
+
+
+def compare(
+    launcher: "Launcher",
+    target: str,
+    asked: dict[str, Any],
+    *,
+    name: str | None = None,
+    format_name: str | None = None,
+    option: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Land ``target`` if it is a path, run what is missing or stale, and return the comparison's summary.
+
+    ``asked`` are options of the stage ``comparison``, in the place of the dataset's own.
+    """
+    from espalier.cli.pruning import dataset_of
+    from espalier.io.results.reports import PLOT, RECORD
+    from espalier.stages.graph import COMPARISON
+    from espalier.stages.options import StageOptions
+    from espalier.stages.quality_rows import summarise
+    from espalier.stages.staleness import Staleness
+
+    home = launcher.home
+    _check_plan(StageOptions().override(asked))
+    dataset = dataset_of(home, target, name, format_name, option)
+    options = Staleness(home, dataset).options.override(asked)
+    _check_plan(options)
+    ran = launcher.refresh(dataset)
+    files = [home.reports / dataset / file for file in (PLOT, RECORD)]
+    if Staleness(home, dataset, options).manifest(COMPARISON) or not all(f.exists() for f in files):
+        config = {COMPARISON: {"config": asked}} if asked else None
+        ran[launcher.run("comparisons", dataset, [COMPARISON], config=config)] = [COMPARISON]
+    table = home.store().need(COMPARISON, dataset)
+    summary = summarise(dataset, table.arrow(["*"]), table.arrow(["*"], table="verdicts"), table.meta.stats)
+    return {
+        **summary,
+        "plot": str(files[0]),
+        "record": str(files[1]),
+        "ran": [stage for stages in ran.values() for stage in stages],
+        "runs": list(ran),
+    }
+
+
+def _check_plan(options: "StageOptions") -> None:
+    """Refuse an unknown method, ratio or recipe before anything runs."""
+    from espalier.core.evaluate.baseline import plan
+
+    plan(options.compare_methods, options.compare_ratios, options.compare_recipes)

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from espalier.cli.common import json_option, print_json, table
+from espalier.cli.common import launcher, open_home, reporting, table
+from espalier.cli.main import use_home
 from espalier.core.errors import EspalierError, UsageError
 
 if TYPE_CHECKING:
-    from espalier.apps.search import Answer, Query
-    from espalier.apps.search.messages import Result
     from espalier.io.home import Home
 
 LISTS = ("--query-img", "--query-img-path", "--query-item", "--query-item-id", "--query-str", "--not")
@@ -29,11 +28,28 @@ class Lists(click.Command):
         return super().parse_args(ctx, args)
 
 
+def _show(response: dict[str, Any]) -> None:
+    results = response["results"]
+    several = ["dataset"] if len({result["dataset"] for result in results}) > 1 else []
+    rows = []
+    for number, result in enumerate(results, start=1):
+        text = " ".join(result.get("text", "").split())
+        notes = [f"copy of {result['copy_of']}"] if result["copy_of"] else []
+        notes += [text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."] if text else []
+        fields = (*several, "sample_id", "subset")
+        rows.append([number, result["distance"], *(result[field] for field in fields), "; ".join(notes)])
+    table("", ["", response["metric"], *several, "sample", "subset", ""], rows, right=(0, 1))
+    if not rows:
+        click.echo("No sample is left to show.")
+    if "saved" in response:
+        click.echo(f"Saved to {response['saved']}")
+
+
 @click.command("explore", cls=Lists)
 @click.argument("datasets", nargs=-1, metavar="DATASET|PATH...")
 @click.option("--query-img", "--query-img-path", "images", multiple=True, metavar="PATH", help="Pictures like this.")
 @click.option("--query-item", "--query-item-id", "items", multiple=True, metavar="ID", help="Like this sample.")
-@click.option("--query-item-subset", metavar="SUBSET", help="The subset of the items asked with.")
+@click.option("--query-item-subset", "item_subset", metavar="SUBSET", help="The subset of the items asked with.")
 @click.option("--query-str", "texts", multiple=True, metavar="TEXT", help="What these words mean.")
 @click.option("--not", "away", multiple=True, metavar="X", help="Unlike this (img:PATH, item:ID, str:TEXT).")
 @click.option("-k", "--topk", "-topk", default=50, show_default=True, help="Number of results.")
@@ -54,13 +70,13 @@ class Lists(click.Command):
 @click.option("-s", "save_flag", is_flag=True, help="The same, to the default folder unless -o names one.")
 @click.option("--link", is_flag=True, help="With --save: links to local files instead of copies.")
 @click.option("--overwrite", is_flag=True, help="Write into a folder that holds something; nothing else in it goes.")
-@click.option("-p", "--project", type=click.Path(), help="The home, as --home of espalier.")
-@json_option
+@click.option("-p", "--project", type=click.Path(), callback=use_home, expose_value=False,
+              help="The home, as --home of espalier.")  # fmt: skip
+@reporting(_show)
 def command(
     datasets: tuple[str, ...],
     images: tuple[str, ...],
     items: tuple[str, ...],
-    query_item_subset: str | None,
     texts: tuple[str, ...],
     away: tuple[str, ...],
     compute: bool,
@@ -69,10 +85,8 @@ def command(
     save_flag: bool,
     link: bool,
     overwrite: bool,
-    project: str | None,
-    as_json: bool,
-    **asked: Any,
-) -> None:
+    **given: Any,
+) -> dict[str, Any]:
     """Find the samples that look like pictures, are like samples, or match words. Several queries rank together.
 
     With the datasets first, a query option takes several values. A dropped copy is found through the sample that it
@@ -83,37 +97,20 @@ def command(
     espalier explore photos --query-item cat/0001.jpg cat/0007.jpg --not dog/0003.jpg --topk 20
     espalier explore photos wild --query-str "a monkey" --where "width >= 200" --save found/
     """  # noqa: D301
-    from espalier.apps.search import Asked, Explored, check_folder, save
-    from espalier.io.home import Home
+    from espalier.apps.search import Query, SearchIndex, SearchRequest, check_folder, read_query, save
 
     folder = check_folder(output or Path(DEFAULT_FOLDER), overwrite=overwrite) if output or save_flag else None
-    question = Asked(
-        queries=_queries(images, items, texts, away),
-        subsets=asked.pop("subsets"),
-        labels=asked.pop("labels"),
-        item_subset=query_item_subset,
-        **asked,
+    queries = (
+        [Query("image", v) for v in images] + [Query("item", v) for v in items] + [Query("text", v) for v in texts]
     )
-    home = Home.find(project)
+    request = SearchRequest(queries=(*queries, *(read_query(v, away=True) for v in away)), **given)
+    home = open_home()
     names = _ready(home, datasets, compute)
-    explored = Explored(home, names, copies=not kept_only, tell=lambda words: click.echo(words, err=True))
-    answer = explored.ask(question)
+    index = SearchIndex(home, names, copies=not kept_only, tell=lambda sentence: click.echo(sentence, err=True))
+    response = index.ask(request)
     if folder:
-        save(answer, folder, overwrite=overwrite, link=link)
-    if as_json:
-        print_json(answer.as_json() | ({"saved": str(folder)} if folder else {}))
-        return
-    _show(answer)
-    if folder:
-        click.echo(f"Saved to {folder}")
-
-
-def _queries(*given: tuple[str, ...]) -> "tuple[Query, ...]":
-    from espalier.apps.search.queries import Query, read_query
-
-    images, items, texts, pushed = given
-    found = [Query("image", v) for v in images] + [Query("item", v) for v in items] + [Query("text", v) for v in texts]
-    return (*found, *(read_query(v, away=True) for v in pushed))
+        save(response, folder, overwrite=overwrite, link=link)
+    return response.as_json() | ({"saved": str(folder)} if folder else {})
 
 
 def _spread(args: list[str]) -> list[str]:
@@ -131,64 +128,28 @@ def _spread(args: list[str]) -> list[str]:
 def _ready(home: "Home", datasets: tuple[str, ...], compute: bool) -> list[str]:
     """Land what is a path, and embed what has no embeddings, as one Dagster run a dataset."""
     from espalier.cli.pruning import dataset_of
+    from espalier.io.formats.read.base import IMAGE_EXTENSIONS
 
     if not datasets:
         landed = ", ".join(home.store().datasets("embeddings")) or "none yet; run espalier prune first"
         raise click.UsageError(f"Name the datasets to explore. With embeddings: {landed}.")
-    for target in datasets:
-        _check_target(target)
-    names = [dataset_of(home, target, None, None, ()) for target in dict.fromkeys(datasets)]
+    for target in datasets:  # what would otherwise land: a picture of a list that the datasets should stand before
+        if not target:
+            raise UsageError("A dataset's name is empty.", "Leave it out, or give one.")
+        if Path(target).suffix.lower() in IMAGE_EXTENSIONS and Path(target).is_file():
+            raise UsageError(
+                f"{target} is a picture, not a dataset.",
+                "Put the datasets first, or repeat --query-img before each picture.",
+            )
+    names = [dataset_of(home, target) for target in dict.fromkeys(datasets)]
     missing = [name for name in names if home.store().get("embeddings", name) is None]
     if missing and not compute:
         raise EspalierError(
             f"No embeddings yet: {', '.join(missing)}.", "Leave out --no-compute, and they are computed first."
         )
     if missing:
-        _compute(home, missing)
+        with launcher() as runs:
+            for name in missing:
+                click.echo(f"{name} has no embeddings yet; computing them first.", err=True)
+                runs.refresh(name, STAGES)
     return names
-
-
-def _check_target(target: str) -> None:
-    """Refuse what would otherwise land as a dataset: a picture of a list that the datasets should stand before."""
-    from espalier.io.formats.read.base import IMAGE_EXTENSIONS
-
-    if not target:
-        raise UsageError("A dataset's name is empty.", "Leave it out, or give one.")
-    if Path(target).suffix.lower() in IMAGE_EXTENSIONS and Path(target).is_file():
-        raise UsageError(
-            f"{target} is a picture, not a dataset.",
-            "Put the datasets first, or repeat --query-img before each picture.",
-        )
-
-
-def _compute(home: "Home", names: list[str]) -> None:
-    from espalier.cli.launch import Launcher
-    from espalier.cli.preflight import check_encoder
-    from espalier.stages.staleness import Staleness
-
-    with Launcher(home) as launcher:
-        for name in names:
-            click.echo(f"{name} has no embeddings yet; computing them first.", err=True)
-            staleness = Staleness(home, name)
-            check_encoder(staleness.options, home.models)
-            launcher.run("chain", name, staleness.stages(STAGES))
-
-
-def _show(answer: "Answer") -> None:
-    several = len({r.dataset for r in answer.results}) > 1
-    rows = []
-    for number, r in enumerate(answer.results, start=1):
-        shown = r.as_json()
-        row = [number, shown["distance"], r.sample_id, r.subset, "; ".join(_words(r))]
-        rows.append([*row[:2], r.dataset, *row[2:]] if several else row)
-    columns = ["", answer.asked.metric, *(["dataset"] if several else []), "sample", "subset", ""]
-    table("", columns, rows, right=(0, 1))
-    if not rows:
-        click.echo("No sample is left to show.")
-
-
-def _words(result: "Result") -> list[str]:
-    """Say what a sample copies, and the beginning of its text where it is one."""
-    text = " ".join((result.text or "").split())
-    shown = text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
-    return [*([f"copy of {result.copy_of}"] if result.copy_of else []), *([shown] if shown else [])]

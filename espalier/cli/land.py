@@ -4,8 +4,22 @@ from typing import Any
 
 import click
 
-from espalier.cli.common import json_option, option_pairs, print_json
+from espalier.cli.common import open_home, option_pairs, reporting, to_json
 from espalier.core.errors import UsageError
+
+
+def _show(landed: dict[str, Any]) -> None:
+    name = landed["dataset"]
+    click.echo(f"Landed {name}: {landed['uri']}")
+    if fit := landed.get("embeddings"):
+        from espalier.cli.preflight import holds_texts
+        from espalier.io.precomputed.spec import report
+
+        click.echo(f"Embeddings of {fit['dim']} components: {report(fit)}")
+        if "text_copies" not in landed["options"] and holds_texts(open_home().zone(), name):
+            click.echo("Its samples are texts, and equal ones count as copies. If they caption pictures that are not")
+            click.echo(f"here, leave them: espalier land {name} --option text_copies=false")
+    click.echo(f"Next: espalier prune {name} -m density -r 0.3")
 
 
 @click.command("land")
@@ -15,16 +29,10 @@ from espalier.core.errors import UsageError
 @click.option("--embeddings", metavar="PATH", help="Your own vectors with the samples' ids, taken instead of encoding.")
 @click.option("--no-embeddings", is_flag=True, help="Leave the vectors that were brought, and encode again.")
 @option_pairs
-@json_option
+@reporting(_show)
 def command(
-    dataset: str,
-    name: str | None,
-    format_name: str | None,
-    embeddings: str | None,
-    no_embeddings: bool,
-    option: tuple[str, ...],
-    as_json: bool,
-) -> None:
+    dataset: str, embeddings: str | None, no_embeddings: bool, option: tuple[str, ...], **given: str | None
+) -> dict[str, Any]:
     """Make PATH (a folder or a URL) a dataset: writes a card, copies nothing.
 
     Embeddings are npy files with ids as clip-retrieval writes them, a column of a Parquet file, or DataComp's npz;
@@ -36,32 +44,13 @@ def command(
     espalier land photos --embeddings vectors/
     espalier land laion/ --embeddings 'laion-vectors/#array=l14_img'
     """  # noqa: D301
-    from espalier.cli.preflight import holds_texts
     from espalier.cli.pruning import dataset_of
-    from espalier.io.home import Home
-    from espalier.io.landing.zone import LandingZone
-    from espalier.io.precomputed.alignment import report
 
     if embeddings is not None and no_embeddings:
         raise UsageError("--embeddings and --no-embeddings exclude each other.", "Give one of them.")
     if embeddings is not None or no_embeddings:
-        option = (*option, f"embeddings={_yaml(embeddings or '')}")
-    home = Home.find().ensure()
-    fits: list[dict[str, Any]] = []
-    card = LandingZone(home.landing).card(dataset_of(home, dataset, name, format_name, option, fits.append))
-    if as_json:
-        found = {"dataset": card.name, "uri": card.uri, "format": card.format, "options": card.options}
-        print_json(found | ({"embeddings": fits[0]} if fits else {}))
-        return
-    click.echo(f"Landed {card.name}: {card.uri}")
-    for fit in fits:
-        click.echo(f"Embeddings of {fit['dim']} components: {report(fit)}")
-        if "text_copies" not in card.options and holds_texts(LandingZone(home.landing), card.name):
-            click.echo("Its samples are texts, and equal ones count as copies. If they caption pictures that are not")
-            click.echo(f"here, leave them: espalier land {card.name} --option text_copies=false")
-    click.echo(f"Next: espalier prune {card.name} -m density -r 0.3")
-
-
-def _yaml(text: str) -> str:
-    """Quote a text for ``--option``."""
-    return "'" + text.replace("'", "''") + "'"
+        option = (*option, f"embeddings={to_json(embeddings or '')}")
+    home, fits = open_home().ensure(), list[dict[str, Any]]()
+    card = home.zone().card(dataset_of(home, dataset, **given, option=option, tell=fits.append))
+    landed = {"dataset": card.name, "uri": card.uri, "format": card.format, "options": card.options}
+    return landed | ({"embeddings": fits[0]} if fits else {})

@@ -4,18 +4,20 @@ import fcntl
 import functools
 import os
 import shutil
+import sys
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from espalier.cli.common import echo_recall
-from espalier.cli.project import on_path
+from espalier.cli.preflight import check_encoder
+from espalier.cli.workspace import project_folder
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.home import Home
-from espalier.io.landing.zone import LandingZone
-from espalier.stages.graph import STAGES
+from espalier.stages.graph import CHAIN, STAGES
+from espalier.stages.staleness import Staleness
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -25,7 +27,9 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 def prepare(home: Home) -> Home:
     """Make the home and its Dagster folder, and point Dagster and this process at home and project."""
-    project = on_path()
+    project = project_folder()
+    if str(project) not in sys.path[:1]:  # as Dagster's working_directory does
+        sys.path.insert(0, str(project))
     home.ensure()
     config = home.dagster / "dagster.yaml"
     if not config.exists():
@@ -44,7 +48,7 @@ def open_instance(home: Home) -> "dg.DagsterInstance":
         return dg.DagsterInstance.from_config(str(home.dagster))
 
 
-class Launcher:
+class Launcher(AbstractContextManager):
     """Runs the jobs on a home's Dagster instance.
 
     Parameters
@@ -78,11 +82,17 @@ class Launcher:
         progress = BarProgress() if self.bars else ProgressResource()
         return build_defs(home=HomeResource(path=str(self.home.root)), progress=progress)
 
-    def chain(self, dataset: str, stages: Iterable[str], *, afresh: bool = False) -> str:
-        """Run stages of a dataset's chain; with ``afresh`` none of them builds on what it made before."""
-        stages = list(stages)
-        config = {name: {"config": {"afresh": True}} for name in stages if afresh and STAGES[name].grows}
-        return self.run("chain", dataset, stages, config=config)
+    def refresh(self, dataset: str, stages: tuple[str, ...] = CHAIN, *, afresh: bool = False) -> dict[str, list[str]]:
+        """Run those stages of a dataset's chain that are missing or stale; return the run's id with what it ran.
+
+        With ``afresh`` all of them run, and none builds on what it made before.
+        """
+        staleness = Staleness(self.home, dataset)
+        due = list(stages if afresh else staleness.stages(stages))
+        if "embeddings" in due:
+            check_encoder(staleness.options, self.home.models)
+        config = {name: {"config": {"afresh": True}} for name in due if afresh and STAGES[name].grows}
+        return {self.run("chain", dataset, due, config=config): due} if due else {}
 
     def run(
         self, job: str, dataset: str, stages: Iterable[str], recipe: str = "", config: Mapping[str, Any] | None = None
@@ -94,24 +104,23 @@ class Launcher:
         EspalierError
             When a stage fails, with the stage's own words.
         """
+        import dagster as dg
+
         from assets.landed import observed
         from assets.partitions import DATASET, RECIPE, manifest_key
+        from espalier.io.leases import leased
 
         stages = list(stages)
         self.instance.add_dynamic_partitions(DATASET, [dataset])
         if "raw_dataset" in stages:
-            listing = LandingZone(self.home.landing).fingerprint(dataset)
+            listing = self.home.zone().fingerprint(dataset)
             self.instance.report_runless_asset_event(observed(dataset, listing))
         if recipe:
             self.instance.add_dynamic_partitions(RECIPE, [recipe])
-        import dagster as dg
-
-        from espalier.io.leases import leased
-
-        wanted, instance, run_id = self.defs.resolve_job_def(job), self.instance, str(uuid.uuid4())
+        definition, run_id = self.defs.resolve_job_def(job), str(uuid.uuid4())
         with leased(self.home, run_id):  # before the run is there, so that it is never without
-            result = wanted.execute_in_process(
-                instance=instance,
+            result = definition.execute_in_process(
+                instance=self.instance,
                 run_id=run_id,
                 partition_key=manifest_key(dataset, recipe) if recipe else dataset,
                 asset_selection=[dg.AssetKey(name) for name in stages],
@@ -121,9 +130,6 @@ class Launcher:
         if not result.success:
             raise _failure(result)
         return result.run_id
-
-    def __enter__(self) -> "Launcher":
-        return self
 
     def __exit__(self, *_: object) -> None:
         if "instance" in self.__dict__:
@@ -152,30 +158,3 @@ def _failure(result: "dg.ExecuteInProcessResult") -> EspalierError:
             f"The whole story is in run {result.run_id[:8]} (espalier ui), and below {os.environ['DAGSTER_HOME']}.",
         )
     return EspalierError("The run failed.", f"See run {result.run_id[:8]} in espalier ui.")
-
-
-def echo_kept(summary: dict[str, Any]) -> None:
-    """Say what a recipe kept and where its manifest is."""
-    from espalier.core.prune.counts import kept_words
-
-    out = [f"{summary['n_raw']:,} samples"]
-    for key, word in (
-        ("n_unreadable", "unreadable"),
-        ("n_exact", "exact copies"),
-        ("n_near", "near duplicates"),
-        ("n_by_hand", "dropped by hand"),
-        ("n_not_embedded", "not embedded"),
-        ("n_semantic", "semantic duplicates"),
-        ("n_filtered", "below min_clip_score"),
-    ):
-        if summary.get(key):
-            out.append(f"{summary[key]:,} {word}")
-    whole = f", {summary['n_whole']:,} are kept whole" if summary["n_whole"] else ""
-    click.echo(f"{summary['dataset']}: {', '.join(out)}; {summary['n_total']:,} reach pruning{whole}.")
-    if "brought" in summary:
-        from espalier.io.precomputed.alignment import report
-
-        click.echo(f"your embeddings: {report(summary['brought'])}")
-    click.secho(f"{summary['recipe']}: kept {kept_words(summary)}", bold=True)
-    echo_recall(summary)
-    click.echo(f"manifest: {summary['manifest']}")

@@ -51,18 +51,23 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def use_home(_: click.Context, __: click.Parameter, value: str | None) -> None:
+    """Take the home that an option names."""
+    if value:
+        os.environ["ESPALIER_HOME"] = os.path.abspath(os.path.expanduser(value))  # noqa: PTH100, PTH111
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="espalier")
-@click.option("--home", type=click.Path(), help="The folder that holds everything [ESPALIER_HOME or ./.espalier].")
-def group(home: str | None) -> None:
+@click.option("--home", type=click.Path(), callback=use_home, expose_value=False,
+              help="The folder that holds everything [ESPALIER_HOME or ./.espalier].")  # fmt: skip
+def group() -> None:
     """Prune image datasets: duplicates out, clusters measured, the samples that teach most kept.
 
     \b
     Start:   espalier prune PATH/TO/IMAGES -m density -r 0.3
     Look:    espalier ui
     """  # noqa: D301
-    if home:
-        os.environ["ESPALIER_HOME"] = os.path.abspath(home)  # noqa: PTH100
 
 
 def main(argv: list[str] | None = None) -> NoReturn:

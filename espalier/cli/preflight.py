@@ -1,20 +1,25 @@
 """What is checked before a long run, so that a mistake costs seconds and writes nothing."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from espalier.cli.exporting import Wanted
 from espalier.core.errors import EspalierError, UsageError
+from espalier.io.formats.read.detect import check_format, open_reader
 from espalier.io.home import Home
 from espalier.io.landing.cards import Card
 from espalier.io.landing.zone import LandingZone
 from espalier.stages.options import StageOptions, parse_pairs
 
+if TYPE_CHECKING:
+    from espalier.io.encoders.encoder import Encoder
 
-def stage_options(pairs: tuple[str, ...]) -> dict[str, Any]:
+
+def stage_options(pairs: tuple[str, ...], models: Path) -> dict[str, Any]:
     """Read ``--option name=value`` texts and check them; a local model's path is made absolute, the model opened."""
     given = parse_pairs(pairs)
-    models = Home.find().models
     if "encoder" in given:
         given["encoder"] = _absolute(given["encoder"], models)
     if given.get("embeddings"):
@@ -22,27 +27,28 @@ def stage_options(pairs: tuple[str, ...]) -> dict[str, Any]:
 
         given["embeddings"] = str(PrecomputedEmbeddings.parse(given["embeddings"]).absolute())
     options = StageOptions.build(given)
-    if _is_local(options, models):
-        check_encoder(options, models)
+    if options.encoder != "builtin":
+        from espalier.io.encoders import EncoderSpec
+        from espalier.io.encoders.names import resolve, stays_here
+
+        if stays_here(resolve(EncoderSpec.parse(options.encoder), models)):  # opening it costs little
+            _encoder(options, models)
     return given
 
 
-def check_encoder(options: StageOptions, cache: Path | None = None) -> None:
-    """Open a model that is not built in; one from the web is fetched into ``cache``, where added names are, too.
+def check_encoder(options: StageOptions, models: Path) -> None:
+    """Open a model that is not built in; one from the web is fetched into ``models``, where added names are, too.
 
     Raises
     ------
     EspalierError
         When there is no such model, or it is none.
     """
-    if options.encoder == "builtin":
-        return
-    from espalier.io.encoders import load_encoder
-
-    load_encoder(options.encoder, device=options.device, precision=options.precision, cache_dir=cache)
+    if options.encoder != "builtin":
+        _encoder(options, models)
 
 
-def check_scores(least: float | None, options: StageOptions, cache: Path | None = None) -> None:
+def check_scores(least: float | None, options: StageOptions, models: Path) -> None:
     """Refuse a recipe's ``min_clip_score`` before the chain runs, where no CLIP scores can come of it.
 
     Raises
@@ -52,12 +58,12 @@ def check_scores(least: float | None, options: StageOptions, cache: Path | None 
     """
     if least is None:
         return
-    from espalier.io.encoders import load_encoder
-
     if options.embeddings:
         what = "The embeddings of this dataset were brought, and have no texts beside them"
-    elif not load_encoder(options.encoder, device=options.device, precision=options.precision, cache_dir=cache).joint:
-        what = f"The encoder {_spec_of(options)} cannot compare pictures with texts"
+    elif not _encoder(options, models).joint:
+        from espalier.io.encoders import EncoderSpec
+
+        what = f"The encoder {EncoderSpec.parse(options.encoder).model} cannot compare pictures with texts"
     else:
         return
     raise EspalierError(
@@ -66,26 +72,14 @@ def check_scores(least: float | None, options: StageOptions, cache: Path | None 
     )
 
 
-def _is_local(options: StageOptions, models: Path) -> bool:
-    """Tell whether an encoder is a model on this machine, so that opening it costs little."""
-    if options.encoder == "builtin":
-        return False
-    from espalier.io.encoders import EncoderSpec
-    from espalier.io.encoders.names import resolve, stays_here
+def _encoder(options: StageOptions, models: Path) -> "Encoder":
+    from espalier.io.encoders import load_encoder
 
-    return stays_here(resolve(EncoderSpec.parse(options.encoder), models))
-
-
-def _spec_of(options: StageOptions) -> str:
-    from espalier.io.encoders import EncoderSpec
-
-    return EncoderSpec.parse(options.encoder).model
+    return load_encoder(options.encoder, device=options.device, precision=options.precision, cache_dir=models)
 
 
 def check_format_of(card: Card) -> None:
     """Refuse a card that names a format that there is not."""
-    from espalier.io.formats.read.detect import check_format
-
     try:
         if card.format:
             check_format(card.format)
@@ -93,45 +87,49 @@ def check_format_of(card: Card) -> None:
         raise UsageError(f"card of {card.name}: {error.what}", error.remedy) from error
 
 
-def land(
-    zone: LandingZone,
-    path: str,
-    name: str | None,
-    format_name: str | None,
-    options: dict[str, Any],
-    tell: Callable[[dict[str, Any]], object] = lambda _: None,
-) -> Card:
-    """Land a path, unless it is an empty folder or vectors that are brought do not fit; ``tell`` takes how they fit."""
-    from espalier.io.files.listing import walk
+def check_export(home: Home, dataset: str, wanted: Wanted) -> dict[str, Any]:
+    """Refuse what cannot be written, before anything runs; return the stage's options.
 
-    local = Path(path).expanduser()
-    if local.is_dir() and next(walk(str(local.absolute())), None) is None:
-        raise EspalierError(f"{local} holds no file.", "Point to the folder that holds the pictures.")
-    if options.get("embeddings"):
-        tell(_fit(zone.land(path, name, format_name, options=options, dry_run=True)))
-    return zone.land(path, name, format_name, options=options)
+    Raises
+    ------
+    UsageError
+        For a target that is taken or inside the data, a format that cannot be written, or a source that
+        cannot be replaced.
+    """
+    from espalier.io.formats.write.choose import can_link, choose_writer
+    from espalier.io.formats.write.refusals import check_source, check_target, own_folder
+
+    card = home.zone().card(dataset)
+    source = open_reader(card).format
+    format_name, _ = choose_writer(source, wanted.format_name)
+    if wanted.link and not can_link(source, format_name):
+        raise UsageError(f"{format_name} holds no pictures that could be links.", "Use --copy.")
+    if wanted.output and re.match(r"[a-z][a-z0-9+.-]+:/", str(wanted.output)):
+        url = str(wanted.output).replace(":/", "://", 1)  # a path has lost one of them
+        raise UsageError(f"{url} is a URL, and exports are folders on a disk.", "Export, then copy it there.")
+    target = own_folder(card, format_name) if wanted.in_place else (wanted.output or Path()).expanduser().absolute()
+    if not wanted.in_place:
+        check_source(card, target)
+    check_target(target, overwrite=wanted.overwrite)
+    return {
+        "export_to": str(target),
+        "export_format": wanted.format_name,
+        "export_mode": "link" if wanted.link else "copy",
+        "export_overwrite": wanted.overwrite,
+    }
 
 
 def holds_texts(zone: LandingZone, target: str, name: str | None = None, format_name: str | None = None) -> bool:
     """Return whether a dataset, landed or about to be, is of texts without pictures, by its first samples."""
-    from espalier.io.formats.read.detect import open_reader
-
     card = zone.card(target) if target in zone.names() else zone.land(target, name, format_name, dry_run=True)
     first = next(open_reader(card).batches(64), [])
     return bool(first) and not any(sample.uri for sample in first)
 
 
-def _fit(card: Card) -> dict[str, Any]:
-    """Return how the vectors that a card names fit its samples; reads ids, no pictures.
-
-    Raises
-    ------
-    EspalierError
-        When there are no vectors, their ids and numbers disagree, or no id is one of a sample.
-    """
+def fit_of(card: Card) -> dict[str, Any]:
+    """Return how the vectors that a card names fit its samples; reads ids, no pictures. None that fit are an error."""
     import pyarrow as pa
 
-    from espalier.io.formats.read.detect import open_reader
     from espalier.io.precomputed.embeddings import PrecomputedEmbeddings
 
     precomputed = PrecomputedEmbeddings.parse(card.options["embeddings"])

@@ -1,12 +1,42 @@
 """``espalier prune``: from a folder or a dataset's name to a manifest."""
 
-from pathlib import Path
+from typing import Any
 
 import click
 
-from espalier.cli.common import json_option, option_pairs, print_json
+from espalier.cli.common import echo_recall, launcher, open_home, option_pairs, path_options, reporting
 from espalier.cli.exporting import Wanted, echo_export, export_options
 from espalier.core.errors import UsageError
+from espalier.core.names import named_values
+
+REASONS = {
+    "n_unreadable": "unreadable",
+    "n_exact": "exact copies",
+    "n_near": "near duplicates",
+    "n_by_hand": "dropped by hand",
+    "n_not_embedded": "not embedded",
+    "n_semantic": "semantic duplicates",
+    "n_filtered": "below min_clip_score",
+}
+
+
+def _show(summary: dict[str, Any]) -> None:
+    """Say what a recipe kept and where its manifest is, and what was exported."""
+    from espalier.core.prune.counts import kept_words
+
+    counts = [f"{summary['n_raw']:,} samples"]
+    counts += [f"{summary[key]:,} {reason}" for key, reason in REASONS.items() if summary.get(key)]
+    whole = f", {summary['n_whole']:,} are kept whole" if summary["n_whole"] else ""
+    click.echo(f"{summary['dataset']}: {', '.join(counts)}; {summary['n_total']:,} reach pruning{whole}.")
+    if "brought" in summary:
+        from espalier.io.precomputed.spec import report
+
+        click.echo(f"your embeddings: {report(summary['brought'])}")
+    click.secho(f"{summary['recipe']}: kept {kept_words(summary)}", bold=True)
+    echo_recall(summary)
+    click.echo(f"manifest: {summary['manifest']}")
+    if "export" in summary:
+        echo_export(summary)
 
 
 @click.command("prune")
@@ -21,13 +51,12 @@ from espalier.core.errors import UsageError
     help="What query_clust clusters: images, texts, or the hashes of both together (Datumaro's txt). "
     "On a dataset of texts txt has every method that clusters take their hashes.",
 )
-@click.option("--name", help="Name of the dataset when a PATH is given [from the path's last part].")
-@click.option("--format", "format_name", help="Format of the data when a PATH is given [found out].")
+@path_options
 @click.option("--to", "export_format", default="", help="Format of what -o writes, as of export [the dataset's own].")
 @click.option("--afresh", is_flag=True, help="Run all stages, and build on nothing that was stored before.")
 @export_options
 @option_pairs
-@json_option
+@reporting(_show)
 def command(
     dataset: str,
     method: str,
@@ -35,17 +64,9 @@ def command(
     param: tuple[str, ...],
     recipe: str | None,
     hash_type: str | None,
-    name: str | None,
-    format_name: str | None,
-    export_format: str,
-    afresh: bool,
-    output: Path | None,
-    link: bool,
-    overwrite: bool,
-    in_place: bool,
-    option: tuple[str, ...],
-    as_json: bool,
-) -> None:
+    wanted: Wanted,
+    **given: Any,
+) -> dict[str, Any]:
     """Prune a dataset by a recipe. Runs the stages that are missing or stale, and nothing else.
 
     \b
@@ -54,79 +75,37 @@ def command(
     espalier prune photos --recipe random@n5000:seed=7
     espalier prune photos/ -m query_clust -r 0.5 --hash-type txt -o small --overwrite
     """  # noqa: D301
-    from espalier.cli.launch import Launcher, echo_kept
     from espalier.cli.pruning import prune
     from espalier.core.recipe import Recipe
-    from espalier.io.home import Home
 
-    params = _hashed(_pairs(param), method, hash_type, recipe)
-    if hash_type in ("txt", "both") and "hash" not in params:
-        params = _of_texts(hash_type, params, method, dataset, name, format_name)
+    params = named_values(param, "--param {} is not NAME=VALUE.", "--param {} is given twice.", "--param keep=easy")
+    if hash_type is not None:
+        params = _hashed(params, hash_type, method, recipe, dataset, given)
     parsed = Recipe.parse(recipe) if recipe else Recipe.build(method, ratio, params)
-    wanted = _wanted(output, export_format, link, overwrite, in_place)
-    with Launcher(Home.find()) as launcher:
-        summary = prune(
-            launcher,
-            dataset,
-            parsed,
-            name=name,
-            format_name=format_name,
-            option=option,
-            wanted=wanted,
-            afresh=afresh,
-        )
-    if as_json:
-        print_json(summary)
-        return
-    echo_kept(summary)
-    if wanted:
-        echo_export(summary)
+    if wanted.output is None and not wanted.in_place and wanted != Wanted(None):
+        raise UsageError("--to, --link and --overwrite are about what -o writes.", "Give a folder with -o.")
+    with launcher() as runs:
+        return prune(runs, dataset, parsed, wanted=wanted, **given)
 
 
-def _pairs(param: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for text in param:
-        key, equals, value = text.partition("=")
-        if not equals or not value:
-            raise UsageError(f"--param {text!r} is not NAME=VALUE.", "Write for example --param keep=easy.")
-        if key in pairs:
-            raise UsageError(f"--param {key} is given twice.", "Give it once.")
-        pairs[key] = value
-    return pairs
+def _hashed(
+    params: dict[str, str], hash_type: str, method: str, recipe: str | None, dataset: str, given: dict[str, Any]
+) -> dict[str, str]:
+    """Add ``--hash-type`` to the parameters, where it says anything; texts without pictures have text hashes alone."""
+    from espalier.cli.preflight import holds_texts
+    from espalier.core.prune.registry import method_class
 
-
-def _hashed(params: dict[str, str], method: str, hash_type: str | None, recipe: str | None) -> dict[str, str]:
-    """Add ``--hash-type`` to the parameters, where it says anything."""
-    if hash_type is None:
-        return params
     if recipe:
         raise UsageError("--recipe is whole, so --hash-type has no place.", f"Write :hash={hash_type} into the recipe.")
     if "hash" in params:
         raise UsageError("--hash-type and --param hash are the same.", "Give one of them.")
-    return {**params, "hash": hash_type} if method == "query_clust" else params
-
-
-def _of_texts(
-    hash_type: str, params: dict[str, str], method: str, target: str, name: str | None, format_name: str | None
-) -> dict[str, str]:
-    """Return the parameters that have a method cluster text hashes: in a dataset of texts these are all there is."""
-    from espalier.cli.preflight import holds_texts
-    from espalier.core.prune import method_class
-    from espalier.io.home import Home
-    from espalier.io.landing.zone import LandingZone
-
+    if method == "query_clust":
+        return {**params, "hash": hash_type}
+    if hash_type == "img":
+        return params
     remedy = "Only query_clust clusters the texts of pictures."
     if hash_type != "txt" or "space" not in method_class(method).accepts:
         raise UsageError(f"--hash-type {hash_type} has no meaning for {method}.", remedy)
-    if not holds_texts(LandingZone(Home.find().landing), target, name, format_name):
+    if not holds_texts(open_home().zone(), dataset, given["name"], given["format_name"]):
         raise UsageError(f"--hash-type txt has no meaning for {method} on pictures.", remedy)
     return {"space": "hash", **params}
-
-
-def _wanted(output: Path | None, format_name: str, link: bool, overwrite: bool, in_place: bool) -> Wanted | None:
-    """Return what is to be written out, or None; options of an export without one are refused."""
-    if output is None and not in_place:
-        if format_name or link or overwrite:
-            raise UsageError("--to, --link and --overwrite are about what -o writes.", "Give a folder with -o.")
-        return None
-    return Wanted(output, format_name, link, overwrite, in_place)

@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from espalier.cli.common import open_home
 from espalier.core.errors import EspalierError
 
 
@@ -22,11 +23,10 @@ def command(port: int, host: str) -> None:
     espalier ui -p 3333
     """  # noqa: D301
     from espalier.cli.launch import prepare
-    from espalier.cli.project import project_folder
-    from espalier.io.home import Home
+    from espalier.cli.workspace import project_folder
 
     _check_port(host, port)
-    home = prepare(Home.find())
+    home = prepare(open_home())
     click.echo(f"Home: {home.root}")
     click.echo(f"A folder copied into {home.landing} becomes a dataset by itself.")
     click.echo(f"Page: http://{host}:{port}   (Ctrl-C ends it)")

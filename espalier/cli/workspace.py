@@ -1,8 +1,21 @@
 """``espalier workspace``: how another Dagster deployment loads Espalier beside its own code."""
 
 import sys
+from pathlib import Path
 
 import click
+
+import espalier
+
+
+def project_folder() -> Path:
+    """Return the folder with definitions.py, workspace.yaml and dagster.yaml.
+
+    It lies beside the package in a checkout, inside it where a wheel was installed.
+    """
+    package = Path(espalier.__file__).parent
+    inside = package / "project"
+    return inside if inside.is_dir() else package.parent
 
 
 @click.command("workspace")
@@ -13,8 +26,6 @@ def command() -> None:
     espalier workspace >> workspace.yaml
     """  # noqa: D301
     import yaml
-
-    from espalier.cli.project import project_folder
 
     folder = project_folder()
     entry = {

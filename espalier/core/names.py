@@ -1,8 +1,9 @@
-"""Names that reach a path, a partition key or SQL, validated once, at the door; and what old names are called now."""
+"""Names that reach a path, a partition key or SQL, texts of the form name=value, and what old names are called now."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from espalier.core.errors import UsageError
 
@@ -43,3 +44,31 @@ def slugify(text: str) -> str:
     """Turn any text (a folder's name) into a valid dataset name."""
     slug = re.sub(r"[^a-z0-9_-]+", "-", text.lower(), flags=re.ASCII).strip("-_")[:MAX_LENGTH].strip("-_")
     return slug or "dataset"
+
+
+def named_values(pairs: Iterable[str], wrong: str, twice: str, example: str, *, empty: bool = False) -> dict[str, str]:
+    """Read ``name=value`` texts.
+
+    Parameters
+    ----------
+    pairs : iterable of str
+    wrong, twice : str
+        What is said of a text that is no pair, and of a name that is given again; ``{}`` is its place.
+    example : str
+        A pair as it is written here, for the remedy.
+    empty : bool
+        Let a value be empty.
+
+    Raises
+    ------
+    UsageError
+    """
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not name or not equals or not (value or empty):
+            raise UsageError(wrong.replace("{}", repr(pair), 1), f"Write for example {example}.")
+        if name in values:
+            raise UsageError(twice.replace("{}", name, 1), "Give it once.")
+        values[name] = value
+    return values

@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from espalier.core.errors import UsageError
+from espalier.core.names import named_values
 from espalier.core.prune.base import Method
 from espalier.core.prune.scope import Scope
 
@@ -98,15 +99,8 @@ class Recipe:
         name, at, amount = head.partition("@")
         if not at:
             raise UsageError(f"{text!r} is not a recipe.", "Write METHOD@RATIO, for example density@0.28.")
-        params: dict[str, str] = {}
-        for pair in pairs:
-            key, equals, value = pair.partition("=")
-            if not equals or not value:
-                raise UsageError(f"{pair!r} in {text!r} is not name=value.", "Write for example keep=easy.")
-            if key in params:
-                raise UsageError(f"{key!r} is given twice in {text!r}.", "Give it once.")
-            params[key] = value
-        return cls.build(name, amount, params)
+        wrong, twice = f"{{}} in {text!r} is not name=value.", f"'{{}}' is given twice in {text!r}."
+        return cls.build(name, amount, named_values(pairs, wrong, twice, "keep=easy"))
 
     @classmethod
     def build(cls, method: str, amount: str, params: dict[str, str] | None = None) -> Recipe:

@@ -2,9 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from espalier.core.errors import EspalierError
 from espalier.io.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from espalier.io.landing.zone import LandingZone
 
 
 class Home:
@@ -51,6 +55,12 @@ class Home:
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise EspalierError(f"Cannot write to {folder}: permission denied.", remedy)
         return self
+
+    def zone(self) -> "LandingZone":
+        """Return the landing zone of this home."""
+        from espalier.io.landing.zone import LandingZone
+
+        return LandingZone(self.landing)
 
     def store(self) -> Warehouse:
         """Return the warehouse of this home."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from espalier.core.errors import UsageError
-from espalier.core.names import RENAMED_OPTIONS
+from espalier.core.names import RENAMED_OPTIONS, named_values
 from espalier.io.landing.cards import Card, in_new_words
 
 
@@ -139,18 +139,16 @@ def parse_pairs(pairs: tuple[str, ...]) -> dict[str, Any]:
     """Read ``name=value`` texts of the command line (values as YAML: numbers, true, [a, b])."""
     import yaml
 
-    out = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise UsageError(f"{pair!r} is not name=value.", "Write for example k=50.")
-        if name in out:
-            raise UsageError(f"The option {name} is given twice.", "Give it once.")
+    values: dict[str, Any] = {}
+    texts = named_values(pairs, "{} is not name=value.", "The option {} is given twice.", "k=50", empty=True)
+    for name, text in texts.items():
         try:
-            out[name] = yaml.safe_load(value)
+            values[name] = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise UsageError(f"The value in {pair!r} cannot be read.", "Quote it, as in name='\"a: b\"'.") from error
-    return out
+            raise UsageError(
+                f"The value in {f'{name}={text}'!r} cannot be read.", "Quote it, as in name='\"a: b\"'."
+            ) from error
+    return values
 
 
 _IN_WORDS = {

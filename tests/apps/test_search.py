@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from espalier.apps.search import Asked, Explored, Query, check_folder, save
+from espalier.apps.search import Query, SearchIndex, SearchRequest, check_folder, save
 from espalier.apps.search.encoding import Encoding
-from espalier.apps.search.indexed import Indexed
+from espalier.apps.search.indexed import ApproximateIndex
 from espalier.cli.explore import _spread
 from espalier.cli.main import main
 from espalier.core.hashing import SimHash
@@ -122,11 +122,11 @@ def told():
 
 @pytest.fixture
 def birds(home, told):
-    return Explored(home, ["birds"], tell=told.append)
+    return SearchIndex(home, ["birds"], tell=told.append)
 
 
 def item(value, **options):
-    return Asked((Query("item", value),), **options)
+    return SearchRequest((Query("item", value),), **options)
 
 
 def ids(answer):
@@ -135,7 +135,7 @@ def ids(answer):
 
 def test_a_picture_finds_itself_its_copies_and_then_the_rest_with_true_distances(birds, data):
     """A copy has its own distance, that of its own vector, although it was never embedded by the chain."""
-    answer = birds.ask(Asked((Query("image", str(data / "train/heron/0.png")),), topk=4))
+    answer = birds.ask(SearchRequest((Query("image", str(data / "train/heron/0.png")),), topk=4))
     group = {"train/heron/0.png", "train/heron/0-again.png", "test/heron/0-small.jpg"}
     assert ids(answer)[:2] == ["train/heron/0-again.png", "train/heron/0.png"], "equal distances end on the id"
     assert set(ids(answer)[:3]) == group
@@ -172,7 +172,7 @@ def test_a_dropped_copy_can_be_asked_with_and_shown_by_a_filter_that_its_keeper_
 
 
 def test_kept_only_leaves_the_copies_out(home):
-    explored = Explored(home, ["birds"], copies=False)
+    explored = SearchIndex(home, ["birds"], copies=False)
     found = ids(explored.ask(item("train/heron/0.png", topk=50)))
     assert len(found) == len(LABELS) * EACH
     assert not set(found) & COPIES.keys()
@@ -189,10 +189,10 @@ def test_unique_shows_one_of_each_group_of_copies(birds):
 
 def test_several_queries_give_each_sample_once_and_others_leaves_them_out(birds):
     queries = (Query("item", "train/heron/2.png"), Query("item", "train/lynx/4.png"))
-    found = ids(birds.ask(Asked(queries, topk=7)))
+    found = ids(birds.ask(SearchRequest(queries, topk=7)))
     assert set(found[:2]) == {"train/heron/2.png", "train/lynx/4.png"}
     assert len(set(found)) == 7
-    others = ids(birds.ask(Asked(queries, topk=7, others=True)))
+    others = ids(birds.ask(SearchRequest(queries, topk=7, others=True)))
     assert not {"train/heron/2.png", "train/lynx/4.png"} & set(others)
 
 
@@ -200,44 +200,46 @@ def test_several_queries_give_each_sample_once_and_others_leaves_them_out(birds)
 @pytest.mark.parametrize("topk", [1, 2, 7])
 def test_a_list_longer_than_top_k_gives_exactly_top_k(birds, topk, fuse):
     queries = tuple(Query("item", f"train/{label}/{i}.png") for label in LABELS for i in (1, 3, 5))
-    found = ids(birds.ask(Asked(queries, topk=topk, fuse=fuse)))
+    found = ids(birds.ask(SearchRequest(queries, topk=topk, fuse=fuse)))
     assert len(set(found)) == len(found) == topk
 
 
 def test_a_file_asked_with_is_itself_and_not_another_with_its_bytes(birds, data):
     query = Query("image", str(data / "train/heron/0-again.png"))
-    found = ids(birds.ask(Asked((query,), topk=2, others=True)))
+    found = ids(birds.ask(SearchRequest((query,), topk=2, others=True)))
     assert found == ["train/heron/0.png", "test/heron/0-small.jpg"]
 
 
 def test_an_example_that_pushes_away_goes_down(birds):
     pushed = "train/otter/1.png"
     plain = ids(birds.ask(item("train/heron/2.png", topk=21)))
-    away = Asked((Query("item", "train/heron/2.png"), Query("item", pushed, True)), topk=21)
+    away = SearchRequest((Query("item", "train/heron/2.png"), Query("item", pushed, True)), topk=21)
     assert ids(birds.ask(away)).index(pushed) > plain.index(pushed)
 
 
 def test_words_are_searched_in_captions_and_labels_and_that_is_said(birds, told):
-    answer = birds.ask(Asked((Query("text", "otter"),), topk=EACH + 1))
+    answer = birds.ask(SearchRequest((Query("text", "otter"),), topk=EACH + 1))
     assert all("otter" in i for i in ids(answer)), "a dropped copy has words too"
     assert {r.distance for r in answer.results} == {0}
     assert told == [
         "The encoder builtin cannot compare words with pictures: the words are searched in captions and labels."
     ]
-    caption = birds.ask(Asked((Query("text", "reeds heron"),), topk=1))
+    caption = birds.ask(SearchRequest((Query("text", "reeds heron"),), topk=1))
     assert ids(caption) == ["train/heron/3.png"]
-    assert len(ids(birds.ask(Asked((Query("text", "otter"),), topk=3, unique=True)))) == 3, "alike means alike to see"
+    assert len(ids(birds.ask(SearchRequest((Query("text", "otter"),), topk=3, unique=True)))) == 3, (
+        "alike means alike to see"
+    )
 
 
 @pytest.fixture(scope="module")
 def flock(home):
     """The birds, open for many questions: each has to answer as if it were the first."""
-    return Explored(home, ["birds"])
+    return SearchIndex(home, ["birds"])
 
 
 @pytest.fixture(scope="module")
 def everything(flock, data):
-    """All samples' ids, and the vectors of their pictures and of their words, made without Explored."""
+    """All samples' ids, and the vectors of their pictures and of their words, made without SearchIndex."""
     every = sorted(flock.rows.values("sample_id", np.arange(len(flock.rows))))
     encoder = load_encoder("builtin")
     (batch,) = encoder.encode_images(enumerate(str(data / i) for i in every), read_bytes)
@@ -280,7 +282,7 @@ def by_hand(queries, distances, fuse):
 def test_any_list_of_words_and_pictures_ranks_as_by_hand(flock, everything, looked_for, pushed, fuse, metric):
     """Every sample's distance to every query, each measured in its own kind, taken together as ``fuse`` says."""
     queries = LOOKED_FOR[looked_for] + PUSHED_AWAY[pushed]
-    answer = flock.ask(Asked(queries, topk=21, fuse=fuse, metric=metric))
+    answer = flock.ask(SearchRequest(queries, topk=21, fuse=fuse, metric=metric))
     (every, sides, asked), simhash, distances = everything, SimHash(), []
     for query in queries:
         side = sides[query.kind]
@@ -296,14 +298,14 @@ def test_any_list_of_words_and_pictures_ranks_as_by_hand(flock, everything, look
     wanted = [d for q, d in zip(queries, distances, strict=True) if not q.away]
     shown = np.mean(wanted, axis=0) if fuse == "mean" else np.min(wanted, axis=0)
     np.testing.assert_allclose([r.distance for r in answer.results], shown[place], atol=1e-5)
-    assert not any(answer.asked.queries[r.query].away for r in answer.results)
+    assert not any(answer.request.queries[r.query].away for r in answer.results)
 
 
 @pytest.mark.parametrize("fuse", ["best", "mean", "rrf"])
 @pytest.mark.parametrize("pushed", PUSHED_AWAY)
 @pytest.mark.parametrize("looked_for", LOOKED_FOR)
 def test_unique_thins_any_list_and_keeps_its_order(flock, looked_for, pushed, fuse):
-    asked = Asked(LOOKED_FOR[looked_for] + PUSHED_AWAY[pushed], topk=21, fuse=fuse)
+    asked = SearchRequest(LOOKED_FOR[looked_for] + PUSHED_AWAY[pushed], topk=21, fuse=fuse)
     found = ids(flock.ask(replace(asked, unique=True)))
     assert len(found) >= 3 * EACH - 2
     assert len({COPIES.get(i, (i,))[0] for i in found}) == len(found), "one of each group of copies"
@@ -314,7 +316,7 @@ def test_unique_thins_any_list_and_keeps_its_order(flock, looked_for, pushed, fu
 
 def test_words_alone_encode_no_picture(birds, monkeypatch):
     monkeypatch.setattr(Encoding, "pictures", lambda *_: pytest.fail("a picture was encoded"))
-    assert len(ids(birds.ask(Asked((Query("text", "otter"),), topk=3)))) == 3
+    assert len(ids(birds.ask(SearchRequest((Query("text", "otter"),), topk=3)))) == 3
 
 
 def test_filters_hold(birds):
@@ -328,7 +330,7 @@ def test_filters_hold(birds):
 
 
 def test_several_datasets_are_searched_together_and_results_name_theirs(home):
-    explored = Explored(home, ["birds", "wild"])
+    explored = SearchIndex(home, ["birds", "wild"])
     answer = explored.ask(item("birds:train/lynx/2.png", topk=39))
     assert {r.dataset for r in answer.results} == {"birds", "wild"}
     assert len({(r.dataset, r.sample_id) for r in answer.results}) == 39
@@ -339,9 +341,9 @@ def test_several_datasets_are_searched_together_and_results_name_theirs(home):
 def test_asking_by_id_needs_neither_the_encoder_nor_dagster(home):
     code = f"""
 import sys
-from espalier.apps.search import Asked, Explored, Query
+from espalier.apps.search import SearchRequest, SearchIndex, Query
 from espalier.io.home import Home
-Explored(Home.find({str(home.root)!r}), ["wild"]).ask(Asked((Query("item", "train/lynx/2.png"),)))
+SearchIndex(Home.find({str(home.root)!r}), ["wild"]).ask(SearchRequest((Query("item", "train/lynx/2.png"),)))
 print(sorted({{"openvino", "dagster", "matplotlib", "datumaro"}} & set(sys.modules)))
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -349,7 +351,7 @@ print(sorted({{"openvino", "dagster", "matplotlib", "datumaro"}} & set(sys.modul
 
 
 def test_a_saved_folder_has_the_sheet_each_file_and_a_record(birds, data, tmp_path):
-    answer = birds.ask(Asked((Query("image", str(data / "train/heron/0.png")),), topk=5))
+    answer = birds.ask(SearchRequest((Query("image", str(data / "train/heron/0.png")),), topk=5))
     record = save(answer, tmp_path / "out")
     assert json.loads((tmp_path / "out/results.json").read_text()) == record
     for result in record["results"]:
@@ -532,10 +534,10 @@ def test_the_approximate_index_is_built_once_and_its_recall_is_shown(at_home, ca
 
 
 def test_an_approximate_search_of_several_datasets_keeps_an_index_each(home, told):
-    explored = Explored(home, ["birds", "wild"], tell=told.append)
+    explored = SearchIndex(home, ["birds", "wild"], tell=told.append)
     query = (Query("item", "birds:train/lynx/2.png"),)
-    near = explored.ask(Asked(query, topk=30, approximate=True, others=True))
-    assert near.results == explored.ask(Asked(query, topk=30, others=True)).results
+    near = explored.ask(SearchRequest(query, topk=30, approximate=True, others=True))
+    assert near.results == explored.ask(SearchRequest(query, topk=30, others=True)).results
     assert near.recall == 1.0
     assert [p.name for p in sorted((home.root / "warehouse/explore_index").iterdir())] == ["birds", "wild"]
 
@@ -543,12 +545,12 @@ def test_an_approximate_search_of_several_datasets_keeps_an_index_each(home, tol
 def test_an_index_measured_at_more_neighbours_serves_for_fewer(home, told):
     folder = home.root / "warehouse/explore_index/wild"
     shutil.rmtree(folder, ignore_errors=True)
-    explored = Explored(home, ["wild"])
+    explored = SearchIndex(home, ["wild"])
 
     def measured_at(k: int) -> tuple[int, bool]:
         told.clear()
         space = explored._space("hamming")
-        found = Indexed(home.store(), explored.embeddings, explored.rows, space, k, told.append)
+        found = ApproximateIndex(home.store(), explored.embeddings, explored.rows, space, k, told.append)
         return found.k, bool(told)
 
     assert measured_at(5) == (64, True)
@@ -560,12 +562,12 @@ def test_an_index_measured_at_more_neighbours_serves_for_fewer(home, told):
 
 def test_an_index_of_other_embeddings_is_not_used(home, told):
     asked = item("train/heron/2.png", topk=5, approximate=True)
-    Explored(home, ["wild"], tell=told.append).ask(asked)
+    SearchIndex(home, ["wild"], tell=told.append).ask(asked)
     folder = home.root / "warehouse/explore_index/wild"
     (stored,) = folder.iterdir()
     stored.rename(folder / "0123-128.npz")  # as if the embeddings had been made anew since
     told.clear()
-    Explored(home, ["wild"], tell=told.append).ask(asked)
+    SearchIndex(home, ["wild"], tell=told.append).ask(asked)
     assert told[0].startswith("Building the approximate index of wild")
     assert [p.stem.rpartition("-")[0] for p in folder.iterdir()] == [stored.stem.rpartition("-")[0]]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from espalier.apps.search import Answer, Asked, Query, Result, check_folder, save, sheet
+from espalier.apps.search import Query, Result, SearchRequest, SearchResponse, check_folder, save, sheet
 from espalier.core.errors import EspalierError, UsageError
 
 STEPS = ("write_bytes", "write_text", "symlink_to", "replace", "rename", "mkdir", "unlink")
@@ -29,12 +29,12 @@ def pictures(tmp_path_factory) -> list[Path]:
     return paths
 
 
-def answer(*found: Path) -> Answer:
+def answer(*found: Path) -> SearchResponse:
     results = tuple(
         Result("birds", f"{p.parent.name}/{p.name}", "", 7.0 * n, str(p), 0, None) for n, p in enumerate(found)
     )
     query = Query("image", str(found[0]))
-    return Answer(Asked((query,)), results, ((query, str(found[0])),), "builtin")
+    return SearchResponse(SearchRequest((query,)), results, ((query, str(found[0])),), "builtin")
 
 
 def is_whole(folder: Path, found: tuple[Path, ...]) -> bool:
@@ -208,7 +208,7 @@ def test_names_that_are_long_in_bytes_fit(tmp_path, pictures):
 def test_the_sheet_shows_the_queries_in_their_order_words_and_what_pushes_away_too(pictures):
     queries = (Query("text", "a heron"), Query("image", str(pictures[0])), Query("text", "otter " * 40, True))
     found = answer(*pictures[1:4])
-    png = sheet(Answer(Asked(queries), found.results, ((queries[1], str(pictures[0])),), "builtin"))
+    png = sheet(SearchResponse(SearchRequest(queries), found.results, ((queries[1], str(pictures[0])),), "builtin"))
     drawn = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
     first, second, third = (drawn[6:118, x : x + 112] for x in (6, 124, 242))
     for words in (first, third):

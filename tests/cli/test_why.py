@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from espalier.apps.explain import explanations as ledger_words
+from espalier.apps.explain import explanations
 from espalier.apps.explain.ledger import why
 from espalier.core.errors import UsageError
 
@@ -60,7 +60,7 @@ def grown(tmp_path_factory, kit):
 def told(chain, sample):
     """What the stages say, by stage, with the recipe's reason."""
     fate = why(chain.home, "set", sample)
-    return dict(fate.steps) | {recipe: words for recipe, (_, words) in fate.recipes.items()}
+    return fate["steps"] | {recipe: verdict["reason"] for recipe, verdict in fate["recipes"].items()}
 
 
 def test_an_unreadable_file(grown):
@@ -182,10 +182,10 @@ def test_no_sample_of_any_fate_is_left_without_words(grown):
 
 def test_rows_that_older_code_stored_are_explained_without_what_they_lack(grown):
     table = grown.table("dedup_set")
-    raw = ledger_words.row_of(grown.table("raw_dataset"), "train/00.png")
-    row = ledger_words.row_of(table, "train/00.png")
+    raw = explanations.row_of(grown.table("raw_dataset"), "train/00.png")
+    row = explanations.row_of(table, "train/00.png")
     del row["exact_by"]
-    said = ledger_words.dedup(ledger_words.Case(table, row, raw, grown.table("raw_dataset")))
+    said = explanations.dedup(explanations.Case(table, row, raw, grown.table("raw_dataset")))
     assert said == "dropped: the same picture as train/00-file.png, which is kept"
 
 

@@ -138,7 +138,7 @@ def test_why_answers_in_words_for_every_fate(tmp_path, kit):
 
     def words(sample):
         fate = why(home, "set", sample)
-        return " ".join([text for _, text in fate.steps] + [text for _, text in fate.recipes.values()])
+        return " ".join([*fate["steps"].values(), *(verdict["reason"] for verdict in fate["recipes"].values())])
 
     assert "unreadable" in words("moss/torn.jpg")
     assert "the same picture as bark/00-again.png" in words("bark/00.png")

@@ -65,7 +65,7 @@ def test_a_chain_of_three_keeps_both_ends_or_only_the_first_and_why_says_through
         rows = chain.rows(STAGE)
     assert [name for name, row in rows.items() if row["kept"]] == kept
     if rule == "paper":
-        said = dict(why(chain.home, "set", "c.png").steps)[STAGE]
+        said = why(chain.home, "set", "c.png")["steps"][STAGE]
         assert said.startswith("dropped: semantic duplicate of a.png through b.png, which was dropped too (rule paper)")
 
 
@@ -237,7 +237,7 @@ def test_why_names_the_fine_clusters_that_the_stage_used(grown_by_half):
     gone = [name for name, row in rows.items() if not row["kept"]]
     assert gone
     for name in gone:
-        said = dict(why(grown_by_half.home, "set", name).steps)[STAGE]
+        said = why(grown_by_half.home, "set", name)["steps"][STAGE]
         assert said.endswith(f"; both lie in fine cluster {rows[name]['fine_cluster']}")
 
 
@@ -247,7 +247,7 @@ def test_why_names_both_fine_clusters_of_a_pair_across_their_border(growing):
     fine = {name: row["fine_cluster"] for name, row in rows.items()}
     gone = next(name for name, row in rows.items() if not row["kept"] and fine[name] != fine[row["via"]])
     low, high = sorted((fine[gone], fine[rows[gone]["via"]]))
-    assert dict(why(growing.home, "set", gone).steps)[STAGE].endswith(f"; they lie in fine clusters {low} and {high}")
+    assert why(growing.home, "set", gone)["steps"][STAGE].endswith(f"; they lie in fine clusters {low} and {high}")
 
 
 def test_the_sheet_shows_pairs_on_both_sides_of_the_limit(growing, monkeypatch):

@@ -72,7 +72,7 @@ def test_the_house_as_it_is_passes(tree):
         ("espalier/stages/loading.py", "from espalier.apps.ndr import run_ndr"),
         ("espalier/io/progress.py", "from espalier.stages.graph import STAGES"),
         ("resources/home.py", "import assets.checks"),
-        ("sensors/decide.py", "from espalier.cli.common import print_json"),
+        ("sensors/decide.py", "from espalier.cli.common import to_json"),
         ("espalier/core/names.py", "def late():\n    from resources import home\n    return home"),
     ],
 )

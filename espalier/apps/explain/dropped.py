@@ -5,7 +5,7 @@ What does not: drawing the sheets (``espalier.stages.dedup_sheets``) and decidin
 """
 
 import csv
-import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,31 +31,21 @@ WHERE NOT d.kept OR NOT s.kept ORDER BY sample_id
 
 def dropped_by_chain(home: Home, dataset: str) -> list[dict[str, Any]]:
     """Return what the chain dropped as duplicates, a dict of COLUMNS a sample, in order of sample_id."""
-    store = home.store()
-    tables = {
-        name: store.need(asset, dataset)
-        for name, asset in (("raw", "raw_dataset"), ("dedup", "dedup_set"), ("semantic", "semantic_dedup_set"))
-    }
-    with session(**tables) as db:
+    assets = {"raw": "raw_dataset", "dedup": "dedup_set", "semantic": "semantic_dedup_set"}
+    with session(**{name: home.store().need(asset, dataset) for name, asset in assets.items()}) as db:
         return db.sql(DROPPED).to_arrow_table().to_pylist()
 
 
-def listing(rows: Sequence[dict[str, Any]], columns: Sequence[str], suffix: str) -> str:
-    """Write samples down: for ``.csv`` a table with a header, else one id a line."""
-    if suffix.lower() != ".csv":
-        return "".join(f"{row['sample_id']}\n" for row in rows)
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole."""
+def write_listing(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> None:
+    """Write samples down, whole or not at all: for ``.csv`` a table with a header, else one id a line."""
     try:
-        with written(path) as fresh:
-            fresh.write_text(text, encoding="utf-8", newline="")
+        with written(path) as fresh, fresh.open("w", encoding="utf-8", newline="") as file:
+            if path.suffix.lower() == ".csv":
+                writer = csv.DictWriter(file, columns, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+            else:
+                file.writelines(f"{row['sample_id']}\n" for row in rows)
     except OSError as error:
         raise EspalierError(f"Cannot write {path}: {error.strerror or error}.", "Give another place.") from error
 
@@ -72,16 +62,6 @@ def check_list(path: Path | None, *, overwrite: bool) -> None:
         raise UsageError(f"There is no folder {path.absolute().parent}.", "Make it first.")
 
 
-def check_sheets_folder(folder: Path | None, *, overwrite: bool) -> None:
-    """Refuse a folder for the contact sheets before anything runs."""
-    if folder is None:
-        return
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file.", "Give a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise UsageError(f"{folder} is there already and not empty.", "Give another folder, or --overwrite.")
-
-
 def sheet_paths(home: Home, dataset: str) -> list[Path]:
     """Return the contact sheets of a dataset's duplicates that there are."""
     paths = (home.reports / dataset / sheet_name(*name) for name in SHEETS)
@@ -93,14 +73,12 @@ def save_duplicates(home: Home, dataset: str, folder: Path) -> list[Path]:
 
     A sheet of an earlier answer that has nothing to show now goes; nothing else in the folder does.
     """
-    present = {path.name: path for path in sheet_paths(home, dataset)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (sheet_name(*sheet) for sheet in SHEETS):
-            (folder / name).unlink(missing_ok=True)
-        for name, path in present.items():
-            (folder / name).write_bytes(path.read_bytes())
+        for sheet in SHEETS:
+            (folder / sheet_name(*sheet)).unlink(missing_ok=True)
+        written = [Path(shutil.copyfile(path, folder / path.name)) for path in sheet_paths(home, dataset)]
     except OSError as error:
         raise EspalierError(f"Cannot write to {folder}: {error.strerror or error}.", "Give another folder.") from error
-    write_text(folder / LIST, listing(dropped_by_chain(home, dataset), COLUMNS, ".csv"))
-    return [*(folder / name for name in present), folder / LIST]
+    write_listing(folder / LIST, dropped_by_chain(home, dataset))
+    return [*written, folder / LIST]

@@ -34,23 +34,20 @@ class Case:
     raw: dict[str, Any]
     raw_dataset: Table
 
-    @property
-    def by_hand(self) -> bool:
-        """Whether the stage ran with a human's verdict to keep the sample."""
-        return self.raw["sample_id"] in (self.table.meta.params.get("keep") or ())
 
-    @property
-    def protected(self) -> bool:
-        """Whether the sample is of a subset that loses none."""
-        return subset_role(self.raw["subset"]) in (self.table.meta.params.get("protect") or ())
+def fetch(table: Table, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    """Return what a query over a stored table gives."""
+    with table.connect() as db:
+        return db.execute(sql, values).fetchall()
 
 
 def row_of(table: Table, sample_id: str) -> dict[str, Any] | None:
     """Return a sample's row without its arrays, or None."""
     with table.connect() as db:
-        names = [c[0] for c in db.execute("DESCRIBE data").fetchall() if c[0] not in WIDE]
-        found = db.execute(f"SELECT {', '.join(names)} FROM data WHERE sample_id = ?", [sample_id]).fetchall()
-    return dict(zip(names, found[0], strict=True)) if found else None
+        row = db.sql(
+            f"SELECT COLUMNS(lambda c: c NOT IN {WIDE}) FROM data WHERE sample_id = ?", params=[sample_id]
+        ).to_arrow_table()
+    return next(iter(row.to_pylist()), None)
 
 
 def landed(raw: dict[str, Any]) -> str:
@@ -72,9 +69,8 @@ def dedup(case: Case) -> str:
         return f"kept{_though(case, row['twin'])}{_chained(case, row)}{_copies(case)}"
     if row["stage"] == "by hand":
         return "dropped by hand (espalier drop DATASET SAMPLE --clear takes that back)"
-    foreign = f" of dataset {row['of_dataset']}" if row["of_dataset"] else ""
-    of = f"{row['duplicate_of']}{foreign}"
-    return f"dropped: {_equal(case, row, of) if row['stage'] == 'exact' else _near(case, row, of)}{_leak(case, row)}"
+    of = row["duplicate_of"] + (f" of dataset {row['of_dataset']}" if row["of_dataset"] else "")
+    return f"dropped: {(_equal if row['stage'] == 'exact' else _near)(case, row, of)}{_leak(case, row)}"
 
 
 def embedded(case: Case) -> str:
@@ -83,9 +79,9 @@ def embedded(case: Case) -> str:
     if row is not None:
         score = f", CLIP score {row['clip_score']:.3f}" if row.get("clip_score") is not None else ""
         return f"by {stats['encoder']} ({stats['encoder_id']}){score}"
-    with case.table.connect() as db:
-        found = db.execute("SELECT reason FROM errors WHERE sample_id = ?", [case.raw["sample_id"]]).fetchall()
-    return f"could not be embedded: {found[0][0]}. It is left out of everything below." if found else ""
+    for (reason,) in fetch(case.table, "SELECT reason FROM errors WHERE sample_id = ?", case.raw["sample_id"]):
+        return f"could not be embedded: {reason}. It is left out of everything below."
+    return ""
 
 
 def semantic(case: Case) -> str:
@@ -98,9 +94,13 @@ def semantic(case: Case) -> str:
     limit = 1 - max(case.table.meta.params["eps"], 0)
     through = row["via"] if row["via"] != row["duplicate_of"] else None
     via = f" through {through}, which was dropped too (rule paper)" if through else ""
+    other = row_of(case.table, row["via"])  # the pair that decided; neighbouring clusters are searched too (n_probe)
+    assert other is not None
+    here, there = sorted((row["fine_cluster"], other["fine_cluster"]))
+    met = f"both lie in fine cluster {here}" if here == there else f"they lie in fine clusters {here} and {there}"
     return (
         f"dropped: semantic duplicate of {row['duplicate_of']}{via}: the cosine of their embeddings, "
-        f"{row['similarity']:.3f}, is above the limit {limit:g}; {_fine_clusters(case, row)}"
+        f"{row['similarity']:.3f}, is above the limit {limit:g}; {met}"
     )
 
 
@@ -109,41 +109,24 @@ def cluster(case: Case) -> str:
     row = case.row
     if row is None:
         return ""
-    with case.table.connect() as db:
-        size, farther = db.execute(
-            "SELECT count(*), count(*) FILTER (distance > ?) FROM data WHERE cluster = ?",
-            [row["distance"], row["cluster"]],
-        ).fetchall()[0]
+    counts = "SELECT count(*), count(*) FILTER (distance > ?) FROM data WHERE cluster = ?"
+    ((size, farther),) = fetch(case.table, counts, row["distance"], row["cluster"])
     place = f"{farther:,} of its {size:,} samples are farther out" if size > 1 else "its only sample"
     return f"in cluster {row['cluster']}, at distance {row['distance']:.3f} from the centre; {place}"
 
 
-def _fine_clusters(case: Case, row: dict[str, Any]) -> str:
-    """Say where SemDeDup met the pair that decided; neighbouring clusters are searched too (option n_probe)."""
-    other = row_of(case.table, row["via"])
-    assert other is not None
-    here, there = sorted((row["fine_cluster"], other["fine_cluster"]))
-    return f"both lie in fine cluster {here}" if here == there else f"they lie in fine clusters {here} and {there}"
-
-
 def _equal(case: Case, row: dict[str, Any], of: str) -> str:
-    same = _same(case, row)
+    how = {"bytes": "the same file as", "pixels": "pixel for pixel the same picture as"}
+    same = how.get(row.get("exact_by") or "", "the same picture as")  # rows of older code do not say by what
+    same = same if case.raw["uri"] else "the same text as"
     if row["via"]:
-        return f"{same.format(row['via'])}, which is a near duplicate of {of} (similarity {row['similarity']:.3f})"
-    return f"{same.format(of)}, which is kept"
-
-
-def _same(case: Case, row: dict[str, Any]) -> str:
-    if not case.raw["uri"]:
-        return "the same text as {}"
-    words = {"bytes": "the same file as {}", "pixels": "pixel for pixel the same picture as {}"}
-    return words.get(row.get("exact_by") or "", "the same picture as {}")  # rows of older code do not say by what
+        return f"{same} {row['via']}, which is a near duplicate of {of} (similarity {row['similarity']:.3f})"
+    return f"{same} {of}, which is kept"
 
 
 def _near(case: Case, row: dict[str, Any], of: str) -> str:
     mirrored = ", mirrored" if row["mirrored"] else ""
-    limit = case.table.meta.stats["threshold"]
-    number = f"similarity {row['similarity']:.3f}, and copies are above {limit:g}"
+    number = f"similarity {row['similarity']:.3f}, and copies are above {case.table.meta.stats['threshold']:g}"
     return f"near duplicate of {of}{mirrored}, which is kept: {number}"
 
 
@@ -161,11 +144,13 @@ def _leak(case: Case, row: dict[str, Any]) -> str:
 
 def _though(case: Case, twin: str | None) -> str:
     """Say what kept a sample beside being no copy."""
-    if case.by_hand:
+    params = case.table.meta.params
+    if case.raw["sample_id"] in (params.get("keep") or ()):
         return f" by hand, though it is a copy of {twin}" if twin else " by hand (espalier keep)"
     if not twin:
         return ""
-    why = f"subset {case.raw['subset']} is protected" if case.protected else "an earlier run kept it"
+    protected = subset_role(case.raw["subset"]) in (params.get("protect") or ())
+    why = f"subset {case.raw['subset']} is protected" if protected else "an earlier run kept it"
     return f", though it is a copy of {twin}: {why}"
 
 
@@ -182,12 +167,10 @@ def _chained(case: Case, row: dict[str, Any]) -> str:
 
 
 def _copies(case: Case) -> str:
-    with case.table.connect() as db:
-        found = db.execute(
-            "SELECT sample_id FROM data WHERE duplicate_of = ? ORDER BY sample_id", [case.raw["sample_id"]]
-        ).fetchall()
-    if not found:
+    of = "SELECT sample_id FROM data WHERE duplicate_of = ? ORDER BY sample_id"
+    copies = [sample for (sample,) in fetch(case.table, of, case.raw["sample_id"])]
+    if not copies:
         return ""
-    names = ", ".join(row[0] for row in found[:COPIES_SHOWN])
-    more = f" and {len(found) - COPIES_SHOWN} more" if len(found) > COPIES_SHOWN else ""
-    return f"; {len(found)} {'copies were' if len(found) > 1 else 'copy was'} dropped in its favour: {names}{more}"
+    more = f" and {len(copies) - COPIES_SHOWN} more" if len(copies) > COPIES_SHOWN else ""
+    were = "copies were" if len(copies) > 1 else "copy was"
+    return f"; {len(copies)} {were} dropped in its favour: {', '.join(copies[:COPIES_SHOWN])}{more}"

@@ -1,42 +1,32 @@
 """The ledger: what each stage decided about each sample, in words for one sample, and two recipes compared."""
 
 import difflib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from espalier.apps.explain import explanations as ledger_words
-from espalier.apps.explain.explanations import Case, row_of
+from espalier.apps.explain import explanations
+from espalier.apps.explain.explanations import Case, fetch, row_of
 from espalier.core.errors import UsageError
 from espalier.core.prune.counts import kept_counts
 from espalier.io.home import Home
-from espalier.io.landing.zone import LandingZone
 from espalier.io.warehouse import Table
 from espalier.io.warehouse.session import session
 
-
-@dataclass(frozen=True)
-class Fate:
-    """What happened to one sample.
-
-    Attributes
-    ----------
-    sample_id : str
-    steps : list of (stage, words)
-        In the order of the graph.
-    recipes : dict of recipe to (kept, words)
-    facts : dict
-        The numbers behind the words, for ``--json``.
-    """
-
-    sample_id: str
-    steps: list[tuple[str, str]] = field(default_factory=list)
-    recipes: dict[str, tuple[bool, str]] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+JOINED = """
+CREATE TEMP TABLE d AS SELECT a.sample_id, coalesce(a.cluster, b.cluster) AS cluster, a.labels,
+  a.kept AS in_a, b.kept AS in_b FROM a JOIN b USING (sample_id) WHERE a.kept OR b.kept
+"""
+SIDES = {"both": "in_a AND in_b", "only_a": "in_a AND NOT in_b", "only_b": "in_b AND NOT in_a"}
 
 
-def why(home: Home, dataset: str, sample_id: str) -> Fate:
+def why(home: Home, dataset: str, sample_id: str) -> dict[str, Any]:
     """Tell every stage's verdict on a sample.
+
+    Returns
+    -------
+    dict
+        ``dataset``, ``sample_id``, ``steps`` (stage to sentence, in the order of the graph), ``recipes`` (recipe to
+        ``kept`` and ``reason``), and the rows behind the sentences, a key an asset.
 
     Raises
     ------
@@ -44,73 +34,60 @@ def why(home: Home, dataset: str, sample_id: str) -> Fate:
         When the dataset has no such sample, with the nearest ids.
     """
     store = home.store()
-    raw = row_of(store.need("raw_dataset", dataset), sample_id)
+    raw_dataset = store.need("raw_dataset", dataset)
+    raw = row_of(raw_dataset, sample_id)
     if raw is None:
-        raise UsageError(
-            f"{dataset!r} has no sample {sample_id!r}.", nearest_ids(store.need("raw_dataset", dataset), sample_id)
-        )
-    fate = Fate(sample_id, facts={"raw_dataset": raw})
-    fate.steps.append(("raw_dataset", ledger_words.landed(raw)))
-    pending = _pending(home, dataset, sample_id)
-    if pending:
-        fate.steps.append(("by hand", pending))
-    for stage, words in (
-        ("dedup_set", ledger_words.dedup),
-        ("embeddings", ledger_words.embedded),
-        ("semantic_dedup_set", ledger_words.semantic),
-        ("clusters", ledger_words.cluster),
+        raise UsageError(f"{dataset!r} has no sample {sample_id!r}.", nearest_ids(raw_dataset, sample_id))
+    steps = {"raw_dataset": explanations.landed(raw), "by hand": _pending(home, dataset, sample_id)}
+    rows: dict[str, Any] = {"raw_dataset": raw}
+    for stage, explain in (
+        ("dedup_set", explanations.dedup),
+        ("embeddings", explanations.embedded),
+        ("semantic_dedup_set", explanations.semantic),
+        ("clusters", explanations.cluster),
     ):
         table = store.get(stage, dataset)
         if table is None:
             break
-        row = row_of(table, sample_id)
-        fate.facts[stage] = row
-        said = words(Case(table, row, raw, store.need("raw_dataset", dataset)))
-        if said:
-            fate.steps.append((stage, said))
-    for recipe in store.recipes(dataset):
-        row = row_of(store.need("pruned_manifest", dataset, recipe), sample_id)
-        if row:
-            fate.recipes[recipe] = (row["kept"], row["reason"])
-            fate.facts.setdefault("pruned_manifest", {})[recipe] = row
-    return fate
+        rows[stage] = row_of(table, sample_id)
+        steps[stage] = explain(Case(table, rows[stage], raw, raw_dataset))
+    manifests = {recipe: store.need("pruned_manifest", dataset, recipe) for recipe in store.recipes(dataset)}
+    verdicts = {recipe: row for recipe, table in manifests.items() if (row := row_of(table, sample_id))}
+    return {
+        "dataset": dataset,
+        "sample_id": sample_id,
+        "steps": {stage: sentence for stage, sentence in steps.items() if sentence},
+        "recipes": {recipe: {"kept": row["kept"], "reason": row["reason"]} for recipe, row in verdicts.items()},
+        **rows,
+        **({"pruned_manifest": verdicts} if verdicts else {}),
+    }
 
 
 def diff(home: Home, dataset: str, one: str, other: str) -> dict[str, Any]:
     """Compare two manifests of a dataset: what only one keeps, by cluster and by label."""
-    store = home.store()
-    a, b = (store.need("pruned_manifest", dataset, recipe) for recipe in (one, other))
+    a, b = (home.store().need("pruned_manifest", dataset, recipe) for recipe in (one, other))
     with session(a=a, b=b) as db:
-        db.execute(
-            """CREATE TEMP TABLE d AS SELECT a.sample_id, coalesce(a.cluster, b.cluster) AS cluster, a.labels,
-               a.kept AS in_a, b.kept AS in_b FROM a JOIN b USING (sample_id) WHERE a.kept OR b.kept"""
-        )
-        count = (
-            "count(*) FILTER (in_a AND in_b), count(*) FILTER (in_a AND NOT in_b), count(*) FILTER (in_b AND NOT in_a)"
-        )
-        both, only_a, only_b = db.execute(f"SELECT {count} FROM d").fetchall()[0]
-        clusters = db.execute(f"SELECT cluster, {count} FROM d GROUP BY cluster ORDER BY cluster").fetchall()
-        labels = db.execute(
-            f"SELECT label, {count} FROM (SELECT *, unnest(labels) AS label FROM d) GROUP BY label ORDER BY label"
-        ).fetchall()
-        ids = {
-            key: [row[0] for row in db.execute(f"SELECT sample_id FROM d WHERE {where} ORDER BY sample_id").fetchall()]
-            for key, where in (("only_a", "in_a AND NOT in_b"), ("only_b", "in_b AND NOT in_a"))
+
+        def rows(select: str) -> list[dict[str, Any]]:
+            return db.sql(select).to_arrow_table().to_pylist()
+
+        db.execute(JOINED)
+        counts = ", ".join(f"count(*) FILTER ({where}) AS {key}" for key, where in SIDES.items())
+        only = [(key, where) for key, where in SIDES.items() if key != "both"]
+        ids = {key: rows(f"SELECT sample_id FROM d WHERE {where} ORDER BY sample_id") for key, where in only}
+        return {
+            "dataset": dataset,
+            "recipe_a": one,
+            "recipe_b": other,
+            "counts_a": kept_counts(a.meta.stats),
+            "counts_b": kept_counts(b.meta.stats),
+            **rows(f"SELECT {counts} FROM d")[0],
+            "clusters": rows(f"SELECT cluster, {counts} FROM d GROUP BY cluster ORDER BY cluster"),
+            "labels": rows(
+                f"SELECT label, {counts} FROM (SELECT *, unnest(labels) AS label FROM d) GROUP BY label ORDER BY label"
+            ),
+            "samples": {key: [row["sample_id"] for row in only_there] for key, only_there in ids.items()},
         }
-    keys = ("both", "only_a", "only_b")
-    return {
-        "dataset": dataset,
-        "recipe_a": one,
-        "recipe_b": other,
-        "counts_a": kept_counts(a.meta.stats),
-        "counts_b": kept_counts(b.meta.stats),
-        "both": both,
-        "only_a": only_a,
-        "only_b": only_b,
-        "clusters": [{"cluster": row[0], **dict(zip(keys, row[1:], strict=True))} for row in clusters],
-        "labels": [{"label": row[0], **dict(zip(keys, row[1:], strict=True))} for row in labels],
-        "samples": ids,
-    }
 
 
 def check_samples(home: Home, dataset: str, samples: tuple[str, ...]) -> None:
@@ -124,25 +101,17 @@ def check_samples(home: Home, dataset: str, samples: tuple[str, ...]) -> None:
 
 def nearest_ids(table: Table, sample_id: str) -> str:
     """Return the remedy for an id that is not there: those that are most like it."""
-    name = Path(sample_id).name
-    with table.connect() as db:
-        found = db.execute(
-            "SELECT sample_id FROM data WHERE contains(sample_id, ?) ORDER BY sample_id LIMIT 3", [name]
-        ).fetchall()
-        ids = [row[0] for row in found] or [
-            row[0]
-            for row in db.execute(
-                "SELECT sample_id FROM data ORDER BY jaro_winkler_similarity(sample_id, ?) DESC, sample_id LIMIT 3",
-                [sample_id],
-            ).fetchall()
-        ]
-    near = difflib.get_close_matches(sample_id, ids, 3, 0) or ids
-    return f"Did you mean {' or '.join(map(repr, near))}?"
+    select = "SELECT sample_id FROM data"
+    alike = fetch(
+        table, f"{select} WHERE contains(sample_id, ?) ORDER BY sample_id LIMIT 3", Path(sample_id).name
+    ) or fetch(table, f"{select} ORDER BY jaro_winkler_similarity(sample_id, ?) DESC, sample_id LIMIT 3", sample_id)
+    near = difflib.get_close_matches(sample_id, [row[0] for row in alike], 3, 0)
+    return f"Did you mean {' or '.join(repr(name) for name in near or [row[0] for row in alike])}?"
 
 
 def _pending(home: Home, dataset: str, sample_id: str) -> str:
     """Tell a verdict by hand that no run has honoured yet."""
-    zone, table = LandingZone(home.landing), home.store().get("dedup_set", dataset)
+    zone, table = home.zone(), home.store().get("dedup_set", dataset)
     if dataset not in zone.names() or table is None:
         return ""
     card, params = zone.card(dataset), table.meta.params

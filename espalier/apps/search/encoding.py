@@ -38,6 +38,7 @@ class Encoding:
         self._params = meta.params
         self._id, self._of = str(meta.stats["encoder_id"]), str(meta.stats.get("vectors_of", ""))
         self.name = str(meta.stats["encoder"])
+        self.brought = self._of == "brought"  # the vectors are the user's own, so that no encoder makes more of them
 
     @cached_property
     def encoder(self) -> "Encoder":
@@ -66,11 +67,6 @@ class Encoding:
         return encoder
 
     @property
-    def brought(self) -> bool:
-        """Whether the vectors are the user's own, so that no encoder makes more of them."""
-        return self._of == "brought"
-
-    @property
     def joint(self) -> bool:
         """Whether words compare with the vectors of pictures."""
         return bool(self.encoder.joint) and not self.brought
@@ -79,12 +75,19 @@ class Encoding:
         """Encode pictures: the vectors of those that can be read, and the reasons of the others by place."""
         if not uris:
             return np.zeros((0, 0), np.float32), {}
-        self._check_pictures()
+        if self.brought or (self._of == "texts" and not self.encoder.joint):
+            why = "were brought" if self.brought else "are of texts"
+            raise EspalierError(
+                f"The vectors of {', '.join(self.rows.names)} {why}, so that no picture can be compared with them.",
+                "Ask with a sample that has one (--query-item), or with words (--query-str).",
+            )
         batches = list(self.encoder.encode_images(enumerate(uris), read_bytes))
         return np.concatenate([b.vectors for b in batches]), dict(e for b in batches for e in b.errors)
 
     def texts(self, texts: list[str]) -> np.ndarray:
         """Encode texts, and tell what a search for words means with this encoder: (n, dim) float32."""
+        from espalier.io.encoders.text import TextTower
+
         if not self.encoder.has_text:
             raise EspalierError(
                 f"The encoder {self.name} has no text side.",
@@ -92,12 +95,17 @@ class Encoding:
             )
         if not self.joint:
             self._check_words()
-        for text in texts:
-            if limit := _tokens_beyond(self.encoder, text):
-                self.tell(f"The text {text[:40]!r}... has more than {limit} tokens; what is beyond is not read.")
+        if isinstance(self.encoder.text, TextTower):
+            tokens = self.encoder.text.tokens
+            for text in texts:
+                if tokens.tokenizer.encode(text).overflowing:
+                    self.tell(
+                        f"The text {text[:40]!r}... has more than {tokens.length} tokens; what is beyond is not read."
+                    )
         return np.asarray(self.encoder.encode_text(texts))
 
     def _check_words(self) -> None:
+        """Refuse words that nothing compares with, and tell where the others are searched."""
         made_by = "embeddings that were brought" if self.brought else f"the encoder {self.name}"
         if not self.rows.facts["words"].null_count < len(self.rows):
             raise EspalierError(
@@ -109,15 +117,6 @@ class Encoding:
             made_by = made_by[0].upper() + made_by[1:]
             self.tell(f"{made_by} cannot compare words with pictures: the words are searched in captions and labels.")
 
-    def _check_pictures(self) -> None:
-        """Refuse a picture that has no vector, where none can be made that compares with the stored ones."""
-        if self.brought or (self._of == "texts" and not self.encoder.joint):
-            why = "were brought" if self.brought else "are of texts"
-            raise EspalierError(
-                f"The vectors of {', '.join(self.rows.names)} {why}, so that no picture can be compared with them.",
-                "Ask with a sample that has one (--query-item), or with words (--query-str).",
-            )
-
 
 def check_same_encoder(embeddings: Mapping[str, Table]) -> None:
     """Refuse datasets of several encoders: their vectors say nothing about each other."""
@@ -128,13 +127,3 @@ def check_same_encoder(embeddings: Mapping[str, Table]) -> None:
             f"These datasets were embedded by different encoders, so they cannot be searched together ({listed}).",
             "Explore them one by one, or embed them with one encoder.",
         )
-
-
-def _tokens_beyond(encoder: "Encoder", text: str) -> int:
-    """Return the most tokens that an encoder takes, if a text has more; else 0."""
-    from espalier.io.encoders.text import TextTower
-
-    if not isinstance(encoder.text, TextTower):
-        return 0
-    tokens = encoder.text.tokens
-    return tokens.length if tokens.tokenizer.encode(text).overflowing else 0

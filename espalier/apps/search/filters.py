@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from espalier.apps.search.rows import Rows
 from espalier.core.errors import UsageError
@@ -24,8 +24,8 @@ COLUMNS = (
 )
 
 
-def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], where: str) -> np.ndarray | None:
-    """Return which rows pass all filters, (n,) bool; None when there is no filter.
+def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], where: str) -> np.ndarray:
+    """Return which rows pass all filters, (n,) bool.
 
     Several subsets, or several labels, are alternatives.
 
@@ -34,51 +34,41 @@ def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], 
     UsageError
         For a subset or label that no dataset has, and for SQL that is not valid.
     """
-    passes = []
+    conditions = []
     if subsets:
         check_subsets(home, rows, subsets)
-        passes.append(f"subset IN ({', '.join(map(quoted, subsets))})")
+        conditions.append(f"subset IN ({', '.join(map(quoted, subsets))})")
     if labels:
-        _check("label", labels, _distinct(home, rows, "unnest(labels)"))
-        passes.append(f"list_has_any(labels, [{', '.join(map(quoted, labels))}])")
+        _check("label", "unnest(labels)", labels, home, rows)
+        conditions.append(f"list_has_any(labels, [{', '.join(map(quoted, labels))}])")
     if where:
-        passes.append(f"({where}\n)")
-    if not passes:
-        return None
-    sql = LEDGER.format(datasets=", ".join(map(quoted, rows.names)), condition=" AND ".join(passes))
+        conditions.append(f"({where}\n)")
+    if not conditions:
+        return np.ones(len(rows), bool)
+    sql = LEDGER.format(datasets=", ".join(map(quoted, rows.names)), condition=" AND ".join(conditions))
     try:
-        with query(home.store(), sql) as found:
-            passed = found.to_arrow_table()
+        with query(home.store(), sql) as relation:
+            passing = relation.to_arrow_table()
     except UsageError as error:
         first = str(error).splitlines()[0].rstrip(".!")
         raise UsageError(f"The condition {where!r} is not valid: {first}.", COLUMNS) from error
+    numbered = rows.facts.select(["dataset", "sample_id"]).append_column("row", pa.array(np.arange(len(rows))))
     out = np.zeros(len(rows), bool)
-    for number, name in enumerate(rows.names):
-        part = rows.part(number)
-        ids = passed.filter(pc.equal(passed["dataset"], name))["sample_id"].combine_chunks()
-        own = rows.facts["sample_id"].slice(part.start, part.stop - part.start)
-        out[part] = pc.is_in(own, value_set=ids).to_numpy()
+    out[numbered.join(passing, ["dataset", "sample_id"], join_type="left semi")["row"].to_numpy()] = True
     return out
 
 
 def check_subsets(home: Home, rows: Rows, subsets: Sequence[str]) -> None:
     """Refuse a subset that no dataset has."""
-    _check("subset", subsets, _distinct(home, rows, "subset"))
+    _check("subset", "subset", subsets, home, rows)
 
 
-def _distinct(home: Home, rows: Rows, expression: str) -> list[str]:
-    store, found = home.store(), set()
-    for name in rows.names:
-        values = store.need("raw_dataset", name).arrow([f"DISTINCT {expression} AS v"])["v"].to_pylist()
-        found |= {v for v in values if v}
-    return sorted(found)
-
-
-def _check(what: str, asked: Sequence[str], known: list[str]) -> None:
-    for one in asked:
-        if one in known:
-            continue
-        near = difflib.get_close_matches(one, known, 3, 0.5) or known[:10]
-        raise UsageError(
-            f"There is no {what} {one!r}.", f"There are: {', '.join(near)}." if near else f"No sample has a {what}."
-        )
+def _check(what: str, expression: str, wanted: Sequence[str], home: Home, rows: Rows) -> None:
+    """Refuse a value that no dataset has in a column of raw_dataset."""
+    tables = (home.store().need("raw_dataset", name).arrow([f"DISTINCT {expression} AS v"]) for name in rows.names)
+    known = sorted({value for table in tables for value in table["v"].to_pylist() if value})
+    for one in wanted:
+        if one not in known:
+            near = difflib.get_close_matches(one, known, 3, 0.5) or known[:10]
+            remedy = f"There are: {', '.join(near)}." if near else f"No sample has a {what}."
+            raise UsageError(f"There is no {what} {one!r}.", remedy)

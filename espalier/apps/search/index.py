@@ -8,12 +8,13 @@ A near copy is therefore found through the sample that it copies; at most ``max(
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from espalier.apps.search.encoding import Encoding, check_same_encoder
 from espalier.apps.search.filters import check_subsets, mask
-from espalier.apps.search.indexed import Indexed
-from espalier.apps.search.messages import DEFAULT_TOPK, Answer, Asked, Result
-from espalier.apps.search.queries import Found, find_picture
+from espalier.apps.search.indexed import ApproximateIndex
+from espalier.apps.search.messages import DEFAULT_TOPK, Result, SearchRequest, SearchResponse
+from espalier.apps.search.queries import QueryPicture, find_picture
 from espalier.apps.search.ranking import Question, rank
 from espalier.apps.search.rows import Rows
 from espalier.apps.search.spaces import Space, features_of
@@ -23,7 +24,7 @@ from espalier.io.home import Home
 LEAST_COPIES = 256
 
 
-class Explored:
+class SearchIndex:
     """Datasets that are searched together; kept in memory for repeated questions.
 
     Parameters
@@ -72,9 +73,9 @@ class Explored:
         self._pictures: dict[str, Space] = {}
         self._words: dict[str, Space] = {}
         self._vectors: dict[int, np.ndarray] = {}
-        self._index: Indexed | None = None
+        self._index: ApproximateIndex | None = None
 
-    def ask(self, asked: Asked) -> Answer:
+    def ask(self, request: SearchRequest) -> SearchResponse:
         """Answer a question.
 
         Raises
@@ -82,76 +83,78 @@ class Explored:
         EspalierError, UsageError
             When a query cannot be read or found, or filters or options make no sense.
         """
-        if asked.item_subset is not None:
-            check_subsets(self.home, self.rows, [asked.item_subset])
-        passes = mask(self.home, self.rows, asked.subsets, asked.labels, asked.where)
-        passes = np.ones(len(self.rows), bool) if passes is None else passes
-        found = {
-            place: find_picture(query, self.home, self.rows, asked.item_subset)
-            for place, query in enumerate(asked.queries)
+        if request.item_subset is not None:
+            check_subsets(self.home, self.rows, [request.item_subset])
+        passes = mask(self.home, self.rows, request.subsets, request.labels, request.where)
+        pictures = {
+            place: find_picture(query, self.home, self.rows, request.item_subset)
+            for place, query in enumerate(request.queries)
             if query.kind != "text"
         }
-        own = np.array([f.row for f in found.values() if f.row >= 0], np.int64)
-        if asked.others:
+        own = np.array([picture.row for picture in pictures.values() if picture.row >= 0], np.int64)
+        if request.others:
             passes[own] = False
-        if asked.unique:
+        if request.unique:
             passes = self.rows.one_a_group(passes)
-        questions = self._questions(asked, found)
+        questions = self._questions(request, pictures)
         left = int(np.count_nonzero(passes))
-        if asked.topk > left and asked.topk != DEFAULT_TOPK:
-            self.tell(f"top-k is {asked.topk:,}, but only {left:,} samples can be shown.")
-        k = min(asked.topk, left)
-        if asked.approximate and k:
+        if request.topk > left and request.topk != DEFAULT_TOPK:
+            self.tell(f"top-k is {request.topk:,}, but only {left:,} samples can be shown.")
+        k = min(request.topk, left)
+        if request.approximate and k:
             passes &= self._nearby(questions, k + len(own))
-        near = self._near_copies(asked, questions) if k else np.zeros(0, np.int64)
+        near = self._near_copies(request, questions) if k else np.zeros(0, np.int64)
         if len(near):
             # First the samples that were kept, also those that only stand for a copy that passes the filters.
             stands = passes.copy()
             stands[self.rows.keeper[near[passes[near]]]] = True
-            rows = rank(questions, asked, k, stands)[0]
+            rows = rank(questions, request, k, stands)[0]
             groups = np.concatenate([self.rows.keeper[rows], self.rows.keeper[own]])
-            self._learn_copies(near[passes[near] & np.isin(self.rows.keeper[near], groups)], groups, asked)
-        rows, distance, query = rank(questions, asked, k, passes)
-        pictures = tuple((asked.queries[place], f.uri) for place, f in found.items())
-        recall = self._index.recall if asked.approximate and self._index else None
-        return Answer(asked, self._results(rows, distance, query), pictures, self.encoding.name, recall)
+            self._learn_copies(near[passes[near] & np.isin(self.rows.keeper[near], groups)], groups, request)
+        results = self._results(*rank(questions, request, k, passes))
+        uris = tuple((request.queries[place], picture.uri) for place, picture in pictures.items())
+        recall = self._index.recall if request.approximate and self._index else None
+        return SearchResponse(request, results, uris, self.encoding.name, recall)
 
-    def _questions(self, asked: Asked, found: Mapping[int, Found]) -> list[Question]:
+    def _questions(self, request: SearchRequest, pictures: Mapping[int, QueryPicture]) -> list[Question]:
         """Encode the queries and sort them by the space that they are searched in."""
         vectors: dict[int, np.ndarray] = {}
         wordy: list[int] = []
-        if places := [place for place, query in enumerate(asked.queries) if query.kind == "text"]:
-            encoded = self.encoding.texts([asked.queries[place].value for place in places])
-            vectors = dict(zip(places, features_of(encoded, asked.metric), strict=True))
+        if places := [place for place, query in enumerate(request.queries) if query.kind == "text"]:
+            encoded = self.encoding.texts([request.queries[place].value for place in places])
+            vectors = dict(zip(places, features_of(encoded, request.metric), strict=True))
             wordy = [] if self.encoding.joint else places
-        self._learn_queries(asked, found, vectors)
-        out = []
-        if seen := [place for place in range(len(asked.queries)) if place not in wordy]:
-            out.append(Question.of(self._space(asked.metric), asked.queries, seen, vectors))
+        self._learn_queries(request, pictures, vectors)
+        in_pictures, questions = self._space(request.metric), []
+        if seen := [place for place in range(len(request.queries)) if place not in wordy]:
+            questions.append(Question.of(in_pictures, request.queries, seen, vectors))
         if wordy:
-            out.append(Question.of(self._word_space(asked.metric), asked.queries, wordy, vectors))
-        if asked.unique and all(q.space is not self._space(asked.metric) for q in out):
-            out = [q.with_pictures(self._space(asked.metric)) for q in out]
-        return out
+            judge = in_pictures if request.unique and not questions else None
+            questions.append(
+                Question.of(self._word_space(request.metric), request.queries, wordy, vectors, pictures=judge)
+            )
+        return questions
 
-    def _learn_queries(self, asked: Asked, found: Mapping[int, Found], vectors: dict[int, np.ndarray]) -> None:
+    def _learn_queries(
+        self, request: SearchRequest, pictures: Mapping[int, QueryPicture], vectors: dict[int, np.ndarray]
+    ) -> None:
         """Add the picture queries' features to ``vectors``; what is stored is not encoded."""
-        if not found:
+        if not pictures:
             return
-        space = self._space(asked.metric)
-        new = [place for place, f in found.items() if f.row < 0 or not space.known[f.row]]
-        encoded, errors = self.encoding.pictures([found[place].uri for place in new])
+        space = self._space(request.metric)
+        new = [place for place, picture in pictures.items() if picture.row < 0 or not space.known[picture.row]]
+        encoded, errors = self.encoding.pictures([pictures[place].uri for place in new])
         if errors:
             at, reason = next(iter(errors.items()))
             raise EspalierError(
-                f"The query image {asked.queries[new[at]].value} cannot be read: {reason}.", "Take another."
+                f"The query image {request.queries[new[at]].value} cannot be read: {reason}.", "Take another."
             )
         for at, place in enumerate(new):
-            vectors[place] = features_of(encoded[at : at + 1], asked.metric)[0]
-            if found[place].row >= 0:
-                self._learn(np.array([found[place].row]), encoded[at : at + 1])
-        for place in found.keys() - set(new):
-            vectors[place] = space.take(np.array([found[place].row]))[0]
+            vectors[place] = features_of(encoded[at : at + 1], request.metric)[0]
+            if pictures[place].row >= 0:
+                self._learn(np.array([pictures[place].row]), encoded[at : at + 1])
+        for place in pictures.keys() - set(new):
+            vectors[place] = space.features[pictures[place].row]
 
     def _nearby(self, questions: Sequence[Question], k: int) -> np.ndarray:
         """Return which rows are, or copy, one of about the k nearest kept samples of a query: (n,) bool."""
@@ -161,25 +164,25 @@ class Explored:
                 "--approximate does not go with words that are searched in captions and labels.", "Leave it out."
             )
         if self._index is None or self._index.k < k:
-            self._index = Indexed(self.home.store(), self.embeddings, self.rows, space, k, self.tell)
+            self._index = ApproximateIndex(self.home.store(), self.embeddings, self.rows, space, k, self.tell)
         near = np.zeros(len(self.rows), bool)
         near[self._index.nearest(np.concatenate([q.queries for q in questions]), k)] = True
-        self.tell(self._index.words)
+        self.tell(self._index.measured)
         return near[self.rows.keeper]
 
-    def _near_copies(self, asked: Asked, questions: Sequence[Question]) -> np.ndarray:
+    def _near_copies(self, request: SearchRequest, questions: Sequence[Question]) -> np.ndarray:
         """Return the rows of near copies that have no vector yet, if vectors of pictures are compared at all."""
-        if self.encoding.brought or not any(question.space is self._space(asked.metric) for question in questions):
-            return np.zeros(0, np.int64)
-        return np.flatnonzero(~self._space(asked.metric).known)
+        space = self._space(request.metric)
+        compared = not self.encoding.brought and any(question.space is space for question in questions)
+        return np.flatnonzero(~space.known) if compared else np.zeros(0, np.int64)
 
-    def _learn_copies(self, rows: np.ndarray, groups: np.ndarray, asked: Asked) -> None:
+    def _learn_copies(self, rows: np.ndarray, groups: np.ndarray, request: SearchRequest) -> None:
         """Encode near copies, those of the best groups first."""
         if not len(rows):
             return
         place = {int(group): at for at, group in reversed(list(enumerate(groups)))}
         order = np.argsort([place[int(g)] for g in self.rows.keeper[rows]], kind="stable")
-        most = max(4 * asked.topk, LEAST_COPIES)
+        most = max(4 * request.topk, LEAST_COPIES)
         if len(rows) > most:
             self.tell(f"{len(rows) - most:,} more near copies of what is shown were not compared.")
         rows = np.sort(rows[order[:most]])
@@ -193,10 +196,9 @@ class Explored:
 
     def _space(self, metric: str) -> Space:
         if metric not in self._pictures:
-            space = Space.of_pictures(self.rows, self.embeddings, metric)
+            self._pictures[metric] = Space.of_pictures(self.rows, self.embeddings, metric)
             if self._vectors:
-                space.learn(np.array(list(self._vectors)), np.stack(list(self._vectors.values())))
-            self._pictures[metric] = space
+                self._pictures[metric].learn(np.array(list(self._vectors)), np.stack(list(self._vectors.values())))
         return self._pictures[metric]
 
     def _word_space(self, metric: str) -> Space:
@@ -204,31 +206,19 @@ class Explored:
             self._words[metric] = Space.of_words(self.rows, self.embeddings, self.encoding.encoder, metric)
         return self._words[metric]
 
-    def _results(self, rows: np.ndarray, distance: np.ndarray, query: np.ndarray) -> tuple[Result, ...]:
-        facts = self.rows
-        dataset = np.searchsorted(facts.starts, rows, side="right") - 1
-        kept = facts.values("sample_id", facts.keeper[rows])
+    def _results(self, rows: np.ndarray, distances: np.ndarray, queries: np.ndarray) -> tuple[Result, ...]:
+        facts = self.rows.facts.take(pa.array(rows)).to_pylist()
+        keepers = self.rows.values("sample_id", self.rows.keeper[rows])
         return tuple(
             Result(
-                facts.names[d],
-                sample,
-                subset,
-                float(far),
-                uri,
-                int(q),
-                None if own else keeper,
-                None if uri else words,
+                dataset=fact["dataset"],
+                sample_id=fact["sample_id"],
+                subset=fact["subset"],
+                distance=float(distance),
+                uri=fact["uri"],
+                query=int(query),
+                copy_of=None if self.rows.embedded[row] else keeper,
+                text=None if fact["uri"] else fact["words"],
             )
-            for d, sample, subset, far, uri, q, own, keeper, words in zip(
-                dataset.tolist(),
-                facts.values("sample_id", rows),
-                facts.values("subset", rows),
-                distance,
-                facts.values("uri", rows),
-                query,
-                facts.embedded[rows].tolist(),
-                kept,
-                facts.values("words", rows),
-                strict=True,
-            )
+            for row, fact, keeper, distance, query in zip(rows, facts, keepers, distances, queries, strict=True)
         )

@@ -1,9 +1,9 @@
 """What is asked of the explorer and what it answers, as plain data."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from espalier.apps.search.queries import Query, check_value
+from espalier.apps.search.queries import Query
 from espalier.core.errors import UsageError
 
 METRICS = ("hamming", "cosine")
@@ -12,7 +12,7 @@ FUSES = ("best", "mean", "rrf")
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchRequest:
     """One question.
 
     Attributes
@@ -56,8 +56,6 @@ class Asked:
         for what, value, known in (("metric", self.metric, METRICS), ("fuse", self.fuse, FUSES)):
             if value not in known:
                 raise UsageError(f"{what} is {value!r}.", f"Use one of {', '.join(known)}.")
-        for query in self.queries:
-            check_value(query)
         if self.item_subset is not None and not any(query.kind == "item" for query in self.queries):
             raise UsageError("A subset of the item is given, but no item.", "Give one (--query-item), or use --subset.")
         if all(query.away for query in self.queries):
@@ -113,24 +111,17 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """Return it as a plain mapping; a Hamming distance is a whole number."""
         distance = int(self.distance) if self.distance == int(self.distance) else round(self.distance, 6)
-        return {
-            "dataset": self.dataset,
-            "sample_id": self.sample_id,
-            "subset": self.subset,
-            "distance": distance,
-            "uri": self.uri,
-            "query": self.query,
-            "copy_of": self.copy_of,
-        } | ({} if self.text is None else {"text": self.text})
+        out = asdict(self) | {"distance": distance}
+        return out if self.text is not None else {name: value for name, value in out.items() if name != "text"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class SearchResponse:
     """What was found, best first.
 
     Attributes
     ----------
-    asked : Asked
+    request : SearchRequest
     results : tuple of Result
     pictures : tuple of (Query, str)
         The queries with a picture, each with the uri of it.
@@ -139,7 +130,7 @@ class Answer:
         Measured recall of an approximate search; None means exact.
     """
 
-    asked: Asked
+    request: SearchRequest
     results: tuple[Result, ...]
     pictures: tuple[tuple[Query, str], ...]
     encoder: str
@@ -148,9 +139,9 @@ class Answer:
     def as_json(self) -> dict[str, Any]:
         """Return it as a plain mapping."""
         return {
-            "queries": [query.as_json() for query in self.asked.queries],
+            "queries": [query.as_json() for query in self.request.queries],
             "results": [result.as_json() for result in self.results],
-            "metric": self.asked.metric,
+            "metric": self.request.metric,
             "encoder": self.encoder,
             "recall": self.recall,
         }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from espalier.apps.explain.explanations import fetch
 from espalier.apps.explain.ledger import nearest_ids
 from espalier.apps.search.rows import Rows
 from espalier.core.errors import EspalierError, UsageError
@@ -33,14 +34,24 @@ class Query:
     value: str
     away: bool = False
 
+    def __post_init__(self) -> None:
+        if self.value.strip():
+            return
+        if self.kind == "text":
+            raise UsageError("The text to look for is empty.", 'Write for example --query-str "a red car".')
+        what = "picture" if self.kind == "image" else "sample"
+        raise UsageError(
+            f"The {what} to look for is named by an empty text.", f"Give the {what}'s name, or leave it out."
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Return it as a plain mapping; ``not`` marks what pushes away."""
         return {"kind": self.kind, "value": self.value} | ({"not": True} if self.away else {})
 
 
 @dataclass(frozen=True)
-class Found:
-    """A picture query that was found.
+class QueryPicture:
+    """Where the picture of a query is.
 
     Attributes
     ----------
@@ -63,7 +74,7 @@ def read_query(value: str, *, away: bool = False) -> Query:
     return Query("image" if os.path.isfile(value) or is_url(value) else "item", value, away)  # noqa: PTH113
 
 
-def find_picture(query: Query, home: Home, rows: Rows, subset: str | None) -> Found:
+def find_picture(query: Query, home: Home, rows: Rows, subset: str | None) -> QueryPicture:
     """Find the bytes of a picture query, and its row if it is a sample.
 
     Raises
@@ -84,55 +95,45 @@ def find_picture(query: Query, home: Home, rows: Rows, subset: str | None) -> Fo
     digest = hashlib.sha256(data).hexdigest()
     if row < 0 or rows.values("sha256", [row]) != [digest]:
         row = rows.find("sha256", digest)
-    return Found(uri, row)
+    return QueryPicture(uri, row)
 
 
-def check_value(query: Query) -> None:
-    """Refuse a query that is empty."""
-    if query.value.strip():
-        return
-    if query.kind == "text":
-        raise UsageError("The text to look for is empty.", 'Write for example --query-str "a red car".')
-    what = "picture" if query.kind == "image" else "sample"
-    raise UsageError(f"The {what} to look for is named by an empty text.", f"Give the {what}'s name, or leave it out.")
-
-
-def _item(value: str, home: Home, rows: Rows, subset: str | None) -> Found:
+def _item(value: str, home: Home, rows: Rows, subset: str | None) -> QueryPicture:
     names: Sequence[str] = rows.names
-    found = _matches(home, names, value, subset)
+    matches = _matches(home, names, value, subset)
     prefix, colon, rest = value.partition(":")
-    if not found and colon and prefix in names:
+    if not matches and colon and prefix in names:
         names, value = (prefix,), rest
-        found = _matches(home, names, value, subset)
-    if not found:
+        matches = _matches(home, names, value, subset)
+    if not matches:
         inside = f" in the subset {subset!r}" if subset else ""
         first = home.store().need("raw_dataset", names[0])
         raise UsageError(f"{' and '.join(names)}: no sample {value!r}{inside}.", nearest_ids(first, value))
-    if len(found) > 1:
-        listed = ", ".join(f"{dataset}:{sample}" for dataset, sample, _, _ in found[:4])
+    if len(matches) > 1:
+        listed = ", ".join(f"{dataset}:{sample}" for dataset, sample, _, _ in matches[:4])
         raise UsageError(f"Several samples are called {value!r}: {listed}.", "Write one of these.")
-    dataset, sample, uri, error = found[0]
+    dataset, sample, uri, error = matches[0]
     if error:
         raise EspalierError(f"The sample {sample!r} of {dataset} is unreadable: {error}.", "Take another.")
-    return Found(uri, rows.find("sample_id", sample, rows.names.index(dataset)))
+    return QueryPicture(uri, rows.find("sample_id", sample, dataset))
 
 
 def _matches(
     home: Home, names: Sequence[str], value: str, subset: str | None
 ) -> list[tuple[str, str, str, str | None]]:
     """Return (dataset, id, uri, error) of the samples with this id; failing these, with it as the end of their path."""
-    exact, loose = [], []
     inside = f"subset = {quoted(subset)}" if subset else "true"
     stem = r"regexp_replace(sample_id, '\.[^./]+$', '')"
     ends = quoted(f"/{value}")
+    matches = []
     for name in names:
-        with home.store().need("raw_dataset", name).connect() as db:
-            found = db.execute(
-                f"""SELECT sample_id, uri, error, sample_id = $1 FROM data
-                    WHERE {inside} AND (sample_id = $1 OR {stem} = $1 OR ends_with(sample_id, {ends})
-                    OR ends_with({stem}, {ends})) ORDER BY sample_id LIMIT 9""",
-                [value],
-            ).fetchall()
-        loose += [(name, sample, uri, error) for sample, uri, error, _ in found]
-        exact += [(name, sample, uri, error) for sample, uri, error, same in found if same]
-    return exact or loose
+        matches += fetch(
+            home.store().need("raw_dataset", name),
+            f"""SELECT $2, sample_id, uri, error, sample_id = $1 FROM data
+                WHERE {inside} AND (sample_id = $1 OR {stem} = $1 OR ends_with(sample_id, {ends})
+                OR ends_with({stem}, {ends})) ORDER BY sample_id LIMIT 9""",
+            value,
+            name,
+        )
+    exact = [match[:4] for match in matches if match[4]]
+    return exact or [match[:4] for match in matches]

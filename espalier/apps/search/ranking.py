@@ -1,16 +1,13 @@
 """Ranking in one space, or in two at once (pictures, and words of an encoder without a joint space)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from espalier.apps.search.messages import Asked
+from espalier.apps.search.messages import SearchRequest
 from espalier.apps.search.queries import Query
 from espalier.apps.search.spaces import Space
-from espalier.core.search.cosine import Cosine
-from espalier.core.search.hamming import Hamming
-from espalier.core.search.joined import Joined
 from espalier.core.search.ranking import hide_duplicates, near_threshold, score_together
 
 WEIGHT = 0.5  # of what pushes away
@@ -29,7 +26,7 @@ class Question:
     queries, without : ndarray of shape (n, width)
         Features; ``without`` pushes away. Either may be empty, ``queries`` only where another space has some.
     places : ndarray of shape (n_queries,), int64
-        The queries' numbers in what was asked.
+        The queries' numbers in the request.
     pictures : Space or None
         Where likeness for ``unique`` is judged when it is not this space.
     """
@@ -42,25 +39,19 @@ class Question:
 
     @classmethod
     def of(
-        cls, space: Space, queries: Sequence[Query], places: Sequence[int], features: Mapping[int, np.ndarray]
+        cls,
+        space: Space,
+        queries: Sequence[Query],
+        places: Sequence[int],
+        features: Mapping[int, np.ndarray],
+        pictures: Space | None = None,
     ) -> "Question":
         """Put together the features of the queries at ``places``."""
-        wanted = [p for p in places if not queries[p].away]
-        away = [features[p] for p in places if queries[p].away]
-        none = features[places[0]][None][:0]
-        return cls(
-            space,
-            np.stack([features[p] for p in wanted]) if wanted else none,
-            np.stack(away) if away else none,
-            np.array(wanted, np.int64),
-        )
-
-    def with_pictures(self, pictures: Space) -> "Question":
-        """Judge likeness for ``unique`` by the pictures."""
-        return replace(self, pictures=pictures)
+        stacked, away = np.stack([features[p] for p in places]), np.array([queries[p].away for p in places])
+        return cls(space, stacked[~away], stacked[away], np.array(places)[~away], pictures)
 
 
-def rank(questions: Sequence[Question], asked: Asked, k: int, passes: np.ndarray) -> Ranked:
+def rank(questions: Sequence[Question], request: SearchRequest, k: int, passes: np.ndarray) -> Ranked:
     """Return the best rows: row int64, distance float32, number of the nearest query; at most k each.
 
     Questions of two spaces (that of the pictures first) are ranked by all distances together, each in its own space.
@@ -69,35 +60,38 @@ def rank(questions: Sequence[Question], asked: Asked, k: int, passes: np.ndarray
     if not k:
         return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64)
     if len(questions) > 1:
-        return _together(questions, asked, k, passes)
+        return _together(questions, request, k, passes)
     (question,) = questions
     if question.pictures is None:
-        rows, _, distance, query = _search(question, asked, k, passes, unique=asked.unique)
-        return rows, distance, query
+        return _search(question, request, k, passes, unique=request.unique)[1:]
     # Words are ranked by words; whether two results are alike is seen in the pictures.
     left = int(np.count_nonzero(passes & question.space.known))
-    shown = _unlike(lambda m: _search(question, asked, m, passes)[:2], question.pictures, min(k, left), left)
+
+    def first(m: int) -> tuple[np.ndarray, np.ndarray]:
+        score, rows, *_ = _search(question, request, m, passes)
+        return rows, score
+
+    shown = _unlike(first, question.pictures, min(k, left), left)
     only = np.zeros(len(passes), bool)
     only[shown] = True
-    rows, _, distance, query = _search(question, asked, len(shown), only)
-    return rows, distance, query
+    return _search(question, request, len(shown), only)[1:]
 
 
-def _together(questions: Sequence[Question], asked: Asked, k: int, passes: np.ndarray) -> Ranked:
+def _together(questions: Sequence[Question], request: SearchRequest, k: int, passes: np.ndarray) -> Ranked:
     pictures = questions[0].space
     rows = np.flatnonzero(passes & pictures.known)
     wanted = np.concatenate([_distances(q.space, q.queries, rows) for q in questions])
     unwanted = np.concatenate([_distances(q.space, q.without, rows) for q in questions])
-    unrelated = 4.0 * pictures.parts[0].shape[1] if asked.metric == "hamming" else 1.0
-    score = score_together(wanted, unwanted, fuse=asked.fuse, weight=WEIGHT, unrelated=unrelated, k=k)
+    unrelated = 4.0 * pictures.features.shape[1] if request.metric == "hamming" else 1.0
+    score = score_together(wanted, unwanted, fuse=request.fuse, weight=WEIGHT, unrelated=unrelated, k=k)
     order = np.argsort(score, kind="stable")
 
     def first(m: int) -> tuple[np.ndarray, np.ndarray]:
         return rows[order[:m]], score[order[:m]]
 
-    shown = _unlike(first, pictures, min(k, len(rows)), len(rows)) if asked.unique else first(k)[0]
+    shown = _unlike(first, pictures, min(k, len(rows)), len(rows)) if request.unique else first(k)[0]
     each = np.nan_to_num(wanted[:, np.searchsorted(rows, shown)], nan=unrelated)
-    distance = each.mean(axis=0, dtype=np.float64) if asked.fuse == "mean" else each.min(axis=0)
+    distance = each.mean(axis=0, dtype=np.float64) if request.fuse == "mean" else each.min(axis=0)
     places = np.concatenate([q.places for q in questions])
     return shown, distance.astype(np.float32), places[each.argmin(axis=0)]
 
@@ -105,7 +99,7 @@ def _together(questions: Sequence[Question], asked: Asked, k: int, passes: np.nd
 def _distances(space: Space, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return all distances of queries and rows: (n_queries, len(rows)) float32, NaN where a row is not known."""
     out = np.full((len(queries), len(rows)), np.nan, np.float32)
-    data, known = _data(space), space.known[rows]
+    data, known = space.joined, space.known[rows]
     for start in range(0, len(rows) if len(queries) else 0, _BLOCK):
         part = start + np.flatnonzero(known[start : start + _BLOCK])
         out[:, part] = data.between(queries, rows[part])
@@ -114,28 +108,23 @@ def _distances(space: Space, queries: np.ndarray, rows: np.ndarray) -> np.ndarra
 
 def _unlike(first: Callable[[int], tuple[np.ndarray, np.ndarray]], pictures: Space, k: int, left: int) -> np.ndarray:
     """Return the first k rows of a ranking of which none looks like an earlier one."""
-    threshold = near_threshold(pictures.metric, 8 * pictures.parts[0].shape[1])
-    return hide_duplicates(first, _data(pictures), k, left, threshold)[0]
-
-
-def _data(space: Space) -> Joined:
-    kind = Hamming if space.metric == "hamming" else Cosine
-    return Joined([kind(part) for part in space.parts])
+    threshold = near_threshold(pictures.metric, 8 * pictures.features.shape[1])
+    return hide_duplicates(first, pictures.joined, k, left, threshold)[0]
 
 
 def _search(
-    question: Question, asked: Asked, k: int, passes: np.ndarray, *, unique: bool = False
+    question: Question, request: SearchRequest, k: int, passes: np.ndarray, *, unique: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Search one space: rows, scores, distances, numbers of the nearest queries."""
+    """Search one space: scores, rows, distances, numbers of the nearest queries."""
     space = question.space
     allowed = passes & space.known
     hits = space.explorer.topk(
         question.queries,
         k,
         without=question.without if len(question.without) else None,
-        fuse=asked.fuse,
+        fuse=request.fuse,
         weight=WEIGHT,
         where=None if allowed.all() else allowed,
         unique=unique,
     )
-    return space.starts[hits.part] + hits.row, hits.score, hits.distance, question.places[hits.query]
+    return hits.score, hits.row, hits.distance, question.places[hits.query]

@@ -14,14 +14,27 @@ import pyarrow.compute as pc
 
 from espalier.io.home import Home
 from espalier.io.warehouse import Table
+from espalier.io.warehouse.pool import quoted
 from espalier.io.warehouse.session import session
 
-ROWS = """
-SELECT r.sample_id, r.subset, r.uri, r.sha256, e.sample_id IS NOT NULL AS embedded,
-       d.duplicate_of, d.of_dataset,
-       coalesce(nullif(r.caption, ''), CASE WHEN len(r.labels) > 0 THEN array_to_string(r.labels, ', ') END) AS words
-FROM raw r LEFT JOIN emb e USING (sample_id) LEFT JOIN dedup d USING (sample_id)
-WHERE r.error IS NULL AND (e.sample_id IS NOT NULL OR d.duplicate_of IS NOT NULL) ORDER BY r.sample_id
+STORED = """
+SELECT {number} AS part, {name} AS dataset, r.sample_id, r.subset, r.uri, r.sha256,
+       coalesce(nullif(r.caption, ''), CASE WHEN len(r.labels) > 0 THEN array_to_string(r.labels, ', ') END) AS words,
+       e.sample_id IS NOT NULL AS embedded, d.duplicate_of, coalesce(d.of_dataset, {name}) AS of_dataset
+FROM raw_{number} r LEFT JOIN embedded_{number} e USING (sample_id) LEFT JOIN dedup_{number} d USING (sample_id)
+WHERE r.error IS NULL AND (e.sample_id IS NOT NULL OR d.duplicate_of IS NOT NULL)
+"""
+FOUND = """
+CREATE TEMP TABLE searched AS
+SELECT s.*, row_number() OVER (ORDER BY s.part, s.sample_id) - 1 AS row
+FROM stored s LEFT JOIN stored k ON k.embedded AND k.dataset = s.of_dataset AND k.sample_id = s.duplicate_of
+WHERE s.embedded OR ({copies} AND k.sample_id IS NOT NULL)
+"""
+WITH_KEEPERS = """
+SELECT s.*, coalesce(k.row, s.row) AS keeper, NOT s.embedded AND s.sha256 = k.sha256 AS exact
+FROM searched s LEFT JOIN searched k
+  ON NOT s.embedded AND k.embedded AND k.dataset = s.of_dataset AND k.sample_id = s.duplicate_of
+ORDER BY s.row
 """
 
 
@@ -33,10 +46,8 @@ class Rows:
     ----------
     names : tuple of str
         The datasets.
-    starts : ndarray of shape (n_datasets + 1,), int64
-        First row of each dataset, and the number of rows.
     facts : pyarrow.Table
-        ``sample_id``, ``subset``, ``uri``, ``sha256``, ``words`` (caption, or else labels).
+        ``dataset``, ``sample_id``, ``subset``, ``uri``, ``sha256``, ``words`` (caption, or else labels).
     keeper : ndarray of shape (n,), int64
         Row of the kept sample that this one copies; its own row for samples that were kept.
     embedded, exact : ndarray of shape (n,), bool
@@ -46,7 +57,6 @@ class Rows:
     """
 
     names: tuple[str, ...]
-    starts: np.ndarray
     facts: pa.Table
     keeper: np.ndarray
     embedded: np.ndarray
@@ -56,69 +66,40 @@ class Rows:
     @classmethod
     def read(cls, home: Home, embeddings: Mapping[str, Table], *, copies: bool = True) -> "Rows":
         """Read the rows of the datasets in ``embeddings``; without ``copies`` only what has a vector."""
-        store = home.store()
-        tables = []
-        for name, embedded in embeddings.items():
-            raw, dedup = store.need("raw_dataset", name), store.need("dedup_set", name)
-            with session(raw=raw, dedup=dedup, emb=embedded) as db:
-                tables.append(db.sql(ROWS).to_arrow_table())
-        names = tuple(embeddings)
-        keeper = _keepers(names, tables)
-        kept = np.concatenate([_flags(t, "embedded") for t in tables])
-        found = kept | (copies & (keeper >= 0))
-        sizes = [int(part.sum()) for part in np.split(found, np.cumsum([len(t) for t in tables])[:-1])]
-        place = np.cumsum(found) - 1
-        facts = pa.concat_tables([t.select(["sample_id", "subset", "uri", "sha256", "words"]) for t in tables])
-        facts = facts.filter(pa.array(found)).combine_chunks()
-        keeper = np.where(kept, place, place[keeper])[found]
-        same = pc.equal(facts["sha256"], facts["sha256"].take(pa.array(keeper))).to_numpy()
-        n_apart = int((~found).sum()) if copies else 0
-        return cls(names, np.cumsum([0, *sizes]), facts, keeper, kept[found], same & ~kept[found], n_apart)
+        store, tables = home.store(), {}
+        for number, (name, table) in enumerate(embeddings.items()):
+            tables[f"raw_{number}"] = store.need("raw_dataset", name)
+            tables[f"dedup_{number}"], tables[f"embedded_{number}"] = store.need("dedup_set", name), table
+        selects = [STORED.format(number=number, name=quoted(name)) for number, name in enumerate(embeddings)]
+        with session(**tables) as db:
+            db.execute(f"CREATE TEMP TABLE stored AS {' UNION ALL '.join(selects)}")
+            db.execute(FOUND.format(copies=copies))
+            n_stored = len(db.sql("FROM stored"))
+            facts = db.sql(WITH_KEEPERS).to_arrow_table().combine_chunks()
+        keeper, embedded, exact = (facts[name].to_numpy() for name in ("keeper", "embedded", "exact"))
+        n_apart = n_stored - len(facts) if copies else 0
+        facts = facts.select(["dataset", "sample_id", "subset", "uri", "sha256", "words"])
+        return cls(tuple(embeddings), facts, keeper, embedded, exact, n_apart)
 
     def __len__(self) -> int:
-        return int(self.starts[-1])
+        return len(self.facts)
 
-    def part(self, dataset: int) -> slice:
-        """Return the rows of a dataset."""
-        return slice(int(self.starts[dataset]), int(self.starts[dataset + 1]))
-
-    def find(self, column: str, value: str, dataset: int | None = None) -> int:
+    def find(self, column: str, value: str, dataset: str | None = None) -> int:
         """Return the first row with this value (kept samples before copies), or -1."""
-        part = slice(0, len(self)) if dataset is None else self.part(dataset)
-        same = pc.equal(self.facts[column].slice(part.start, part.stop - part.start), value).to_numpy()
-        found = np.flatnonzero(same) + part.start
-        return int(found[np.argsort(~self.embedded[found], kind="stable")[0]]) if len(found) else -1
+        same = pc.equal(self.facts[column], value)
+        if dataset is not None:
+            same = pc.and_(same, pc.equal(self.facts["dataset"], dataset))
+        rows = np.flatnonzero(same.to_numpy())
+        return int(rows[np.argmax(self.embedded[rows])]) if len(rows) else -1
 
     def one_a_group(self, passes: np.ndarray) -> np.ndarray:
         """Let one sample of each group of copies pass: the kept one, or the first copy where that one does not."""
         allowed = np.flatnonzero(passes)
-        order = np.lexsort((allowed, ~self.embedded[allowed], self.keeper[allowed]))
-        groups = self.keeper[allowed[order]]
-        first = np.concatenate([[True], groups[1:] != groups[:-1]])[: len(groups)]
+        kept_first = allowed[np.argsort(~self.embedded[allowed], kind="stable")]
         out = np.zeros(len(self), bool)
-        out[allowed[order[first]]] = True
+        out[kept_first[np.unique(self.keeper[kept_first], return_index=True)[1]]] = True
         return out
 
     def values(self, column: str, rows: np.ndarray | list[int]) -> list[str]:
         """Return one column of some rows."""
         return list(self.facts[column].take(pa.array(rows)).to_pylist())
-
-
-def _flags(table: pa.Table, column: str) -> np.ndarray:
-    return np.asarray(table[column].combine_chunks().to_numpy(zero_copy_only=False), bool)
-
-
-def _keepers(names: tuple[str, ...], tables: list[pa.Table]) -> np.ndarray:
-    """Return the row of the kept sample of each dropped one, through all tables; -1 where it has none here."""
-    starts = np.cumsum([0, *map(len, tables)])
-    out = np.full(starts[-1], -1, np.int64)
-    for at, (name, table) in enumerate(zip(names, tables, strict=True)):
-        other = pc.fill_null(table["of_dataset"], name)
-        for to, target in enumerate(names):
-            kept = np.flatnonzero(_flags(tables[to], "embedded"))
-            ids = tables[to]["sample_id"].take(pa.array(kept)).combine_chunks()
-            place = pc.index_in(table["duplicate_of"], value_set=ids, skip_nulls=True)
-            hit = pc.and_(pc.equal(other, target), pc.is_valid(place))
-            where = np.flatnonzero(hit.to_numpy())
-            out[starts[at] + where] = starts[to] + kept[place.take(pa.array(where)).to_numpy()]
-    return out

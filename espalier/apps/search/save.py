@@ -10,8 +10,7 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from espalier.apps.search.messages import Answer
-from espalier.apps.search.queries import Query
+from espalier.apps.search.messages import SearchResponse
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.atomic import remove, remove_leftovers, temporary
 from espalier.io.drawing.sheets import Cell, contact_sheet
@@ -42,28 +41,35 @@ def check_folder(folder: Path, *, overwrite: bool) -> Path:
     return folder
 
 
-def sheet(answer: Answer) -> bytes:
+def sheet(response: SearchResponse) -> bytes:
     """Draw the queries (framed) and then the results in their order, each with distance and id: a PNG."""
-    uris = dict(answer.pictures)
+    uris = dict(response.pictures)
     queries = [
-        Cell(uris.get(query, ""), query.value, "not this" if query.away else "query", True, query.away, _words(query))
-        for query in answer.asked.queries
+        Cell(
+            uris.get(query, ""),
+            query.value,
+            "not this" if query.away else "query",
+            marked=True,
+            against=query.away,
+            words=query.value if query.kind == "text" else "",
+        )
+        for query in response.request.queries
     ]
-    several = len({result.dataset for result in answer.results}) > 1
-    found = [
+    several = len({result.dataset for result in response.results}) > 1
+    results = [
         Cell(r.uri, f"{r.dataset}:{r.sample_id}" if several else r.sample_id, f"{n}.  {_far(r.distance)}")
-        for n, r in enumerate(answer.results[:ON_SHEET], start=1)
+        for n, r in enumerate(response.results[:ON_SHEET], start=1)
     ]
-    rows = [cells[i : i + COLUMNS] for cells in (queries, found) for i in range(0, len(cells), COLUMNS)]
+    rows = [cells[i : i + COLUMNS] for cells in (queries, results) for i in range(0, len(cells), COLUMNS)]
     return contact_sheet(rows, read_bytes, COLUMNS)
 
 
-def save(answer: Answer, folder: Path, *, overwrite: bool = False, link: bool = False) -> dict[str, Any]:
+def save(response: SearchResponse, folder: Path, *, overwrite: bool = False, link: bool = False) -> dict[str, Any]:
     """Write an answer to a folder.
 
     Parameters
     ----------
-    answer : Answer
+    response : SearchResponse
     folder : Path
         Made when missing.
     overwrite : bool
@@ -85,10 +91,10 @@ def save(answer: Answer, folder: Path, *, overwrite: bool = False, link: bool = 
         remove_leftovers(fresh.parent, ASIDE if inside else folder.name)
         (fresh / FILES).mkdir(parents=True)
         earlier = _files_of_earlier(folder)
-        record = answer.as_json()
+        record = response.as_json()
         for number, result in enumerate(record["results"], start=1):
             result["file"] = _put(fresh, folder, number, result["uri"], result["sample_id"], link)
-        (fresh / SHEET).write_bytes(sheet(answer))
+        (fresh / SHEET).write_bytes(sheet(response))
         (fresh / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         if inside:
             _move_in(fresh, folder, earlier)
@@ -103,10 +109,6 @@ def save(answer: Answer, folder: Path, *, overwrite: bool = False, link: bool = 
 
 def _far(distance: float) -> str:
     return f"{distance:.0f}" if distance == int(distance) else f"{distance:.4f}"
-
-
-def _words(query: Query) -> str:
-    return query.value if query.kind == "text" else ""
 
 
 def _put(fresh: Path, folder: Path, number: int, uri: str, sample: str, link: bool) -> str | None:
