@@ -15,6 +15,7 @@ MEANINGS = {
     "uid": "the dataset's own unique id, where it has one",
     "error": "why the sample cannot be read; empty when it can",
     "grid": "area means of 9 x 9 cells an RGB channel, fixed point",
+    "thumb": "grey thumbnail of 32 x 32",
     "kept": "whether the sample goes on",
     "duplicate_of": "the kept sample that this one copies",
     "of_dataset": "the dataset of that sample, where it is another",

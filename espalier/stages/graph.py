@@ -64,7 +64,7 @@ _COMPARED = ("compare_methods", "compare_ratios", "compare_recipes", "raw_random
 STAGES = {
     s.name: s
     for s in (
-        Stage("raw_dataset", "2", (), ("max_pixels",), does="reading files", grows=True),
+        Stage("raw_dataset", "3", (), ("max_pixels",), does="reading files", grows=True),
         Stage(
             "dedup_set",
             "4",

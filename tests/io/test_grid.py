@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from espalier.io.images import grid as module
-from espalier.io.images.grid import GRID_LENGTH, GRID_SIDE, area_grid
+from espalier.io.images.grid import GRID_LENGTH, GRID_SIDE, area_grid, grey_thumb
 
 
 def by_hand(rgb):
@@ -100,3 +100,18 @@ def test_a_fourth_channel_is_not_looked_at():
     rng = np.random.Generator(np.random.PCG64(3))
     rgbx = rng.integers(0, 256, (150, 333, 4), dtype=np.uint8)
     np.testing.assert_array_equal(area_grid(rgbx), area_grid(np.ascontiguousarray(rgbx[:, :, :3])))
+
+
+def test_a_thumbnail_is_the_mean_grey_of_its_cells_for_three_and_four_channels():
+    grey = np.random.default_rng(0).integers(0, 256, (64, 96), np.uint8)
+    rgb = np.repeat(grey[:, :, None], 3, axis=2)
+    means = grey.reshape(32, 2, 32, 3).mean(axis=(1, 3))
+    for pixels in (rgb, np.concatenate([rgb, rgb[:, :, :1]], axis=2)):
+        pixels.setflags(write=False)
+        assert np.abs(grey_thumb(pixels).reshape(32, 32) - means).max() <= 0.51
+
+
+def test_a_thumbnail_of_a_picture_of_its_size_is_the_picture_and_of_one_pixel_it_is_flat():
+    grey = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    assert (grey_thumb(np.repeat(grey[:, :, None], 3, axis=2)).reshape(32, 32) == grey).all()
+    assert (grey_thumb(np.full((1, 1, 3), 7, np.uint8)) == 7).all()

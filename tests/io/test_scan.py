@@ -102,6 +102,7 @@ def test_a_row_holds_digest_size_time_and_displayed_size(folder):
     assert row["uid"] == row["sha256"][:32]
     assert (row["labels"], row["subset"], row["caption"]) == (["class0"], "", None)
     assert len(row["grid"]) == GRID_LENGTH
+    assert len(row["thumb"]) == 32 * 32
 
 
 def test_threads_and_batch_size_change_nothing(folder):
@@ -129,6 +130,7 @@ def test_previous_rows_are_found_by_uri_in_flat_memory(folder, store):
             continue
         known = found[row["uri"]]
         assert known["grid"].tolist() == row["grid"]
+        assert known["thumb"].tolist() == row["thumb"]
         assert {name: row[name] for name in FACTS} == {name: known[name] for name in FACTS}
 
 

@@ -11,7 +11,7 @@ from espalier.io.formats.read.base import subset_role
 from espalier.io.warehouse import Table
 
 COPIES_SHOWN = 5
-WIDE = ("grid", "vector", "hash", "text_hash")
+WIDE = ("grid", "thumb", "vector", "hash", "text_hash")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
-"""The near-duplicate grid of an image: area means of 9 x 9 cells a colour channel, in fixed point.
+"""What near duplicates are found by: a grid of area means a colour channel, in fixed point, and a grey thumbnail.
 
 Here lives the one step of near duplicates that touches pixels; it runs while the scan has the image decoded.
 Not here: decoding (``espalier.io.images.decode``), the feature made of the grid and the search (``near``).
 
-The means are exact: a pixel on the border of two cells counts in both by its share. All sums are sums of whole
+The grid's means are exact: a pixel on the border of two cells counts in both by its share. All sums are sums of whole
 numbers below 2^24 (float32) or 2^53 (float64), so the result does not depend on BLAS, its threads or the tiles.
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
+from types import ModuleType
 
 import numpy as np
 
@@ -18,6 +19,8 @@ GRID_SIDE = 64
 """Shorter side, in pixels, that a reduced decode must keep: 7 pixels a cell."""
 
 GRID_LENGTH = CELLS * CELLS * 3
+
+THUMB_SIDE = 32
 
 # A tile of the image as float32: rows, and columns times channels. OpenBLAS multiplies up to 4 * 65536 terms on the
 # caller's thread; beyond them it wakes threads of its own, which beside the scan's threads makes a 320 x 240 picture
@@ -58,6 +61,33 @@ def area_grid(rgb: np.ndarray) -> np.ndarray:
     cells = np.matmul(across.astype(np.float64), rows.reshape(CELLS, width, channels))[:, :, :3]
     area = height * width  # each cell's weights sum to this
     return ((cells.astype(np.int64) * 514 + area) // (2 * area)).astype(np.uint16).reshape(GRID_LENGTH)
+
+
+def grey_thumb(rgb: np.ndarray) -> np.ndarray:
+    """Shrink an image to grey 32 x 32, whatever its shape: area means, interpolated where a side is shorter.
+
+    Parameters
+    ----------
+    rgb : ndarray of shape (h, w, 3) or (h, w, 4), uint8
+        A fourth channel is not looked at.
+
+    Returns
+    -------
+    ndarray of shape (1024,), uint8
+    """
+    cv2 = _opencv()
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY if rgb.shape[2] == 3 else cv2.COLOR_RGBA2GRAY)
+    how = cv2.INTER_AREA if min(grey.shape) >= THUMB_SIDE else cv2.INTER_LINEAR
+    return cv2.resize(grey, (THUMB_SIDE, THUMB_SIDE), interpolation=how).reshape(-1)
+
+
+@cache
+def _opencv() -> ModuleType:
+    """Import OpenCV without threads of its own: the scan's threads are many enough."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return cv2
 
 
 @lru_cache(maxsize=256)

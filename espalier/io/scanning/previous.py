@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import duckdb
 
 FACTS = ("uri", "sha256", "n_bytes", "mtime_ns", "width", "height", "orientation")
-"""Columns of a row that stands for an unchanged file, beside its grid."""
+"""Columns of a row that stands for an unchanged file, beside its arrays."""
+
+ARRAYS = ("grid", "thumb")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class PreviousScan:
     _db: "duckdb.DuckDBPyConnection"
 
     def find(self, uris: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """Return the rows of those uris that were read then: FACTS, and ``grid`` as an array or None."""
+        """Return the rows of those uris that were read then: FACTS, and ARRAYS as arrays or None."""
         if not len(uris) or not len(self.codes):
             return {}
         self._db.register("asked", pa.table({"uri": pa.array(uris, pa.string())}))
@@ -46,11 +48,13 @@ class PreviousScan:
         if not len(rows):
             return {}
         self._db.register("wanted", pa.table({"row": rows}))
-        query = f"SELECT {', '.join(FACTS)}, grid FROM data WHERE rowid IN (SELECT row FROM wanted)"
+        query = f"SELECT {', '.join(FACTS + ARRAYS)} FROM data WHERE rowid IN (SELECT row FROM wanted)"
         stored = self._db.sql(query).to_arrow_table()
-        grids = (None if grid.values is None else grid.values.to_numpy() for grid in stored["grid"])
-        facts = stored.select(FACTS).to_pylist()
-        return {row["uri"]: {**row, "grid": grid} for row, grid in zip(facts, grids, strict=True)}
+        rows = stored.select(FACTS).to_pylist()
+        for name in ARRAYS:
+            for row, array in zip(rows, stored[name], strict=True):
+                row[name] = None if array.values is None else array.values.to_numpy()
+        return {row["uri"]: row for row in rows}
 
 
 @contextmanager

@@ -21,11 +21,11 @@ import pyarrow as pa
 from espalier.io.files.blobs import MAX_BYTES, BlobError, read_blob, stat_blob
 from espalier.io.formats.read.base import Reader, Sample
 from espalier.io.images.decode import MAX_PIXELS, UnreadableImage, inspect
-from espalier.io.images.grid import GRID_SIDE, area_grid
+from espalier.io.images.grid import GRID_LENGTH, GRID_SIDE, THUMB_SIDE, area_grid, grey_thumb
 from espalier.io.scanning.previous import PreviousScan
 from espalier.io.scanning.sample_ids import SampleIds, writable
 
-GRID_LENGTH = 243
+THUMB_LENGTH = THUMB_SIDE**2
 BATCH = 1024
 _CHUNK = 16
 
@@ -45,6 +45,7 @@ RAW_SCHEMA = pa.schema(
         ("uid", pa.string()),
         ("error", pa.string()),
         ("grid", pa.list_(pa.uint16(), GRID_LENGTH)),
+        ("thumb", pa.list_(pa.uint8(), THUMB_LENGTH)),
     ]
 )
 
@@ -149,12 +150,12 @@ def _inspect(sample: Sample, known: Facts | None, max_pixels: int) -> Facts:
         return facts | {"error": f"{blob.n_bytes >> 20} MiB, more than the limit of {MAX_BYTES >> 20}"}
     try:
         info, rgb = inspect(blob.data, GRID_SIDE, max_pixels=max_pixels)
-        grid = area_grid(rgb)
+        pictures = {"grid": area_grid(rgb), "thumb": grey_thumb(rgb)}
     except UnreadableImage as error:
         return facts | {"error": str(error)}
     except MemoryError:
         return facts | {"error": "not enough memory to decode it"}
-    return facts | {"width": info.width, "height": info.height, "orientation": info.orientation, "grid": grid}
+    return facts | {"width": info.width, "height": info.height, "orientation": info.orientation} | pictures
 
 
 def _text_facts(text: str | None) -> Facts:
@@ -180,11 +181,6 @@ def _collected(
         facts += done
         if progress is not None:
             progress(len(done))
-    grids = [fact.get("grid") for fact in facts]
-    absent = np.array([grid is None for grid in grids], dtype=bool)
-    filled = np.zeros((len(facts), GRID_LENGTH), dtype=np.uint16)
-    if not absent.all():
-        filled[~absent] = np.stack([grid for grid in grids if grid is not None])
     rows = [
         {
             "sample_id": sample.sample_id,
@@ -197,8 +193,16 @@ def _collected(
         }
         for sample, fact in zip(samples, facts, strict=True)
     ]
-    columns = [
-        pa.array([row.get(field.name) for row in rows], field.type) for field in RAW_SCHEMA if field.name != "grid"
-    ]
-    columns.append(pa.FixedSizeListArray.from_arrays(pa.array(filled.ravel()), GRID_LENGTH, mask=pa.array(absent)))
+    columns = [_column([row.get(field.name) for row in rows], field.type) for field in RAW_SCHEMA]
     return pa.RecordBatch.from_arrays(columns, schema=RAW_SCHEMA)
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """Make a column, of values or of arrays of one length."""
+    if not pa.types.is_fixed_size_list(kind):
+        return pa.array(values, kind)
+    absent = np.array([value is None for value in values], dtype=bool)
+    filled = np.zeros((len(values), kind.list_size), kind.value_type.to_pandas_dtype())
+    if not absent.all():
+        filled[~absent] = np.stack([value for value in values if value is not None])
+    return pa.FixedSizeListArray.from_arrays(pa.array(filled.ravel()), kind.list_size, mask=pa.array(absent))
