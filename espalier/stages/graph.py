@@ -67,9 +67,9 @@ STAGES = {
         Stage("raw_dataset", "3", (), ("max_pixels",), does="reading files", grows=True),
         Stage(
             "dedup_set",
-            "4",
+            "5",
             ("raw_dataset",),
-            ("near_threshold", "flips", "text_copies", "leaks", "reference_datasets", *_VERDICTS),
+            ("near", "near_threshold", "flips", "text_copies", "leaks", "reference_datasets", *_VERDICTS),
             does="duplicates",
             of_references=("raw_dataset", "dedup_set"),
             grows=True,

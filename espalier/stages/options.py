@@ -32,7 +32,10 @@ class StageOptions(BaseModel):
 
     max_pixels: int = _option(178_956_970, "refuse images with more pixels (decompression bombs)", ge=1)
     near_threshold: float = _option(0.0, "similarity above which two images are copies, 0 = automatic", ge=0, le=1)
-    flips: bool = _option(False, "also match mirrored copies")
+    near: Literal["fast", "standard"] = _option(
+        "standard", "how near duplicates are found: fast by a grid of means, standard by layout, aligned and verified"
+    )
+    flips: bool = _option(False, "also drop mirrored copies within a subset; between subsets they are sought anyway")
     text_copies: bool = _option(
         True, "equal texts without a picture are copies; false where texts only caption pictures"
     )

@@ -13,6 +13,9 @@ from espalier.io.warehouse.pool import quoted
 from espalier.io.warehouse.store import Warehouse, file_recipe
 from espalier.io.warehouse.table import unreadable
 
+SIDE_VIEWS = {"copies": "dedup_set", "similar_pairs": "dedup_set"}
+"""Side tables that are views of their own, with the asset that they are stored with."""
+
 
 @contextmanager
 def query(warehouse: Warehouse, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
@@ -29,11 +32,13 @@ def query(warehouse: Warehouse, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
     """
     stored = _partitions(warehouse)
     with duckdb.connect(config={"allow_community_extensions": "false"}) as db:
-        ledger = "raw_dataset" in stored and bool(re.search(r"\bledger\b", sql, re.IGNORECASE))
+        ledger = "raw_dataset" in stored and _named("ledger", sql)
         for asset, paths in stored.items():
-            named = re.search(rf"\b{re.escape(asset)}\b", sql, re.IGNORECASE)
-            if named or (ledger and asset in LEDGER_ASSETS):
+            sides = [name for name, of in SIDE_VIEWS.items() if of == asset and _named(name, sql)]
+            if _named(asset, sql) or sides or (ledger and asset in LEDGER_ASSETS):
                 _make_view(db, warehouse.root / asset, paths)
+            for name in sides:
+                _side_view(db, name, asset, paths)
         if ledger:
             ledger_view(db, set(stored))
         try:
@@ -45,8 +50,13 @@ def query(warehouse: Warehouse, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
             db.execute("SET lock_configuration=true")
             yield db.sql(sql)
         except duckdb.Error as error:
-            known = ", ".join([*stored, "ledger"] if stored else []) or "none yet; run espalier prune first"
+            sides = [name for name, asset in SIDE_VIEWS.items() if asset in stored]
+            known = ", ".join([*stored, *sides, "ledger"] if stored else []) or "none yet; run espalier prune first"
             raise UsageError(f"{str(error).strip()}", f"Views: {known}.") from error
+
+
+def _named(view: str, sql: str) -> bool:
+    return bool(re.search(rf"\b{re.escape(view)}\b", sql, re.IGNORECASE))
 
 
 def _partitions(warehouse: Warehouse) -> dict[str, list[Path]]:
@@ -71,6 +81,20 @@ def _make_view(db: duckdb.DuckDBPyConnection, folder: Path, paths: list[Path]) -
         keys = f"{quoted(dataset)} AS dataset" + (f", {quoted(file_recipe(path.stem))} AS recipe" if nested else "")
         selects.append(f"SELECT {keys}, *{lists[alias]} FROM {alias}.data")
     db.execute(f"CREATE VIEW {asset} AS {' UNION ALL BY NAME '.join(selects)}")
+
+
+def _side_view(db: duckdb.DuckDBPyConnection, name: str, asset: str, paths: list[Path]) -> None:
+    """Make a view of a side table, from the partitions that hold it; the dataset that is meant by null is named."""
+    holding = db.execute("SELECT database_name FROM duckdb_tables() WHERE table_name = ?", [name]).fetchall()
+    present = {alias for (alias,) in holding}
+    selects = [
+        f"SELECT * REPLACE (coalesce(of_dataset, dataset) AS of_dataset) "
+        f"FROM (SELECT {quoted(path.stem)} AS dataset, * FROM {asset}_{number}.{name})"
+        for number, path in enumerate(paths)
+        if f"{asset}_{number}" in present
+    ]
+    if selects:
+        db.execute(f"CREATE VIEW {name} AS {' UNION ALL BY NAME '.join(selects)}")
 
 
 def _as_lists(db: duckdb.DuckDBPyConnection, aliases: list[str]) -> dict[str, str]:

@@ -38,6 +38,14 @@ class Candidates:
         return Candidates(self.i[where], self.j[where], self.mirrored[where], self.similarity[where], self.start[where])
 
 
+def with_others(own: Candidates, others: Candidates, n: int) -> Candidates:
+    """Add those of other candidates, among n pictures, that are not there yet."""
+    keys = [(c.i * n + c.j) * 2 + c.mirrored for c in (own, others)]
+    fresh = others.take(~np.isin(keys[1], keys[0]))
+    columns = [np.concatenate([column, vars(fresh)[name]]) for name, column in vars(own).items()]
+    return Candidates(*columns).take(np.argsort(np.concatenate([keys[0], keys[1][~np.isin(keys[1], keys[0])]])))
+
+
 def unique_candidates(
     of: np.ndarray, with_: np.ndarray, mirrored: np.ndarray, similarity: np.ndarray, start: np.ndarray
 ) -> Candidates:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from espalier.core.dedup.copies.candidates import Candidates
+from espalier.core.dedup.copies.candidates import Candidates, with_others
 from espalier.core.dedup.copies.closure import closure
 from espalier.core.dedup.copies.plain import plain_copies
 from espalier.core.dedup.copies.propose import propose
@@ -33,7 +33,7 @@ class Found:
     Attributes
     ----------
     copies : Verified
-        Pairs ``i < j`` above the threshold, in their order, each once.
+        Pairs ``i < j`` above the threshold, in the order of (i, j, mirrored), each once a way.
     similar : Verified
         Pairs between ``SIMILAR`` and the threshold: bursts, series, models, and copies too faint to be sure of.
     n_proposed, n_verified : int
@@ -54,6 +54,7 @@ def find_copies(
     tints: np.ndarray | None = None,
     threshold: float = THRESHOLD,
     first: int = 0,
+    also: Candidates | None = None,
     progress: Progress | None = None,
 ) -> Found:
     """Find copies among pictures by their layout.
@@ -73,12 +74,33 @@ def find_copies(
     threshold : float
     first : int, default 0
         Rows before it are known, and not compared with one another.
+    also : Candidates, optional
+        Pairs proposed by others, to be verified, too.
     progress : callable, optional
-        Called with numbers of candidates verified.
+        Called with numbers of pictures that add up to those not known.
     """
     proposed = propose(thumbs, flips=flips, first=first, rng=rng)
-    verified = verify(thumbs, proposed, threads=threads, progress=progress)
+    if also is not None:
+        proposed = with_others(proposed, also, len(thumbs))
+    verified = verify(thumbs, proposed, threads=threads, progress=_by_pictures(progress, thumbs, proposed, first))
+    if progress is not None and not len(proposed):
+        progress(len(thumbs) - first)
     return _closed(thumbs, verified, len(proposed), tints, threads, threshold, first)
+
+
+def _by_pictures(progress: Progress | None, thumbs: np.ndarray, proposed: Candidates, first: int) -> Progress | None:
+    """Tell the progress among candidates as one among pictures."""
+    done = told = 0
+
+    def advance(more: int) -> None:
+        nonlocal done, told
+        done += more
+        now = (len(thumbs) - first) * done // len(proposed)
+        if progress is not None:
+            progress(now - told)
+        told = now
+
+    return None if progress is None else advance
 
 
 def _closed(

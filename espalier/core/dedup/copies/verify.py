@@ -59,15 +59,17 @@ class Verified:
 
 
 def joined(one: Verified, other: Verified) -> Verified:
-    """All pairs of both in the order of (i, j); of a pair that is there twice or both ways the most similar."""
+    """All pairs of both in the order of (i, j, mirrored); of a pair that is there twice one way the most similar."""
     a, b = one.pairs, other.pairs
     names = ("i", "j", "mirrored", "similarity", "start")
     pairs = Candidates(*(np.concatenate([getattr(a, name), getattr(b, name)]) for name in names))
     similarity = np.concatenate([one.similarity, other.similarity])
     both = Verified(pairs, similarity, np.concatenate([one.overlap, other.overlap]))
-    order = np.lexsort((pairs.mirrored, -similarity, pairs.j, pairs.i))
-    i, j = pairs.i[order], pairs.j[order]
-    return both.take(order[(np.diff(i, prepend=-1) != 0) | (np.diff(j, prepend=-1) != 0)])
+    order = np.lexsort((-similarity, pairs.mirrored, pairs.j, pairs.i))
+    i, j, mirrored = pairs.i[order], pairs.j[order], pairs.mirrored[order]
+    new = (np.diff(i, prepend=-1) != 0) | (np.diff(j, prepend=-1) != 0)
+    new[1:] |= mirrored[1:] != mirrored[:-1]
+    return both.take(order[new])
 
 
 def verify(

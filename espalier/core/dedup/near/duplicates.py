@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -22,6 +23,9 @@ from espalier.core.dedup.near.threshold import auto_threshold
 from espalier.core.dedup.pairs import Pairs
 from espalier.core.errors import UsageError
 from espalier.core.rng import generator
+
+if TYPE_CHECKING:
+    from espalier.core.dedup.near.copy_pairs import CopyPairs
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,10 @@ class Duplicates:
     threshold : float
     search : SearchReport
         Method, comparisons, recall of the near search.
+    copies, similar : CopyPairs or None
+        Verified pairs of rows, and those just below the threshold (bursts, series); None where nothing is verified.
+    n_proposed, n_verified : int
+        Pairs proposed, and pairs aligned and compared, those that follow from others among them.
     border : Pairs
         The pairs nearest to the threshold: up to 24 above it and up to 24 below (within 0.08), most similar first.
     """
@@ -69,6 +77,10 @@ class Duplicates:
     threshold: float
     search: SearchReport
     border: Pairs
+    copies: CopyPairs | None = None
+    similar: CopyPairs | None = None
+    n_proposed: int = 0
+    n_verified: int = 0
 
 
 def find_duplicates(
@@ -132,33 +144,22 @@ def find_duplicates(
     UsageError
         When the threshold is not above 0 and at most 1, or a row is both kept and dropped by hand.
     """
-    n = len(codes)
-    guarded, wanted, unwanted, old, unseen = (_mask(mask, n) for mask in (protected, keep, drop, known, blind))
-    if len(grids) != n or any(len(column) != n for column in quality):
-        raise ValueError(f"{n} codes, {len(grids)} grids, quality of {[len(column) for column in quality]}")
-    if (wanted & unwanted).any():
-        raise UsageError("A sample cannot be both kept and dropped by hand.")
-    immune = (guarded | wanted | old) & ~unwanted
-    preference = _preference(guarded, immune, quality, n)
-    nodes = make_nodes(codes, grids, preference, old, np.flatnonzero(~unwanted), unseen)
-    seeing = ~unseen[nodes.leader]
+    search = searched(codes, grids, quality, protected=protected, keep=keep, drop=drop, known=known, blind=blind)
+    nodes, seeing = search.nodes, search.seeing
     features = _features(grids, nodes.leader, seeing)
-    if isinstance(threshold, str):
-        if threshold != "auto":
-            raise UsageError(f"The threshold {threshold!r} is neither a number nor 'auto'.")
-        threshold = auto_threshold(
+    threshold = checked_threshold(
+        threshold,
+        lambda: auto_threshold(
             features if seeing.all() else features[seeing], rng=generator(seed, "near", "threshold")
-        )
-    if not 0 < threshold <= 1:
-        raise UsageError(f"The threshold {threshold} is out of range.", "It is a cosine: above 0, up to 1.")
-
-    grouper = Grouper(immune[nodes.face], preference[nodes.face])
+        ),
+    )
+    grouper = search.grouper()
     report = SearchReport()
     border = Border(threshold, BORDER_PAIRS)
     blocks = pair_blocks(
         features,
         threshold - BORDER_BELOW,
-        first=int(old[nodes.leader].sum()),
+        first=search.first,
         flips=flips,
         method=method,
         rng=generator(seed, "near", "search"),
@@ -168,9 +169,74 @@ def find_duplicates(
     for block in blocks if seeing.any() else ():
         grouper.add(Block(block.start, block.stop, border.above(block.pairs)))
     if progress is not None:
-        progress(n - int((~old[nodes.leader]).sum()) * bool(seeing.any()))
+        progress(len(codes) - (len(nodes.leader) - search.first) * bool(seeing.any()))
     fates = settle(grouper, features, flips=flips, drop_chained=drop_chained)
-    return _spread(codes, nodes, fates, immune, unwanted, border, threshold, report)
+    return spread(codes, search, fates, border, threshold, report)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search among images starts from.
+
+    Attributes
+    ----------
+    immune, unwanted : ndarray of shape (n,), bool
+        Rows that may not go; rows dropped by hand, of no node.
+    preference : ndarray of shape (n,), int64
+        Rank of every row as a representative.
+    nodes : Nodes
+        The rows that take part, equal ones together.
+    seeing : ndarray of shape (m,), bool
+        Nodes with a picture.
+    first : int
+        Nodes before it are known.
+    """
+
+    immune: np.ndarray
+    unwanted: np.ndarray
+    preference: np.ndarray
+    nodes: Nodes
+    seeing: np.ndarray
+    first: int
+
+    def grouper(self) -> Grouper:
+        """Make what decides among the nodes."""
+        return Grouper(self.immune[self.nodes.face], self.preference[self.nodes.face])
+
+
+def searched(
+    codes: np.ndarray,
+    grids: np.ndarray,
+    quality: tuple[np.ndarray, ...],
+    *,
+    protected: np.ndarray | None,
+    keep: np.ndarray | None,
+    drop: np.ndarray | None,
+    known: np.ndarray | None,
+    blind: np.ndarray | None,
+) -> Searched:
+    """Collapse equal rows and rank them; arguments as of ``find_duplicates``."""
+    n = len(codes)
+    guarded, wanted, unwanted, old, unseen = (_mask(mask, n) for mask in (protected, keep, drop, known, blind))
+    if len(grids) != n or any(len(column) != n for column in quality):
+        raise ValueError(f"{n} codes, {len(grids)} grids, quality of {[len(column) for column in quality]}")
+    if (wanted & unwanted).any():
+        raise UsageError("A sample cannot be both kept and dropped by hand.")
+    immune = (guarded | wanted | old) & ~unwanted
+    preference = _preference(guarded, immune, quality, n)
+    nodes = make_nodes(codes, grids, preference, old, np.flatnonzero(~unwanted), unseen)
+    return Searched(immune, unwanted, preference, nodes, ~unseen[nodes.leader], int(old[nodes.leader].sum()))
+
+
+def checked_threshold(threshold: float | str, automatic: Callable[[], float]) -> float:
+    """Return the threshold as a number, after checking it."""
+    if isinstance(threshold, str):
+        if threshold != "auto":
+            raise UsageError(f"The threshold {threshold!r} is neither a number nor 'auto'.")
+        threshold = automatic()
+    if not 0 < threshold <= 1:
+        raise UsageError(f"The threshold {threshold} is out of range.", "It is a cosine: above 0, up to 1.")
+    return threshold
 
 
 def _features(grids: np.ndarray, rows: np.ndarray, seeing: np.ndarray) -> np.ndarray:
@@ -200,18 +266,11 @@ def _preference(guarded: np.ndarray, immune: np.ndarray, quality: tuple[np.ndarr
     return preference
 
 
-def _spread(
-    codes: np.ndarray,
-    nodes: Nodes,
-    fates: Fates,
-    immune: np.ndarray,
-    unwanted: np.ndarray,
-    border: Border,
-    threshold: float,
-    report: SearchReport,
+def spread(
+    codes: np.ndarray, search: Searched, fates: Fates, border: Border, threshold: float, report: SearchReport
 ) -> Duplicates:
     """From the fates of the nodes to those of the rows."""
-    n = len(codes)
+    n, nodes, immune, unwanted = len(codes), search.nodes, search.immune, search.unwanted
     rows = np.flatnonzero(~unwanted)
     node = nodes.of[rows]
     face = nodes.face[node]
