@@ -125,7 +125,7 @@ def _whole(staged: Table, upstream: Mapping[str, Table], _: StageContext) -> Res
 
 
 def _no_leaks(staged: Table, _: Mapping[str, Table], __: StageContext) -> Result:
-    leaks = _value(staged, "SELECT count(*) FROM in_staged.leaks")
+    leaks = _value(staged, "SELECT count(DISTINCT sample_id) FROM in_staged.leaks")
     return leaks == 0, {"samples that stand in two subsets or datasets": leaks, "see": "table leaks, and its pictures"}
 
 

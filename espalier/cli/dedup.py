@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from espalier.io.home import Home
 
 STAGES = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set")
-CHAIN_OPTIONS = ("near_threshold", "flips", "eps", "rule", "rank")
-COUNTS = ("n_exact", "n_exact_pixels", "n_near", "n_by_hand", "n_chained", "n_new", "n_known", "comparisons")
+CHAIN_OPTIONS = ("near", "near_threshold", "flips", "eps", "rule", "rank")
+COUNTS = (
+    *("n_exact", "n_exact_pixels", "n_near", "n_by_hand", "n_chained", "n_new", "n_known", "comparisons"),
+    *("n_copies", "n_similar", "n_proposed", "n_verified"),
+)
 
 
 def _show(summary: dict[str, Any]) -> None:
@@ -30,7 +33,8 @@ def _show(summary: dict[str, Any]) -> None:
     ]
     table(summary["dataset"], ["", "number", ""], rows, right=(1,))
     if summary["leaks"]:
-        click.secho(f"{len(summary['leaks'])} pictures stand in two subsets or datasets:", fg="yellow")
+        samples = {leak["sample_id"] for leak in summary["leaks"]}
+        click.secho(f"{len(samples)} pictures stand in two subsets or datasets:", fg="yellow")
         rows = [
             [
                 leak["sample_id"],
@@ -49,9 +53,12 @@ def _show(summary: dict[str, Any]) -> None:
 @click.command("dedup", cls=ndr.NdrCommand)
 @click.argument("dataset", metavar="DATASET|PATH")
 @path_options
+@click.option("--near", type=click.Choice(["fast", "standard"]),
+              help="Near duplicates by a grid of means, or by layout, aligned and verified [standard].")  # fmt: skip
 @click.option("--threshold", "near_threshold", type=float,
               help="Similarity above which images are near duplicates [automatic].")  # fmt: skip
-@click.option("--flips/--no-flips", default=None, help="Also match mirrored copies [no].")
+@click.option("--flips/--no-flips", default=None,
+              help="Also drop mirrored copies within a subset [no].")  # fmt: skip
 @click.option("--eps", type=float, help="SemDeDup: drop above cosine 1 - eps [0.05].")
 @click.option("--rule", type=click.Choice(["keep_one", "paper"]), help="SemDeDup: compare with kept samples, or all.")
 @click.option("--rank", type=click.Choice(["hard", "easy", "random"]), help="SemDeDup: which of a group stays.")

@@ -47,7 +47,7 @@ def grown(tmp_path_factory, kit):
     (data / "train/05-c.png").write_bytes((data / "train/05-b.png").read_bytes())
     save(kit.texture(800), data / "train/gone.png")
     chain = kit.Chain(root / "home", data)
-    chain.zone.land(data, "set", options={"near_threshold": 0.58, "flips": True, "eps": 0.35})
+    chain.zone.land(data, "set", options={"near": "fast", "near_threshold": 0.58, "flips": True, "eps": 0.35})
     chain.zone.record_verdicts("set", keep=["train/04-wanted.png"], drop=["train/07.png"])
     assert chain.succeeded(chain.run(*EARLY))
     (data / "train/gone.png").rename(root / "gone.png")

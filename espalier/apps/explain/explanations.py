@@ -7,6 +7,7 @@ finding the rows (``espalier.apps.explain.ledger``), and the reasons of recipes 
 from dataclasses import dataclass
 from typing import Any
 
+from espalier.apps.explain.transforms import in_words
 from espalier.io.formats.read.base import subset_role
 from espalier.io.warehouse import Table
 
@@ -125,9 +126,34 @@ def _equal(case: Case, row: dict[str, Any], of: str) -> str:
 
 
 def _near(case: Case, row: dict[str, Any], of: str) -> str:
+    verified = _aligned(case, row)
+    if verified:
+        return f"near duplicate of {of}, which is kept: {verified}, and copies are above {_threshold(case)}"
     mirrored = ", mirrored" if row["mirrored"] else ""
-    number = f"similarity {row['similarity']:.3f}, and copies are above {case.table.meta.stats['threshold']:g}"
+    number = f"similarity {row['similarity']:.3f}, and copies are above {_threshold(case)}"
     return f"near duplicate of {of}{mirrored}, which is kept: {number}"
+
+
+def _threshold(case: Case) -> str:
+    return f"{case.table.meta.stats['threshold']:g}"
+
+
+def _aligned(case: Case, row: dict[str, Any]) -> str:
+    """Tell how a verified copy lies in the picture that stays; "" where it was found by its grid."""
+    pairs = fetch(
+        case.table,
+        """SELECT transform, mirrored, similarity, overlap FROM copies
+           WHERE sample_id = ? AND of_sample = ? AND of_dataset IS NOT DISTINCT FROM ? AND transform IS NOT NULL""",
+        row["sample_id"],
+        row["duplicate_of"],
+        row["of_dataset"],
+    )
+    for transform, mirrored, similarity, overlap in pairs:
+        size = {"width": case.raw["width"], "height": case.raw["height"]}
+        said = in_words(transform, mirrored=mirrored, **size)
+        alike = f"alike at {similarity:.2f} over {overlap:.0%} of the picture".replace("%", " %")
+        return f"{said}; {alike}" if said else alike
+    return ""
 
 
 def _leak(case: Case, row: dict[str, Any]) -> str:
