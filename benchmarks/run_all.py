@@ -1,8 +1,8 @@
 """Runs the benchmarks that make their own data, one after the other; each is a process of its own.
 
-Those that need data say so in their ``--help``: bench_brought_manifest, bench_chain, bench_encoders, bench_exact,
-bench_explore_classes, bench_explore_copies, bench_explore_shell, bench_formats, bench_near, bench_redundant,
-bench_resume, bench_scan.
+Those that need data say so in their ``--help``: bench_brought_manifest, bench_chain, bench_copies, bench_encoders,
+bench_exact, bench_explore_classes, bench_explore_copies, bench_explore_shell, bench_formats, bench_near,
+bench_redundant, bench_resume, bench_scan.
 """
 
 import subprocess

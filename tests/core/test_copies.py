@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from espalier.core.dedup.copies import Found, find_copies
+from espalier.core.dedup.copies import THRESHOLD, Found, auto_threshold, find_copies
 from espalier.core.dedup.copies.plain import plain_copies
 from espalier.core.rng import generator
 
@@ -120,3 +120,11 @@ def test_copies_are_the_same_bytes_for_one_and_two_threads(pictures, tmp_path):
         outputs.append(done.stdout)
     assert int(outputs[0].split()[0]) >= 5
     assert outputs[0] == outputs[1]
+
+
+def test_the_threshold_stays_for_scenes_and_rises_where_pictures_differ_in_a_field_only(pictures):
+    assert auto_threshold(thumbs(pictures[:40]), threads=1, rng=generator(0)) == THRESHOLD
+    forms = [pictures[0].copy() for _ in range(39)]
+    for form, filled in zip(forms, pictures[1:40], strict=True):
+        form[48:144, 48:144] = filled[48:144, 48:144]
+    assert auto_threshold(thumbs(forms), threads=1, rng=generator(0)) > THRESHOLD + 0.1

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from espalier.core.dedup.copies import THRESHOLD, Found, Verified, find_copies
+from espalier.core.dedup.copies import Found, Verified, auto_threshold, find_copies
 from espalier.core.dedup.copies.affine import identity
 from espalier.core.dedup.copies.candidates import Candidates
 from espalier.core.dedup.near.border import BORDER_BELOW, BORDER_PAIRS, Border
@@ -21,7 +21,7 @@ from espalier.core.dedup.near.duplicates import Duplicates, checked_threshold, s
 from espalier.core.dedup.near.features import CELLS, DIMENSION, gradient_features
 from espalier.core.dedup.near.groups import Fates, settle
 from espalier.core.dedup.near.neighbours import Block, SearchReport, pair_blocks
-from espalier.core.dedup.near.threshold import auto_threshold
+from espalier.core.dedup.near.threshold import auto_threshold as grid_threshold
 from espalier.core.dedup.pairs import Pairs
 from espalier.core.linalg import pair_dots
 from espalier.core.rng import generator
@@ -56,7 +56,8 @@ def find_verified_duplicates(
     places : ndarray of shape (n,), int, optional
         Where each row stands (its subset): mirror images in two places are copies whatever ``flips`` says.
     threshold : float or "auto", default "auto"
-        Of the similarity after alignment; ``auto`` is 0.65.
+        Of the similarity after alignment; ``auto`` is 0.65, or more where all pictures of the set look alike (see
+        ``espalier.core.dedup.copies.threshold``).
     threads : int, default 1
         Of the verification; the result does not depend on it.
 
@@ -67,12 +68,15 @@ def find_verified_duplicates(
     Duplicates
         With ``copies`` and ``similar``; mirrored pairs of one place are told there, too.
     """
-    threshold = checked_threshold(threshold, lambda: THRESHOLD)
     search = searched(codes, grids, quality, protected=protected, keep=keep, drop=drop, known=known, blind=blind)
     nodes, report = search.nodes, SearchReport()
     seeing = np.flatnonzero(search.seeing)
+    shown = thumbs[nodes.leader[seeing]]
+    threshold = checked_threshold(
+        threshold, lambda: auto_threshold(shown, threads=threads, rng=generator(seed, "near", "strangers"))
+    )
     found = _verified_nodes(
-        thumbs[nodes.leader[seeing]],
+        shown,
         grids[nodes.leader[seeing]],
         first=int(np.searchsorted(seeing, search.first)),
         flips=flips,
@@ -131,7 +135,7 @@ def _verified_nodes(
     features = gradient_features(grids)
     also = _alike_grids(
         features,
-        auto_threshold(features, rng=generator(seed, "near", "threshold")),
+        grid_threshold(features, rng=generator(seed, "near", "threshold")),
         first=first,
         flips=flips,
         rng=generator(seed, "near", "search"),
