@@ -114,8 +114,8 @@ def _kept_of(context: StageContext, name: str, arrays: tuple[str, ...]) -> tuple
     if name == context.dataset:
         raise EspalierError(f"The card of {name!r} compares it with itself.", "Take it out of reference_datasets.")
     raw, dedup = context.references[f"raw_dataset of {name}"], context.references[f"dedup_set of {name}"]
-    if raw.meta.code_version != STAGES["raw_dataset"].version:
-        raise EspalierError(f"raw_dataset of {name!r} is of an older version.", f"Run: espalier dedup {name}")
+    if "thumb" in arrays and raw.meta.code_version != STAGES["raw_dataset"].version:
+        raise EspalierError(f"raw_dataset of {name!r} was made by an older version.", f"Run: espalier dedup {name}")
     with session(raw=raw, dedup=dedup) as db:
         kept = db.sql(
             f"""SELECT '{name}' AS dataset, sample_id, subset, uri, raw.sha256, n_bytes,
