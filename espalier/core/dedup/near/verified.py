@@ -132,15 +132,7 @@ def _verified_nodes(
     report : SearchReport
         Filled by the search among grids.
     """
-    features = gradient_features(grids)
-    also = _alike_grids(
-        features,
-        grid_threshold(features, rng=generator(seed, "near", "threshold")),
-        first=first,
-        flips=flips,
-        rng=generator(seed, "near", "search"),
-        report=report,
-    )
+    also = _alike_grids(grids, first=first, flips=flips, seed=seed, report=report)
     tints = np.rint(grids.reshape(len(grids), CELLS * CELLS, 3).mean(axis=1) / 257).astype(np.uint8)
     return find_copies(
         thumbs,
@@ -155,16 +147,11 @@ def _verified_nodes(
     )
 
 
-def _alike_grids(
-    features: np.ndarray,
-    floor: float,
-    *,
-    first: int,
-    flips: bool,
-    rng: np.random.Generator,
-    report: SearchReport,
-) -> Candidates:
-    """Propose each row's nearest earlier rows above the floor, by the gradients of their grids."""
+def _alike_grids(grids: np.ndarray, *, first: int, flips: bool, seed: int, report: SearchReport) -> Candidates:
+    """Propose each row's nearest earlier rows by the gradients of their grids, above the threshold that these have."""
+    features = gradient_features(grids)
+    floor = grid_threshold(features, rng=generator(seed, "near", "threshold"))
+    rng = generator(seed, "near", "search")
     nearest = []
     for block in pair_blocks(features, floor, first=first, flips=flips, rng=rng, report=report):
         pairs = block.pairs.take(np.lexsort((block.pairs.i, -block.pairs.similarity, block.pairs.j)))
