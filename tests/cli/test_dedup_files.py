@@ -129,3 +129,18 @@ def test_the_old_word_for_reference_datasets_is_taken_with_a_line(home, espalier
     assert said.code == 2
     assert said.err.count("--against is now called --reference-dataset.") == lines
     assert "There is no dataset 'nope'" in said.err
+
+
+def test_the_level_of_near_duplicates_is_chosen_and_its_pairs_can_be_asked_for(tmp_path, planted, espalier):
+    home = tmp_path / "home"
+    copies = "select sample_id, of_sample from copies where subset <> of_subset"
+    for level, threshold in (("standard", 0.65), ("fast", 0.66)):
+        summary = espalier("dedup", planted, "--near", level, "--json", home=home).json()
+        assert summary["threshold"] == pytest.approx(threshold)
+        assert (summary["n_exact"], summary["n_near"]) == (2, 3)
+        assert espalier("sql", copies, "--json", home=home).json() == [
+            {"sample_id": "train/leaked.png", "of_sample": "test/60.png"}
+        ]
+        assert bool(summary["n_verified"]) == (level == "standard")
+    assert espalier("sql", "select * from nothing", home=home).err.count("copies, similar_pairs, ledger") == 1
+    assert espalier("dedup", planted, "--option", "near=best", home=home).code == 2
