@@ -9,7 +9,7 @@ from espalier.core.errors import UsageError
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?", re.ASCII)
 MAX_LENGTH = 64
-RENAMED_OPTIONS = {"against": "reference_datasets"}
+RENAMED_OPTIONS = {"against": "reference_datasets", "rank": "which_to_keep"}
 """Old words for options of the stages."""
 
 

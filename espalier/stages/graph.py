@@ -79,7 +79,7 @@ STAGES = {
             "semantic_dedup_set",
             "2",
             ("raw_dataset", "embeddings"),
-            ("eps", "rule", "rank", "semantic_k", "n_probe", *_VERDICTS),
+            ("eps", "rule", "which_to_keep", "semantic_k", "n_probe", *_VERDICTS),
             does="semantic duplicates",
             grows=True,
         ),

@@ -42,7 +42,7 @@ def run(context: StageContext, raw_dataset: Table, embeddings: Table) -> StageRe
     previous = previous_verdicts(context, facts, encoder_id)
     stored = stored_search(context, embeddings) if previous is None else (previous.centroids, previous.pairs)
     centroids, cluster, distance = _fine_clusters(context, vectors, stored[0])
-    position = rank_positions(distance, options.rank, rng=generator(options.seed, "semantic rank"))
+    position = rank_positions(distance, options.which_to_keep, rng=generator(options.seed, "semantic rank"))
     known = np.zeros(n, bool) if previous is None else previous.known
     verdicts = {
         "immune": protected_rows(raw_dataset, embeddings, options.protect) | marked(ids, options.keep) | known,

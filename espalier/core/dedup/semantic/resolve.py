@@ -11,7 +11,7 @@ from espalier.core.dedup.semantic.search import SimilarPairs
 from espalier.core.errors import UsageError
 
 RULES = ("keep_one", "paper")
-RANKS = ("hard", "easy", "random")
+ORDERS = ("hard", "easy", "random")
 
 
 @dataclass(frozen=True)
@@ -129,14 +129,14 @@ def _ends(via: np.ndarray) -> np.ndarray:
         end = further
 
 
-def rank_positions(distance: np.ndarray, rank: str = "hard", *, rng: np.random.Generator) -> np.ndarray:
+def rank_positions(distance: np.ndarray, which_to_keep: str = "hard", *, rng: np.random.Generator) -> np.ndarray:
     """Rank all rows; inside each cluster and across clusters the same order holds.
 
     Parameters
     ----------
     distance : ndarray of shape (n,), float32
         Cosine distance of each row to its own centroid.
-    rank : {"hard", "easy", "random"}
+    which_to_keep : {"hard", "easy", "random"}
         Hard: far from the centroid first (the paper's choice); easy: near first.
     rng : numpy.random.Generator
         Used by ``random`` only.
@@ -149,16 +149,16 @@ def rank_positions(distance: np.ndarray, rank: str = "hard", *, rng: np.random.G
     Raises
     ------
     UsageError
-        For an unknown rank.
+        For another word.
     """
     n = len(distance)
-    if rank == "random":
+    if which_to_keep == "random":
         order = rng.permutation(n)
-    elif rank in RANKS:
+    elif which_to_keep in ORDERS:
         rounded = np.round(np.asarray(distance, dtype=np.float64), 6)
-        order = np.argsort(-rounded if rank == "hard" else rounded, kind="stable")
+        order = np.argsort(-rounded if which_to_keep == "hard" else rounded, kind="stable")
     else:
-        raise UsageError(f"There is no rank {rank!r}.", f"Use one of {', '.join(RANKS)}.")
+        raise UsageError(f"which_to_keep={which_to_keep!r} is no order.", f"Use one of {', '.join(ORDERS)}.")
     position = np.empty(n, dtype=np.int64)
     position[order] = np.arange(n)
     return position
