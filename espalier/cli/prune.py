@@ -29,7 +29,7 @@ def _show(summary: dict[str, Any]) -> None:
     whole = f", {summary['n_whole']:,} are kept whole" if summary["n_whole"] else ""
     click.echo(f"{summary['dataset']}: {', '.join(counts)}; {summary['n_total']:,} reach pruning{whole}.")
     if "brought" in summary:
-        from espalier.io.precomputed.spec import report
+        from espalier.io.precomputed.alignment import report
 
         click.echo(f"your embeddings: {report(summary['brought'])}")
     click.secho(f"{summary['recipe']}: kept {kept_words(summary)}", bold=True)
@@ -93,7 +93,7 @@ def _hashed(
 ) -> dict[str, str]:
     """Add ``--hash-type`` to the parameters, where it says anything; texts without pictures have text hashes alone."""
     from espalier.cli.preflight import holds_texts
-    from espalier.core.prune.registry import method_class
+    from espalier.core.prune import method_class
 
     if recipe:
         raise UsageError("--recipe is whole, so --hash-type has no place.", f"Write :hash={hash_type} into the recipe.")
