@@ -57,13 +57,7 @@ class Evaluation:
     _known: dict[bytes, Quality] = field(default_factory=dict, repr=False, compare=False)
 
     def measure(self, kept: np.ndarray) -> Quality:
-        """Measure the subset ``kept``, a mask of shape (n,); the same mask is measured once.
-
-        Raises
-        ------
-        EspalierError
-            When nothing is kept.
-        """
+        """Measure the subset ``kept``, a mask of shape (n,) that is not empty; the same mask is measured once."""
         if not kept.any():
             raise EspalierError("No training sample is kept, so there is nothing to measure.", "Keep more.")
         key = hashlib.blake2b(np.packbits(kept).tobytes(), digest_size=16).digest()

@@ -25,24 +25,10 @@ _BOUND = 0.2  # share of 1 / n_classes taken for p (1 - p) in the first Hessian;
 class Probe:
     """A fitted probe and how well it does.
 
-    Attributes
-    ----------
-    accuracy : float
-        Share of the labelled test samples whose predicted class is one of their labels; NaN without any.
-    loss : float
-        The minimised objective: summed cross-entropy plus l2 / 2 times the squared weights.
-    weights : ndarray of shape (dim, n_classes), float64
-        For vectors that were centred and scaled as ``center`` and ``scale`` say.
-    intercepts : ndarray of shape (n_classes,), float64
-    classes : ndarray of shape (n_classes,), int64
-        The label codes seen in training, ascending.
-    center : ndarray of shape (dim,), float64
-    scale : float
-    n_iter : int
-    converged : bool
-        Whether the mean gradient fell below ``tol``.
-    n_train, n_test : int
-        Labelled samples on either side.
+    ``accuracy`` is the share of the ``n_test`` labelled test samples whose predicted class is one of their labels (NaN
+    without any), ``loss`` the minimised objective. The weights, (dim, n_classes) float64, are for vectors that were
+    centred and scaled as ``center`` and ``scale`` say; ``classes`` are the label codes seen in training, ascending.
+    ``converged``: the mean gradient fell below ``tol``.
     """
 
     accuracy: float

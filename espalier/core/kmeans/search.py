@@ -24,14 +24,9 @@ MOST_ROWS = 16384
 class Nearest:
     """The nearest centroid of each row, with what a bound needs.
 
-    Attributes
-    ----------
-    index : ndarray of shape (m,), int32
-        Nearest centroid, exact, ties to the lower index.
-    cosine : ndarray of shape (m,), float32
-        Its cosine, good to about 1e-6 (bits depend on BLAS: a bound, not a result).
-    second : ndarray of shape (m,), float32
-        Greatest cosine to any other centroid, likewise; -inf when there is only one.
+    ``index``, int32, is exact, ties to the lower one. ``cosine`` and ``second``, the greatest to any other centroid
+    (-inf when there is only one), float32, are good to about 1e-6: their bits depend on BLAS, so they are bounds, not
+    results.
     """
 
     index: np.ndarray

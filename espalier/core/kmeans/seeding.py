@@ -36,25 +36,11 @@ def fixed_point(vectors: np.ndarray) -> np.ndarray:
 
 
 def kmeans_plusplus(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw ``k`` starting rows that lie far from each other.
+    """Draw ``k`` distinct rows of ``fixed_point`` that lie far from each other, fewer when fewer are distinct: int64.
 
-    Each is drawn with probability proportional to its squared distance to the nearest row drawn before. Of
-    2 + log(k) candidates a step the one that lowers the summed squared distance most is taken, the first drawn
-    where they are equal.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (m, d), float32
-        From `fixed_point`.
-    k : int
-        At most m.
-    rng : numpy.random.Generator
-        Source of the draws.
-
-    Returns
-    -------
-    ndarray of shape (k,), int64
-        Distinct row indices, in the order drawn. Fewer than ``k`` when there are fewer distinct rows.
+    Each is drawn with probability proportional to its squared distance to the nearest row drawn before. Of 2 + log(k)
+    candidates a step the one that lowers the summed squared distance most is taken, the first drawn where they are
+    equal.
     """
     half_norm = _half_norms(rows)
     n_candidates = 2 + int(math.log(k))
@@ -88,23 +74,10 @@ def _half_squared_distances(rows: np.ndarray, half_norm: np.ndarray, seeds: np.n
 
 
 def draw_in_batches(vectors: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw ``k`` distinct rows that lie far from each other, and assign all rows to them.
+    """Draw ``k`` distinct unit rows that lie far from each other, and assign all rows to them.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d), float32
-        Unit rows.
-    k : int
-        At most n.
-    rng : numpy.random.Generator
-        Source of the draws.
-
-    Returns
-    -------
-    chosen : ndarray of shape (k,), int64
-        Row indices. Fewer than ``k`` when there are fewer distinct rows.
-    nearest : ndarray of shape (n,), int32
-        For each row the place in ``chosen`` of the nearest one, as near as fixed point tells (1e-4).
+    Returns the rows drawn, int64, fewer than ``k`` when fewer are distinct, and for each row the place of the nearest
+    of them, as near as fixed point tells (1e-4): (n,) int32.
     """
     n = len(vectors)
     gap = np.full(n, np.inf)

@@ -14,15 +14,7 @@ BLOCK = 1024  # 4 MiB of doubles at d = 512: stays in the cache
 
 
 class ClusterSums:
-    """Exact sums and sizes of ``k`` clusters of rows of width ``d``.
-
-    Attributes
-    ----------
-    total : ndarray of shape (k, d), float64
-        Sums in units of 2**-26.
-    size : ndarray of shape (k,), int64
-        Rows in each cluster.
-    """
+    """Exact sums, ``total`` in units of 2**-26, and sizes of ``k`` clusters of rows of width ``d``."""
 
     def __init__(self, k: int, d: int) -> None:
         self.total = np.zeros((k, d), dtype=np.float64)

@@ -10,13 +10,7 @@ from espalier.core.errors import UsageError
 def check_range(
     name: str, value: float, low: float, high: float = math.inf, *, above: bool = False, what: str = ""
 ) -> None:
-    """Refuse ``value`` outside [low, high], or outside (low, high] when ``above``.
-
-    Raises
-    ------
-    UsageError
-        Naming the parameter, the value and the range. NaN and infinity are refused too.
-    """
+    """Refuse ``value`` outside [low, high], or outside (low, high] when ``above``; NaN and infinity too."""
     inside = (low < value if above else low <= value) and value <= high
     if inside and math.isfinite(value):
         return

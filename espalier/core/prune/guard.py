@@ -17,26 +17,10 @@ from espalier.core.quota import projected
 
 
 def protect_labels(selection: Selection, labels: Labels, least: int, pinned: np.ndarray) -> np.ndarray:
-    """Choose which samples to hold on to so that every label keeps at least ``least`` (or all it has).
+    """Choose which samples to hold on to so that every label keeps at least ``least`` (or all it has): (n,) bool.
 
-    Of each label those that the method likes best; labels are served from the rarest to the commonest, and a
-    sample with several labels counts for each of them.
-
-    Parameters
-    ----------
-    selection : Selection
-        What the method would do.
-    labels : Labels
-        Of the same samples.
-    least : int
-        Samples to hold of each label.
-    pinned : ndarray of shape (n,), bool
-        Samples that stay anyway; they count.
-
-    Returns
-    -------
-    ndarray of shape (n,), bool
-        ``pinned`` and those held.
+    Of each label those that the method likes best; labels are served from the rarest to the commonest, and a sample
+    with several labels counts for each of them. Those ``pinned`` stay anyway, and count.
     """
     quota = selection.quota[selection.group]
     place = selection.rank / np.where(quota > 0, quota, 0.5)  # at most 1 where the method keeps
@@ -55,21 +39,9 @@ def protect_labels(selection: Selection, labels: Labels, least: int, pinned: np.
 
 
 def make_room(selection: Selection, pinned: np.ndarray, held: np.ndarray) -> Selection:
-    """Keep ``pinned`` and ``held`` samples too, at the cost of the last of the groups; the count stays.
+    """Keep ``held`` samples too, those ``pinned`` by verdict among them, at the cost of the last of the groups.
 
-    Parameters
-    ----------
-    selection : Selection
-        What the method would do.
-    pinned : ndarray of shape (n,), bool
-        Kept by a human verdict.
-    held : ndarray of shape (n,), bool
-        All that must stay, ``pinned`` included; no more than the selection keeps.
-
-    Returns
-    -------
-    Selection
-        The same score, group, rank and quota; ``kept`` and ``rule`` say what changed.
+    The count stays; score, group, rank and quota too. ``kept`` and ``rule`` say what changed.
     """
     was, group = selection.kept, selection.group
     size = np.bincount(group, minlength=len(selection.quota))
@@ -87,12 +59,7 @@ def make_room(selection: Selection, pinned: np.ndarray, held: np.ndarray) -> Sel
 
 
 def check_room(held: np.ndarray, pinned: np.ndarray, least: int, target: int) -> None:
-    """Refuse when more must stay than the target allows, saying what asks for how many.
-
-    Raises
-    ------
-    EspalierError
-    """
+    """Refuse when more must stay than the target allows, saying what asks for how many."""
     if pinned.sum() > target:
         raise EspalierError(
             f"{pinned.sum()} samples are to be kept by verdict, more than the {target} that the recipe keeps.",

@@ -95,13 +95,7 @@ class Ndr(Method):
 
     @property
     def blocks(self) -> tuple[int, int]:
-        """Rows and columns of blocks.
-
-        Raises
-        ------
-        UsageError
-            When ``block_shape`` is not ROWSxCOLUMNS, each from 1 to 9.
-        """
+        """Rows and columns of blocks."""
         sides = re.fullmatch(rf"([1-{_GRID}])x([1-{_GRID}])", self.block_shape, re.ASCII)
         if not sides:
             raise UsageError(

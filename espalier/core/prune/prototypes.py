@@ -79,17 +79,6 @@ class Prototypes(Method):
 
 
 def even_floor(size: np.ndarray, target: int, ratio: float) -> np.ndarray:
-    """Return the floor of each group: ``min(floor(ratio * target / groups), size)``; empty ones do not count.
-
-    Parameters
-    ----------
-    size : ndarray of shape (n_groups,), int64
-    target : int
-    ratio : float in [0, 1]
-
-    Returns
-    -------
-    ndarray of shape (n_groups,), int64, whose sum is at most ``target``
-    """
+    """Return the floor of each group: ``min(floor(ratio * target / groups), size)``; empty ones do not count."""
     groups = max(1, int((size > 0).sum()))
     return np.minimum(size, int(ratio * target / groups + SNAP))

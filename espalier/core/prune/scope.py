@@ -12,19 +12,10 @@ from espalier.core.errors import UsageError
 class Scope:
     """The parameters that methods share; each method says in ``accepts`` which of them it takes.
 
-    Attributes
-    ----------
-    seed : int
-        Seed of every random draw.
-    subsets : tuple of str
-        Prune only these subsets and keep the rest whole; empty means all. ``subsets=train+extra``.
-    min_per_class : int
-        Keep at least so many samples of each label (all of a label that has fewer).
-    min_clip_score : float, optional
-        Only samples whose picture and text have at least this cosine reach pruning; the rest is dropped before the
-        target is counted.
-    space : str
-        What is clustered: the embeddings or the unpacked hash bits.
+    With ``subsets`` only these are pruned and the rest is kept whole. Of each label at least ``min_per_class`` samples
+    stay (all of a label that has fewer). Only samples whose picture and text have a cosine of ``min_clip_score`` or
+    more reach pruning; the rest is dropped before the target is counted. ``space``: the embeddings or the unpacked hash
+    bits.
     """
 
     seed: int = 0

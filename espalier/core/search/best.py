@@ -10,21 +10,10 @@ import numpy as np
 
 
 def candidates(values: np.ndarray, floor: np.ndarray, k: int, slack: np.float32) -> tuple[np.ndarray, np.ndarray]:
-    """Pick out what may be among the k greatest values of each row.
+    """Pick out what may be among the k greatest values of each row, as (query, column), in this order.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n_queries, width), float32
-        Approximate: each within ``slack / 2`` of the truth.
-    floor : ndarray of shape (n_queries,), float32
-        What is below cannot enter, the slack already taken off.
-    k : int
-    slack : float32
-
-    Returns
-    -------
-    query, column : ndarray of shape (m,), int64
-        In order of query, then column; every value above a row's own k-th best less the slack.
+    ``values``, (n_queries, width) float32, are each within ``slack / 2`` of the truth. What is below ``floor``, one a
+    query, cannot enter, the slack already taken off; nor what is below a row's own k-th best less the slack.
     """
     width = values.shape[1]
     if width <= k:
@@ -45,14 +34,7 @@ def _kth(values: np.ndarray, k: int) -> np.ndarray:
 
 
 class Best:
-    """The k least (cost, row) of each query so far.
-
-    Attributes
-    ----------
-    rows : ndarray of shape (n_queries, held), int64
-        Best first; ``held`` grows to k.
-    costs : ndarray of shape (n_queries, held), float32
-    """
+    """The k least (cost, row) of each query so far, best first, (n_queries, held); ``held`` grows to k."""
 
     def __init__(self, n_queries: int, k: int) -> None:
         self.k = k

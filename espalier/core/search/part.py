@@ -17,16 +17,9 @@ _ROWS = 32768  # most rows a block
 
 
 class Metric(ABC):
-    """The rows of one dataset under one distance.
+    """The rows of one dataset under one distance, ``"hamming"`` (differing bits) or ``"cosine"`` (1 - cosine).
 
-    Attributes
-    ----------
-    name : str
-        ``"hamming"`` (differing bits) or ``"cosine"`` (1 - cosine).
-    data : ndarray
-        One row a sample.
-    slack : float32
-        Above twice the error of ``block``; 0 where it is exact.
+    ``slack`` is above twice the error of ``block``; 0 where it is exact.
     """
 
     name: str
@@ -35,23 +28,10 @@ class Metric(ABC):
 
     @abstractmethod
     def nearest(self, queries: np.ndarray, k: int, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Find the k rows of least distance to each query.
+        """Find the k rows of least distance to each query; k is at least 1 and at most the number of rows searched.
 
-        Parameters
-        ----------
-        queries : ndarray of shape (n_queries, width)
-            Rows like the data's.
-        k : int
-            At least 1 and at most the number of rows searched.
-        rows : ndarray of shape (n_allowed,), int64, or None
-            Ascending row indices to search; None means all.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_queries, k), int64
-            Nearest first; equal distances by row.
-        distances : ndarray of shape (n_queries, k), float32
-            Differing bits, or 1 - cosine in [0, 2], computed in float64.
+        ``rows`` are the ascending indices to search, None means all. Returns rows, int64, and distances, float32 but
+        computed in float64, of shape (n_queries, k): nearest first, equal distances by row.
         """
 
     @abstractmethod
@@ -69,21 +49,10 @@ class Metric(ABC):
 
 
 def combine(wanted: np.ndarray, unwanted: np.ndarray, fuse: str, weight: float) -> np.ndarray:
-    """Score rows by their distances to the queries and to the ``without`` examples.
+    """Score n rows by distances to the queries and to the ``without`` examples, if any: (n,) float32, less is better.
 
-    Parameters
-    ----------
-    wanted : ndarray of shape (n_queries, n)
-    unwanted : ndarray of shape (n_without, n)
-        ``n_without`` may be 0.
-    fuse : {"best", "mean"}
-    weight : float
-
-    Returns
-    -------
-    ndarray of shape (n,), float32
-        Least (or mean) distance to the queries, less ``weight`` times the least distance to an example that
-        pushes away. Less is better.
+    Least (or mean) distance to the queries, less ``weight`` times the least distance to an example that pushes away.
+    ``wanted`` is (n_queries, n), ``unwanted`` (n_without, n).
     """
     score = wanted.min(axis=0).astype(np.float64) if fuse == "best" else wanted.mean(axis=0, dtype=np.float64)
     if len(unwanted):
@@ -101,14 +70,7 @@ def fused_topk(
     weight: float,
     rows: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k rows of least ``combine`` score.
-
-    Returns
-    -------
-    rows : ndarray of shape (k,), int64
-        Best first; equal scores by row.
-    scores : ndarray of shape (k,), float32
-    """
+    """Find the k rows of least ``combine`` score, best first, equal scores by row, and these scores."""
     n_wanted, both = len(queries), np.concatenate([queries, without])
     total = len(metric.data) if rows is None else len(rows)
     width = max(1, min(_ROWS, _CELLS // len(both)))

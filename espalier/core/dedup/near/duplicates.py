@@ -121,10 +121,6 @@ def find_duplicates(
     progress : callable, optional
         Called with numbers of rows that add up to n.
 
-    Returns
-    -------
-    Duplicates
-
     Raises
     ------
     ValueError

@@ -1,12 +1,10 @@
 """The gradient feature: what is compared to find near-duplicate images.
 
 From a 9 x 9 grid of area means a channel (``espalier.io.images.grid``): all 144 differences of neighbouring cells, each
-divided by its own magnitude over the three channels + 0.05, so that the direction of every edge counts and hardly
-its strength; then unit norm. A short colour code stands beside them. It weighs little (about 1 in 60) beside the
-gradients of a photo and decides for images that have none: two blank images are alike when their colours are.
-
-Differences are normalised one by one over RGB and not by cell, which widened the margin between copies and strangers
-from 0.18 to 0.24. Not here: reading pixels, searching, deciding.
+divided by its own magnitude over the three channels + 0.05, so that the direction of every edge counts and hardly its
+strength; then unit norm. A short colour code stands beside them. It weighs little (about 1 in 60) beside the gradients
+of a photo and decides for images that have none: two blank images are alike when their colours are. Differences are
+normalised one by one over RGB and not by cell, which widened the margin between copies and strangers from 0.18 to 0.24.
 """
 
 from __future__ import annotations

@@ -22,19 +22,9 @@ SAMPLE_PAIRS = 20_000
 def auto_threshold(features: np.ndarray, *, rng: np.random.Generator) -> float:
     """Choose the default threshold, or a higher one where random pairs of this set are alike.
 
-    Parameters
-    ----------
-    features : ndarray of shape (n, d), float32
-        From ``gradient_features``.
-    rng : numpy.random.Generator
-        Draws the sample of pairs.
-
-    Returns
-    -------
-    float
-        ``mean + 4.5 deviations`` of the similarity of strangers, held between 0.66 and 0.97, rounded to 0.01. Both are
-        told from the 5th and the 15th percentile of random pairs, which true copies hardly move even where they are a
-        third of all pairs. 0.66 for fewer than 32 images.
+    ``mean + 4.5 deviations`` of the similarity of strangers, held between 0.66 and 0.97, rounded to 0.01. Both are told
+    from the 5th and the 15th percentile of random pairs, which true copies hardly move even where they are a third of
+    all pairs. 0.66 for fewer than 32 images. ``features``, (n, d) float32, are those of ``gradient_features``.
     """
     n = len(features)
     if n < FEWEST:

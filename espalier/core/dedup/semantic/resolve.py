@@ -63,10 +63,6 @@ def resolve(
     drop : ndarray of shape (n,), bool, optional
         Rows dropped by hand. They drop no other row.
 
-    Returns
-    -------
-    SemanticDuplicates
-
     Raises
     ------
     UsageError
@@ -130,26 +126,11 @@ def _ends(via: np.ndarray) -> np.ndarray:
 
 
 def rank_positions(distance: np.ndarray, rank: str = "hard", *, rng: np.random.Generator) -> np.ndarray:
-    """Rank all rows; inside each cluster and across clusters the same order holds.
+    """Rank all rows, 0 first; inside each cluster and across clusters the same order holds: (n,) int64.
 
-    Parameters
-    ----------
-    distance : ndarray of shape (n,), float32
-        Cosine distance of each row to its own centroid.
-    rank : {"hard", "easy", "random"}
-        Hard: far from the centroid first (the paper's choice); easy: near first.
-    rng : numpy.random.Generator
-        Used by ``random`` only.
-
-    Returns
-    -------
-    ndarray of shape (n,), int64
-        Position of each row, 0 first. Distances equal to six digits tie and end on the row.
-
-    Raises
-    ------
-    UsageError
-        For an unknown rank.
+    By ``distance``, (n,) float32, the cosine distance of each row to its own centroid: ``hard``, far first (the paper's
+    choice), or ``easy``, near first. Distances equal to six digits tie and end on the row. Only ``random`` uses
+    ``rng``.
     """
     n = len(distance)
     if rank == "random":

@@ -169,10 +169,6 @@ def similar_pairs(
     progress : callable, optional
         Called with numbers of rows that add up to n.
 
-    Returns
-    -------
-    SimilarPairs
-
     Raises
     ------
     UsageError

@@ -13,15 +13,7 @@ from espalier.core.errors import EspalierError, UsageError
 
 @dataclass(frozen=True)
 class Share:
-    """An ``eps`` and what it keeps.
-
-    Attributes
-    ----------
-    eps : float
-    kept : int
-    share : float
-        ``kept`` over the number of rows.
-    """
+    """An ``eps``, how many rows it keeps, and their share of all."""
 
     eps: float
     kept: int
@@ -37,26 +29,13 @@ def eps_for_share(
     immune: np.ndarray | None = None,
     drop: np.ndarray | None = None,
 ) -> Share:
-    """Find the eps that keeps the share nearest to ``target_share``.
+    """Find the eps that keeps the share of all rows nearest to ``target_share``, in (0, 1].
 
-    Parameters
-    ----------
-    similar : SimilarPairs
-    position, rule, immune, drop
-        As for :func:`espalier.core.dedup.semantic.resolve`.
-    target_share : float
-        Share of all rows to keep, in (0, 1].
-
-    Returns
-    -------
-    Share
-        Of equally near ones the least eps. Under ``keep_one`` the number kept can rise by a few rows as eps grows, so
-        the bisection's best is within those few rows of the very best.
+    Of equally near ones the least eps. Under ``keep_one`` the number kept can rise by a few rows as eps grows, so
+    the bisection's best is within those few rows of the very best. The other arguments are those of ``resolve``.
 
     Raises
     ------
-    UsageError
-        When ``target_share`` is out of range.
     EspalierError
         When even the greatest eps that the stored pairs cover keeps more.
     """
