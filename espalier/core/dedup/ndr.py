@@ -71,30 +71,15 @@ class NdrResult:
 class Ndr:
     """NDR's parameters; call it with features.
 
-    Attributes
-    ----------
-    working_subset : str or None, default None
-        The subset to work in; None: all rows.
-    per_subset : bool, default False
-        Work in every subset by itself instead of in all together: copies in two subsets both stay, and ``num_cut`` is
-        shared out by the sizes of the subsets.
-    duplicated_subset : str, default "duplicated"
-        Where removed rows go.
-    algorithm : {"gradient"}
-    num_cut : int or None, default None
-        Rows of the working subset to keep; None: those that are no duplicates.
-    over_sample : {"random", "similarity"}
-        When ``num_cut`` exceeds what removal leaves: bring back removed rows by chance, or the least similar first.
-    under_sample : {"uniform", "inverse"}
-        When it is less: draw with equal weights, or so that every hash key weighs the reciprocal of its rows, which
-        they share.
-    block_shape : (int, int), default (8, 8)
-        Rows and columns of blocks; used by :func:`ndr_features`.
-    hash_dim : int, default 32
-        Bits of the key.
-    sim_threshold : float, default 0.5
-        Rows are duplicates from this ``cosine ** 50`` on (0.5: a cosine of 0.986). Greater keeps more.
-    seed : int, default 0
+    It works in ``working_subset``, in all rows together, or with ``per_subset`` in every subset by itself: then copies
+    in two subsets both stay, and ``num_cut`` is shared out by the sizes of the subsets. Rows are duplicates from a
+    ``cosine ** 50`` of ``sim_threshold`` on (0.5: a cosine of 0.986); removed ones go to ``duplicated_subset``.
+
+    ``num_cut`` rows of the working subset are kept, None: those that are no duplicates. When it exceeds what removal
+    leaves, ``over_sample`` brings back removed rows by chance (``random``), or the least similar first
+    (``similarity``). When it is less, ``under_sample`` draws with equal weights (``uniform``), or so that every hash
+    key of ``hash_dim`` bits weighs the reciprocal of its rows, which they share (``inverse``). ``block_shape``, rows
+    and columns of blocks, is used by :func:`ndr_features`.
     """
 
     working_subset: str | None = None

@@ -61,7 +61,7 @@ def coverage(
     base, dropped = np.flatnonzero(mask), np.flatnonzero(~mask)
     if not len(base) and len(dropped):
         raise EspalierError("Nothing is kept, so coverage has no meaning.", "Keep at least one sample.")
-    rows = _draw(dropped, max_rows, seed, "coverage")
+    rows = at_most(dropped, max_rows, seed, "coverage")
     distance = np.empty(len(rows))
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
@@ -123,7 +123,8 @@ def as_mask(kept: np.ndarray, n: int) -> np.ndarray:
     return mask
 
 
-def _draw(rows: np.ndarray, most: int | None, seed: int, purpose: str) -> np.ndarray:
+def at_most(rows: np.ndarray, most: int | None, seed: int, purpose: str) -> np.ndarray:
+    """Return ``rows``, or ``most`` of them drawn without replacement, in order."""
     if most is None or most >= len(rows):
         return rows
     if most < 1:

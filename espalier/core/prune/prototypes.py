@@ -13,9 +13,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from espalier.core.prune.base import Features, Method, Selection
-from espalier.core.prune.checks import check_range
 from espalier.core.prune.ranking import keep_first, label_groups, rank_in_groups
-from espalier.core.prune.scope import Scope
+from espalier.core.prune.scope import Scope, check_range
 from espalier.core.quota import SNAP
 
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from espalier.core.linalg import pair_dots
-from espalier.core.search.best import Best, candidates
-from espalier.core.search.part import Metric
+from espalier.core.search.part import Best, Metric, candidates
 
 _PRODUCTS = 8 << 20  # products a block, 32 MiB of float32
 _GATHERED = 1 << 16  # most rows gathered for a block, where a filter leaves some out
