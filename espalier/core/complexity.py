@@ -1,9 +1,8 @@
 """What the clusters are like: complexity, label entropy, their most and least typical rows.
 
-Complexity follows Density-Based Pruning (arXiv 2401.04578, section 3): d_intra, the mean cosine distance of
-the rows to their centroid, times d_inter, the mean cosine distance of the centroid to its 20 nearest other
-centroids. Differs from the released code: fewer neighbours where there are fewer clusters (there d_inter
-becomes infinite). Quotas made from it are in quota.py, the clustering in espalier.core.kmeans.
+Complexity follows Density-Based Pruning (arXiv 2401.04578, section 3): d_intra, the mean cosine distance of the rows to
+their centroid, times d_inter, the mean cosine distance of the centroid to its 20 nearest other centroids. Differs from
+the released code: fewer neighbours where there are fewer clusters (there d_inter becomes infinite).
 """
 
 from __future__ import annotations

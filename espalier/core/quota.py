@@ -1,10 +1,9 @@
 """Quotas: integers within bounds that sum exactly to the target, by weights or nearest to a wish.
 
-Both kinds are a clipped line in one unknown, ``x(t) = clip(base + t * slope, lower, upper)``, whose sum
-grows with ``t``: the root lies between two breakpoints, and the fractions are settled by largest remainder,
-exactly (``espalier.core.rounding``). `projected` is the Euclidean projection that Density-Based Pruning (arXiv
-2401.04578) solves with a quadratic program; its released code rounds afterwards and misses the sum. Who is
-kept inside a cluster is not decided here.
+Both kinds are a clipped line in one unknown, ``x(t) = clip(base + t * slope, lower, upper)``, whose sum grows with
+``t``: the root lies between two breakpoints, and the fractions are settled by largest remainder, exactly
+(``espalier.core.rounding``). `projected` is the Euclidean projection that Density-Based Pruning (arXiv 2401.04578)
+solves with a quadratic program; its released code rounds afterwards and misses the sum.
 """
 
 from __future__ import annotations

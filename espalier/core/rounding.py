@@ -3,8 +3,7 @@
 The shares are a clipped line in one unknown, at the t at which they sum to the target. Float64 gives each of them to
 within a known slack, which settles all but those whose remainder is as near as that to the last one rounded up. For
 these, t and the shares are worked out in whole numbers over one denominator, from the given numbers as they are:
-remainders that are equal are equal then, and the lower index comes first. Not here: where a line comes from, and t in
-floating point (``espalier.core.quota``).
+remainders that are equal are equal then, and the lower index comes first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Pairs of similar rows, and what can be decided from them: groups, and who stays when earlier rows win.
 
-Shared by near duplicates and semantic duplicates. Not here: finding the pairs (``espalier.core.dedup.near.neighbours``,
-``espalier.core.dedup.semantic``) or ranking the rows. Nothing loops over rows; the loops below run over rounds.
+Shared by near and semantic duplicates. Nothing loops over rows; the loops below run over rounds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Recipes and their random baselines: each measured with random subsets of its own size, and judged.
-
-Selecting is done by ``espalier.core.prune``, measuring by ``evaluation.py``, judging by ``judge.py``; here is which
-recipes, which seeds, and what is compared with what.
-"""
+"""Recipes and their random baselines: each measured with random subsets of its own size, and judged."""
 
 from __future__ import annotations
 

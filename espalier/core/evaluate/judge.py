@@ -1,7 +1,4 @@
-"""What is known of a subset's quality in one record, and the verdict against random subsets of its size.
-
-Nothing is measured here (``evaluation.py`` does that); the rule is a pure function of the records.
-"""
+"""What is known of a subset's quality in one record, and the verdict against random subsets of its size."""
 
 from __future__ import annotations
 

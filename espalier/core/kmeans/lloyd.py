@@ -1,9 +1,8 @@
 """Lloyd's rounds for spherical k-means, with bounds that leave out rows that cannot change.
 
-Dhillon and Modha 2001; the bounds follow Hamerly 2010, in cosines: when a centroid moves by a chord of
-length m, no unit row's cosine to it changes by more than m. Skipping is exact: the result is that of the
-plain rounds. Differs from Hamerly: the tenth of the centroids that moved most is compared outright, so that
-one restless centroid does not loosen everyone's bound. Starts and the public entry live in starts.py and fit.py.
+Dhillon and Modha 2001; the bounds follow Hamerly 2010, in cosines: when a centroid moves by a chord of length m, no
+unit row's cosine to it changes by more than m. The result is that of the plain rounds. Differs from Hamerly: the tenth
+of the centroids that moved most is compared outright, so that one restless centroid does not loosen everyone's bound.
 """
 
 from __future__ import annotations

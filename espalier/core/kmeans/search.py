@@ -1,9 +1,8 @@
 """The nearest centroid of each row, exact, in blocks.
 
-BLAS proposes, exact arithmetic decides: a product in float32 finds the best and the second best centroid;
-where the two are closer than BLAS can tell, every candidate's cosine is computed again in double precision,
-row by row. So the answer does not depend on the block size or the number of threads. The k-means itself
-lives in fit.py.
+A product in float32 finds the best and the second best centroid; where the two are closer than BLAS can tell, every
+candidate's cosine is computed again in double precision, row by row. So the answer does not depend on the block size or
+the number of threads.
 """
 
 from __future__ import annotations

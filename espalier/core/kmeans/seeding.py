@@ -1,14 +1,8 @@
 """Rows to start k-means from: greedy k-means++ or, for very many clusters, batches; in exact fixed-point arithmetic.
 
-Arthur and Vassilvitskii 2007, with several candidates a step (their section 6; scikit-learn does so too).
-Rows are rounded to integers small enough that every dot product fits the 24 bits of a float32 without
-rounding. BLAS then gives the same bits in any order of summation, so a draw never depends on threads or
-block shape.
-
-k-means++ draws one row after another, n x k x d products in k small steps. In batches each is drawn at once, by the
-squared distances to all batches before it, as in k-means|| (Bahmani et al. 2012, arXiv 1203.6402); differs: exactly
-k rows are drawn, so there is nothing to thin out afterwards. When the last batch is drawn, every row knows its
-nearest start.
+Arthur and Vassilvitskii 2007, with several candidates a step (their section 6; scikit-learn does so too): n x k x d
+products in k small steps. In batches many rows are drawn at once, by the squared distances to all batches before, as in
+k-means|| (Bahmani et al. 2012, arXiv 1203.6402); differs: exactly k rows are drawn, so there is nothing to thin out.
 """
 
 from __future__ import annotations
@@ -26,9 +20,9 @@ BELOW_ONE = 1.0 - 2.0**-52  # keeps a draw times a total below that total after 
 def fixed_point(vectors: np.ndarray) -> np.ndarray:
     """Round unit rows to integers held in float32, scaled so that all dot products are exact (below 2**24).
 
-    A row's rounded norm is at most scale + sqrt(d) / 2, and partial sums of a dot product are at most the
-    product of the norms (Cauchy-Schwarz). The scale is about 4085 at d = 512, so cosines are good to about
-    1e-4.
+    BLAS then gives the same bits in any order of summation, so a draw never depends on threads or block shape. A row's
+    rounded norm is at most scale + sqrt(d) / 2, and partial sums of a dot product are at most the product of the norms
+    (Cauchy-Schwarz). The scale is about 4085 at d = 512, so cosines are good to about 1e-4.
     """
     scale = 4095.0 / (1.0 + 1e-3) - 0.5 * math.sqrt(vectors.shape[1]) - 1.0
     rows = vectors * np.float32(scale)

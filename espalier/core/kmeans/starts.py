@@ -1,10 +1,9 @@
 """Where the rounds start: drawn, settled on a sample and swapped, or, for very many clusters, drawn in batches.
 
-Lloyd's rounds never move a centroid across empty space, so a start that puts two centroids into one group and
-one centroid between two groups stays so. Swaps take a centroid from where two share one group and give it to a
-cluster that holds two: the pairs whose union costs least are merged and the clusters whose halving gains most are
-split, as long as the gain exceeds the cost. The idea is that of Fritzke's breathing k-means (arXiv 2006.15666); here
-costs and gains come from the sums of the clusters. The draws are in seeding.py, the rounds in lloyd.py.
+Lloyd's rounds never move a centroid across empty space. Swaps take one from where two share one group and give it to a
+cluster that holds two groups: the pairs whose union costs least are merged and the clusters whose halving gains most
+are split, as long as the gain exceeds the cost. The idea is that of Fritzke's breathing k-means (arXiv 2006.15666);
+here costs and gains come from the sums of the clusters.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Sums of the rows of each cluster, exact, so that no order of summation shows in the centroids.
 
-Entries are rounded to multiples of 2**-26 (finer than float32 near 1) and summed as whole numbers in
-float64, which is exact for up to 2**27 rows of unit norm a cluster. Rows can therefore be taken out again
-when they move, without drift. Which row belongs where is decided elsewhere.
+Entries are rounded to multiples of 2**-26 (finer than float32 near 1) and summed as whole numbers in float64, which is
+exact for up to 2**27 rows of unit norm a cluster. Rows can be taken out again without drift.
 """
 
 from __future__ import annotations

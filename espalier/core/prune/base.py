@@ -1,8 +1,5 @@
 """What a prune method is: parameters in a frozen dataclass, data in the call, everything in the result.
 
-Here live the types that every method shares. The methods themselves stand one a file beside this one,
-their names in ``__init__.py``; nothing here knows tables, recipes' text form or Dagster.
-
 Row order is the order of sample_id throughout, so a tie that ends on the row index ends on the sample id.
 """
 

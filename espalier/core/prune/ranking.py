@@ -1,7 +1,6 @@
 """The step that all methods share: order the samples of each group, keep the first so many of each.
 
-Scores and quotas come from the methods; nothing here knows what they mean. Ties in score end on the row
-index, which is the order of sample_id. Sorting replaces every loop over samples: O(n log n).
+Ties in score end on the row index, which is the order of sample_id. Sorting replaces every loop over samples.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Nearest rows by Hamming distance of packed bits, exact, by faiss's popcount kernels.
+"""Nearest rows by Hamming distance of packed bits, exact, by faiss's popcount kernels, without an index or a copy.
 
-A search keeps a heap a query; faiss orders it by (distance, row), so ties end on the row (pinned by
-tests). No index is built and nothing is copied.
+A search keeps a heap a query; faiss orders it by (distance, row), so ties end on the row (pinned by tests).
 """
 
 from __future__ import annotations

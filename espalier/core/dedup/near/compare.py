@@ -1,7 +1,4 @@
-"""Comparing some rows with others: the bound first, then exact products for what it lets through.
-
-Both searches, brute force and index, are made of these comparisons. Not here: which rows are compared.
-"""
+"""Comparing some rows with others: the bound first, then exact products for what it lets through."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """Exact and near duplicates of a dataset: which rows stay, and for each that goes which kept row it copies.
 
 The stage in one call: equal bytes (or pixels), then equal grids, then the gradient feature, the search and the groups.
-Masks say which rows may not go (protected subsets, rows kept by hand, rows of an earlier run) and which must.
-Not here: reading images or tables, and semantic duplicates (``espalier.core.dedup.semantic``).
 """
 
 from __future__ import annotations

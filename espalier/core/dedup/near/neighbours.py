@@ -2,7 +2,6 @@
 
 The search walks the rows in their order and hands out, for each block of rows, all pairs with earlier rows. So the
 caller can decide block by block and forget the pairs, and memory stays bounded however many pairs there are.
-Not here: the feature, and what the pairs decide (``espalier.core.dedup.near.groups``).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which images may be one picture that was saved again without loss, so that only these need decoding in full.
 
-Equal pixels give equal grids when both files are decoded alike, so equal grid and size make a candidate. A decoder
-that reads one format at reduced scale (JPEG) gives a slightly other grid than the whole picture saved in another
-format: there a pair of equal size, found as near duplicates, is a candidate. Not here: decoding, the verdict.
+Equal pixels give equal grids when both files are decoded alike, so equal grid and size make a candidate. A decoder that
+reads one format at reduced scale (JPEG) gives a slightly other grid than the whole picture saved in another format:
+there a pair of equal size, found as near duplicates, is a candidate.
 """
 
 from __future__ import annotations
