@@ -35,13 +35,7 @@ class Amount:
 
     @classmethod
     def parse(cls, text: str) -> Amount:
-        """Read ``0.28``, ``28%`` or ``n50000``.
-
-        Raises
-        ------
-        UsageError
-            When it is no number, out of range, or ambiguous (a bare ``80``).
-        """
+        """Read ``0.28``, ``28%`` or ``n50000``; a bare ``80`` is refused as ambiguous."""
         text = text.strip()
         if _COUNT.fullmatch(text):
             if int(text[1:]) < 1:

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from espalier.core.dedup.near import Duplicates
-from espalier.core.dedup.near.border import BORDER_PAIRS
+from espalier.core.dedup.near.duplicates import BORDER_PAIRS
 from espalier.io.drawing.sheets import Cell, contact_sheet
 from espalier.io.files.blobs import read_bytes
 from espalier.io.warehouse.session import session

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from espalier.core.dedup.near.duplicates import Duplicates, find_duplicates
-from espalier.core.dedup.near.features import gradient_features, mirror_features
-from espalier.core.dedup.near.threshold import DEFAULT_THRESHOLD, auto_threshold
+from espalier.core.dedup.near.features import DEFAULT_THRESHOLD, auto_threshold, gradient_features, mirror_features
 
 __all__ = [
     "DEFAULT_THRESHOLD",
