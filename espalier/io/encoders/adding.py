@@ -23,31 +23,9 @@ _SECONDS = 0.5
 def add(
     given: str, models: Path, name: str | None = None, *, overwrite: bool = False
 ) -> tuple[AddedName, dict[str, Any]]:
-    """Fetch a model, see that it loads and encodes, and keep a name for it.
+    """Fetch a model, see that it loads and encodes, and keep a name for it: the given one, or its own as a slug.
 
-    Parameters
-    ----------
-    given : str
-        A spec, or a name of the catalogue.
-    models : Path
-        The home's folder of models.
-    name : str, optional
-        By default the model's own, made a slug.
-    overwrite : bool, default=False
-        Whether the name may have meant another model.
-
-    Returns
-    -------
-    entry : AddedName
-    measured : dict
-        What ``check`` tells.
-
-    Raises
-    ------
-    EspalierError
-        When it cannot be had or does not run.
-    UsageError
-        When the name is none, or is taken.
+    Returns the entry and what ``check`` tells. ``overwrite`` lets the name have meant another model.
     """
     spec = EncoderSpec.parse(given)
     if spec.model == "builtin":

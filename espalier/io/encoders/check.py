@@ -1,7 +1,4 @@
-"""A look at an encoder before it is used: what it takes and gives, and how fast it is here.
-
-Here lives the measurement on made-up pictures. The figures hold for this machine and for pictures of this size.
-"""
+"""A look at an encoder before it is used: what it takes and gives, and how fast it is here on made-up pictures."""
 
 import time
 from collections.abc import Iterator
@@ -20,24 +17,9 @@ _SIZE = (320, 240)
 
 
 def check(encoder: Encoder, seconds: float = 2.0) -> dict[str, Any]:
-    """Run an encoder for a while and tell what it is.
+    """Run an encoder for some seconds; return ``describe()`` with shapes and speeds.
 
-    Parameters
-    ----------
-    encoder : Encoder
-    seconds : float, default=2
-        How long to measure.
-
-    Returns
-    -------
-    dict
-        ``describe()`` with ``input`` and ``output`` (shapes), ``images_per_second`` (JPEGs of 320 x 240 from memory
-        to vectors) and, with a text side, ``texts_per_second``.
-
-    Raises
-    ------
-    EspalierError
-        When it cannot be compiled or run.
+    ``images_per_second`` is for JPEGs of 320 x 240 from memory to vectors; with a text side, ``texts_per_second``.
     """
     compiled = encoder.compiled()
     store = _jpegs()

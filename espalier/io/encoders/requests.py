@@ -1,9 +1,8 @@
 """Inference requests that are filled, started and emptied in turn, by one thread.
 
-Here lives the ring of requests. Not here: what goes in and comes out. OpenVINO's AsyncInferQueue calls back into
-Python from its own threads: each call takes the interpreter from the decode threads, and a network that is freed
-while the last call is returning waits for it forever, holding the interpreter that the call needs. Emptying in turn
-has neither fault.
+OpenVINO's AsyncInferQueue calls back into Python from its own threads: each call takes the interpreter from the decode
+threads, and a network that is freed while the last call is returning waits for it forever, holding the interpreter that
+the call needs. Emptying in turn has neither fault.
 """
 
 from collections import deque
@@ -21,10 +20,6 @@ class Requests:
     """Requests of one compiled graph; results are handed out in the order in which they were started.
 
     Twice as many as the device works on at a time, so that it always finds the next one.
-
-    Parameters
-    ----------
-    compiled : CompiledModel
     """
 
     def __init__(self, compiled: "openvino.CompiledModel") -> None:
@@ -44,13 +39,7 @@ class Requests:
         self._running.append((request, deliver))
 
     def finish(self) -> None:
-        """Wait for all running requests and deliver them.
-
-        Raises
-        ------
-        EspalierError
-            When one failed.
-        """
+        """Wait for all running requests and deliver them."""
         while self._running:
             self._empty()
 

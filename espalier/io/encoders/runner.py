@@ -1,9 +1,8 @@
 """From files to vectors at the machine's speed: decode threads feed inference requests that are always in flight.
 
-Here live the pipeline and its back-pressure. Not here: what an image becomes (``espalier.io.encoders.geometry``) and
-what the graph computes. Every inference has the same fixed number of images, the last one filled up with zeros, and
-requests are filled and emptied in turn, in the order of the items; so neither the number of threads nor the grouping
-of the items changes a bit of a vector.
+Every inference has the same fixed number of images, the last one filled up with zeros, and requests are filled and
+emptied in turn, in the order of the items; so neither the number of threads nor the grouping of the items changes a bit
+of a vector.
 """
 
 import os
@@ -68,17 +67,8 @@ def encode(
 ) -> Iterator[EncodedBatch]:
     """Encode ``(row, uri)`` items; see ``espalier.io.encoders.encoder.Encoder.encode_images``.
 
-    Parameters
-    ----------
-    compiled : CompiledModel
-        Takes (b, height, width, 4) uint8 and gives (b, d) float32, b fixed.
-    geometry : Geometry
-        Turns bytes into (height, width, 4) uint8; runs in the decode threads.
-
-    Yields
-    ------
-    EncodedBatch
-        One for each ``BLOCK`` consecutive items. At most two of them are in memory at a time.
+    ``compiled`` takes (b, height, width, 4) uint8 and gives (b, d) float32, b fixed. Yields a batch for each ``BLOCK``
+    consecutive items; at most two of them are in memory at a time.
     """
     threads = threads or cores()
     batches = _Batches(compiled)

@@ -101,13 +101,7 @@ class EncoderOptions(BaseModel):
 
     @classmethod
     def parse(cls, given: Mapping[str, Any], model: str) -> "EncoderOptions":
-        """Check the options of a model; None stands for what is left open.
-
-        Raises
-        ------
-        UsageError
-            For an unknown option or a value that is none.
-        """
+        """Check the options of a model; None stands for what is left open."""
         unknown = sorted(set(given) - set(cls.model_fields))
         if unknown:
             raise UsageError(
