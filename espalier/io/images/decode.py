@@ -1,13 +1,9 @@
 """Decoding of single images: bytes in, upright 8-bit RGB out, or a short reason why not.
 
-Here live the header probe, the decoder for every mode that Pillow knows and the words for what is wrong with
-a file. Not here: reading bytes (``espalier.io.files.blobs``), resizing to a model's input (``espalier.io.encoders``).
-A name's extension is never looked at: the bytes decide.
-
-Choices: alpha is laid over white, as viewers do; 16-bit grey is scaled by its full range (257 levels to one);
-floats are taken as 0..1 or 0..255 when they fit and stretched otherwise; the first frame stands for an
-animation; colour profiles are not applied; only formats that Pillow decodes itself are opened (EPS would
-start Ghostscript).
+Choices: a name's extension is never looked at, the bytes decide; alpha is laid over white, as viewers do; 16-bit grey
+is scaled by its full range (257 levels to one); floats are taken as 0..1 or 0..255 when they fit and stretched
+otherwise; the first frame stands for an animation; colour profiles are not applied; only formats that Pillow decodes
+itself are opened (EPS would start Ghostscript). Sizes are refused above ``max_pixels``, by default ``MAX_PIXELS``.
 """
 
 import struct
@@ -76,17 +72,7 @@ class UnreadableImage(Exception):
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What the header says of an image.
-
-    Attributes
-    ----------
-    width, height : int
-        Pixels as displayed, after the EXIF orientation is applied.
-    orientation : int
-        EXIF orientation, 1 to 8; 1 where there is none.
-    format : str
-        Pillow's name of the format that the bytes are in, for example ``JPEG``.
-    """
+    """What the header says of an image: size as displayed, EXIF orientation (1 to 8), Pillow's name of the format."""
 
     width: int
     height: int
@@ -95,20 +81,7 @@ class ImageInfo:
 
 
 def probe(data: bytes, *, max_pixels: int | None = None) -> ImageInfo:
-    """Read size, orientation and format from the header, without decoding pixels.
-
-    Parameters
-    ----------
-    data : bytes
-        The whole file, or enough of its beginning to hold the header.
-    max_pixels : int, optional
-        Larger images are refused; ``MAX_PIXELS`` by default.
-
-    Raises
-    ------
-    UnreadableImage
-        When the bytes are no image that can be read.
-    """
+    """Read size, orientation and format from the header, without decoding pixels; the file's beginning will do."""
     with _open(data, max_pixels) as image:
         return _info(image)
 
@@ -124,27 +97,10 @@ def inspect(data: bytes, at_least: int, *, max_pixels: int | None = None) -> tup
 
 
 def decode_rgb(data: bytes, at_least: int | None = None, *, max_pixels: int | None = None) -> np.ndarray:
-    """Decode an image to upright 8-bit RGB.
+    """Decode an image to upright 8-bit RGB: (h, w, 3) uint8, C-contiguous.
 
-    Parameters
-    ----------
-    data : bytes
-        The whole file.
-    at_least : int, optional
-        A JPEG may be decoded at 1/2, 1/4 or 1/8 of its scale as long as its shorter side keeps this many
-        pixels. Other formats, and None, are decoded in full.
-    max_pixels : int, optional
-        Larger images are refused; ``MAX_PIXELS`` by default.
-
-    Returns
-    -------
-    numpy.ndarray of shape (h, w, 3), uint8
-        C-contiguous, EXIF orientation applied.
-
-    Raises
-    ------
-    UnreadableImage
-        When the bytes are no image that can be read to its end.
+    A JPEG may be decoded at 1/2, 1/4 or 1/8 of its scale as long as its shorter side keeps ``at_least`` pixels; other
+    formats, and None, are decoded in full. Raises UnreadableImage for what cannot be read to its end.
     """
     return np.ascontiguousarray(decode_image(data, at_least, max_pixels=max_pixels))
 

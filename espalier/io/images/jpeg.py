@@ -1,7 +1,7 @@
 """The short way for plain JPEGs: straight to libjpeg-turbo, which Pillow uses, too.
 
-The values are Pillow's to the bit, in four fifths of the time. All that is out of the ordinary (EXIF, several
-pictures, other colours, damage) is left to ``espalier.io.images.decode``, which has the words for it.
+The values are Pillow's to the bit, in four fifths of the time. All that is out of the ordinary (EXIF, several pictures,
+other colours, damage) is left to ``espalier.io.images.decode``, which has the words for it.
 """
 
 from typing import NamedTuple
@@ -21,17 +21,7 @@ class PlainJpeg(NamedTuple):
 
 
 def plain_jpeg(data: bytes, at_least: int | None, max_pixels: int) -> PlainJpeg | None:
-    """Decode an undamaged colour JPEG without EXIF, at 1/2, 1/4 or 1/8 where ``at_least`` allows; None for others.
-
-    Parameters
-    ----------
-    data : bytes
-        The whole file.
-    at_least : int or None
-        Pixels that the shorter side must keep; None decodes in full.
-    max_pixels : int
-        Larger ones are not decoded.
-    """
+    """Decode an undamaged colour JPEG without EXIF, at 1/2, 1/4 or 1/8 where ``at_least`` allows; None for others."""
     if not data.startswith(b"\xff\xd8") or any(mark in data[:_HEADER] for mark in _MARKS):
         return None
     import simplejpeg
