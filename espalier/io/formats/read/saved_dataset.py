@@ -1,7 +1,6 @@
 """Reads folders that Hugging Face ``datasets`` wrote with ``save_to_disk``: Arrow files, mapped into memory.
 
-A row is a sample, as in ``read.tables``; splits are subsets. What does not belong here: which column means
-what (``espalier.io.formats.read.columns``), and the bytes (``espalier.io.files.cells``).
+A row is a sample, as in ``read.tables``; splits are subsets.
 """
 
 import json

@@ -20,15 +20,7 @@ SYNCED_AT_A_TIME = 16
 
 @dataclass(frozen=True)
 class StagedExport:
-    """A folder that is whole but not yet in its place.
-
-    Attributes
-    ----------
-    folder, target : Path
-        Where it is, and where it goes.
-    overwrite : bool
-        Whether what is at the target may be replaced.
-    """
+    """A folder that is whole but not yet in its place; ``overwrite`` lets it replace what is at the target."""
 
     folder: Path
     target: Path
@@ -46,13 +38,7 @@ class StagedExport:
 
 
 def begin(target: Path) -> Path:
-    """Make an empty folder beside ``target``, and remove what killed exports left there.
-
-    Raises
-    ------
-    EspalierError
-        When it cannot be written there.
-    """
+    """Make an empty folder beside ``target``, and remove what killed exports left there."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         recover(target)
@@ -67,17 +53,9 @@ def begin(target: Path) -> Path:
 def stage_export(
     subset: Subset, write: Writer, target: Path, *, link: bool, overwrite: bool, progress: Progress
 ) -> tuple[StagedExport, Written]:
-    """Write a subset beside ``target``; ``commit`` puts it there.
+    """Write a subset beside ``target``, where ``commit`` puts it; return the whole folder and what is in it.
 
-    Returns
-    -------
-    tuple of StagedExport and Written
-        The whole folder, and what is in it.
-
-    Raises
-    ------
-    EspalierError
-        When the target is taken or something cannot be written; nothing is left then.
+    Nothing is left when the target is taken or something cannot be written.
     """
     check_target(target, overwrite=overwrite)
     staged = StagedExport(begin(target), target, overwrite)

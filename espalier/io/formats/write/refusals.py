@@ -1,7 +1,4 @@
-"""Which folders an export may be written to, and which it may replace.
-
-What belongs here: the refusals. What does not: how an export gets to its place (``espalier.io.formats.write.place``).
-"""
+"""Which folders an export may be written to, and which it may replace."""
 
 import os
 import re
@@ -20,13 +17,7 @@ _PACKED = re.compile(r"(?:tar|parquet|arrow):(.+)#\d+[+&]", re.DOTALL)
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:
-    """Refuse a target that something is at.
-
-    Raises
-    ------
-    UsageError
-        When it is a file or a link, or a folder that is not empty and may not be replaced.
-    """
+    """Refuse a target that is a file or a link, or a folder that is not empty and may not be replaced."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"{target} is not a folder.", "Choose another with -o.")
     if target.is_dir() and not overwrite and any(target.iterdir()):
@@ -34,13 +25,7 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def check_source(card: Card, target: Path) -> None:
-    """Refuse a target that is the data itself, lies in it, or holds it.
-
-    Raises
-    ------
-    UsageError
-        Such a target would change the dataset that it is made of.
-    """
+    """Refuse a target that is the data itself, lies in it, or holds it: it would change what it is made of."""
     local = _local(card)
     if local is None:
         return
@@ -59,11 +44,7 @@ def _local(card: Card) -> Path | None:
 def own_folder(card: Card, format_name: str) -> Path:
     """Return the folder of a dataset that is to be replaced by a subset of it.
 
-    Raises
-    ------
-    UsageError
-        When it is no local folder of its own, or holds what an export does not carry over: a hidden file, or one that
-        is no sample's.
+    It has to be a local folder, without what an export does not carry over: a hidden file, or one that is no sample's.
     """
     local = _local(card)
     if local is None or not local.is_dir() or local.is_symlink():
@@ -82,22 +63,10 @@ def own_folder(card: Card, format_name: str) -> Path:
 
 
 def check_replacement(source: Path, uris: Iterable[str], fresh: Path, gone: Container[str] = ()) -> None:
-    """Refuse to replace a dataset's folder by an export that lacks anything but samples of it.
+    """Refuse to replace the folder ``source`` by the export ``fresh`` that lacks anything but samples of it.
 
-    Parameters
-    ----------
-    source, fresh : Path
-        The folder as it is, and the export that is to take its place.
-    uris : iterable of str
-        Of every sample of the dataset, kept or not.
-    gone : container of str
-        Subsets of which nothing is kept; files that are called by them (``instances_train.json``) go with them.
-
-    Raises
-    ------
-    UsageError
-        When a file of ``source`` is not in ``fresh``, is no sample, holds none, and is not named like one (a label
-        file, a mask); names up to three.
+    A file may be missing that is a sample (``uris`` are those of all, kept or not), holds some, or is named like one (a
+    label file, a mask), or like a subset that is ``gone``: one of which nothing is kept (``instances_train.json``).
     """
     paths = {packed[1] if (packed := _PACKED.match(uri)) else uri for uri in uris}
     stems = {Path(path).stem for path in paths}

@@ -1,9 +1,8 @@
 """Writes WebDataset tars: kept samples with all their members, byte for byte, in full shards.
 
-Samples keep the order of the source; every shard but a subset's last holds ``shard_size`` of them. Shards are
-numbered, in a folder of their subset where they have one (``train/00000.tar``). Where the dataset was read with
-``shard_in_key``, keys hold the shard's path from now on. What does not belong here: headers on the way in
-(``espalier.io.formats.read.tar_members``).
+Samples keep the order of the source; every shard but a subset's last holds ``shard_size`` of them. Shards are numbered,
+in a folder of their subset where they have one (``train/00000.tar``). Where the dataset was read with ``shard_in_key``,
+keys hold the shard's path from now on.
 """
 
 import re
@@ -81,14 +80,9 @@ def _named(sample_id: str, key: str, group: Group) -> Group:
 
 
 class Shards:
-    """Tars that are being written, one a subset at a time, each filled before the next begins.
+    """Tars of ``size`` samples that are being written, one a subset at a time, each filled before the next begins.
 
-    Parameters
-    ----------
-    folder : Path
-        Where they go: ``00000.tar``, ``00001.tar``, ... below a folder of their subset where they have one.
-    size : int
-        Samples of a full one.
+    They are ``00000.tar``, ``00001.tar``, ... below a folder of their subset where they have one.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
