@@ -33,7 +33,7 @@ _READERS = {
     "image_folder": ("image_folder", "ImageFolder"),
     "webdataset": ("webdataset", "WebDataset"),
     "parquet": ("tables", "ParquetTables"),
-    "hf_disk": ("saved_dataset", "SavedDataset"),
+    "hf_disk": ("tables", "SavedDataset"),
     "list": ("lists", "ListFile"),
 }  # modules are loaded when they are needed
 _ALIASES = {

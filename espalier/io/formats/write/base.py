@@ -77,6 +77,12 @@ def fresh(folder: Path, relative: str) -> Path:
     return path
 
 
+def refuse_link(link: bool, what: str) -> None:
+    """Refuse ``--link`` for a format that packs its pictures."""
+    if link:
+        raise EspalierError(f"Pictures inside {what} cannot be linked.", "Use --copy.")
+
+
 def put_file(uri: str, path: Path, *, link: bool) -> None:
     """Put the bytes behind ``uri`` at ``path``: copied with their time, or as a hard link."""
     local = not is_url(uri) and uri.startswith("/")

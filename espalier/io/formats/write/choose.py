@@ -13,13 +13,13 @@ _OWN = {
     "webdataset": "webdataset.write_webdataset",
     "parquet": "tables.write_parquet",
     "hf_disk": "tables.write_saved_dataset",
-    "list": "lists.write_list",
+    "list": "tables.write_list",
     "cvat": "as_it_stands.write_cvat",
     **dict.fromkeys(VOC_FORMATS, "as_it_stands.write_voc"),
 }
 _FROM_ANY = {
     "image_folder": "to_folders.fill_class_folders",
-    "webdataset": "to_webdataset.pack_webdataset",
+    "webdataset": "webdataset.pack_webdataset",
     "parquet": "to_tables.pack_parquet",
     "hf_disk": "to_tables.save_dataset",
     "csv": "to_folders.list_as_csv",

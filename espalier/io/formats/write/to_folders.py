@@ -31,7 +31,7 @@ from espalier.io.formats.write.convert import (
     stem_of,
 )
 from espalier.io.formats.write.extra_columns import as_json
-from espalier.io.formats.write.lists import write_list
+from espalier.io.formats.write.tables import write_list
 
 _LONGEST = 200
 
