@@ -48,14 +48,3 @@ def encode_labels(encoder: "Encoder", labels: list[str], templates: tuple[str, .
     means = vectors.reshape(len(labels), len(templates), vectors.shape[1]).mean(axis=1)
     lengths = np.sqrt((means * means).sum(axis=1, keepdims=True))
     return (means / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
-
-
-def pair_scores(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
-    """Return the CLIP score of image-text pairs: the cosine of each pair of rows, float32.
-
-    Parameters
-    ----------
-    images, texts : ndarray of shape (n, d), float32
-        Unit rows of one joint encoder.
-    """
-    return np.einsum("ij,ij->i", images.astype(np.float64), texts.astype(np.float64)).astype(np.float32)

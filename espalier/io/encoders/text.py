@@ -8,7 +8,7 @@ import numpy as np
 
 from espalier.core.errors import EspalierError
 from espalier.io.encoders.model import embedding_output
-from espalier.io.encoders.requests import Requests
+from espalier.io.encoders.runner import Requests
 from espalier.io.encoders.tokens import Tokens
 
 if TYPE_CHECKING:
