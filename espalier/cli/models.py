@@ -98,7 +98,7 @@ def check_command(spec: str, precision: str, device: str, seconds: float) -> dic
     espalier models check 'model.xml#output=embedding' --precision bf16
     """  # noqa: D301
     from espalier.io.encoders import load_encoder
-    from espalier.io.encoders.check import check
+    from espalier.io.encoders.adding import check
 
     return check(load_encoder(spec, device=device, precision=precision, cache_dir=open_home().models), seconds)
 

@@ -97,7 +97,7 @@ def check_export(home: Home, dataset: str, wanted: Wanted) -> dict[str, Any]:
         cannot be replaced.
     """
     from espalier.io.formats.write.choose import can_link, choose_writer
-    from espalier.io.formats.write.refusals import check_source, check_target, own_folder
+    from espalier.io.formats.write.place import check_source, check_target, own_folder
 
     card = home.zone().card(dataset)
     source = open_reader(card).format

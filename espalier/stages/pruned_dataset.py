@@ -11,8 +11,7 @@ from espalier.core.prune.counts import kept_words
 from espalier.io.files.listing import local_path
 from espalier.io.formats.write.base import Subset
 from espalier.io.formats.write.choose import choose_writer
-from espalier.io.formats.write.place import default_target, file_facts, stage_export
-from espalier.io.formats.write.refusals import check_replacement
+from espalier.io.formats.write.place import check_replacement, default_target, file_facts, stage_export
 from espalier.io.warehouse import Draft, Table
 from espalier.io.warehouse.session import session
 from espalier.stages.context import Markdown, StageContext, StageResult

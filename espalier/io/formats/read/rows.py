@@ -1,8 +1,4 @@
-"""What readers of lists, tables and saved datasets share: files of rows, of which each is a sample.
-
-What belongs here: the files, their columns, and the keys of rows without one of their own. What does not: opening any
-one kind of file, and which column means what (``espalier.io.formats.read.columns``).
-"""
+"""What readers of lists, tables and saved datasets share: files of rows, of which each is a sample, and their keys."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,15 +1,14 @@
 """Reads WebDataset tars, sharded or not, by streaming their headers; a picture's place is kept, not its bytes.
 
-A sample is a run of members that share a key, as the webdataset package forms them: the key is the member's
-name up to the first dot after its last slash, the rest is the field (``.jpg``, ``.txt``, ``.json``,
-``.cls``). ``.txt`` is the caption, ``.cls`` the class, ``.json`` may hold ``caption``, ``label`` (one or a list) and
-``uid`` where those are missing, and boxes as ``objects``. A file ``classnames.txt`` or ``classes.txt`` beside the
-shards names the classes of numbers.
+A sample is a run of members that share a key, as the webdataset package forms them: the key is the member's name up to
+the first dot after its last slash, the rest is the field (``.jpg``, ``.txt``, ``.json``, ``.cls``). ``.txt`` is the
+caption, ``.cls`` the class, ``.json`` may hold ``caption``, ``label`` (one or a list) and ``uid`` where those are
+missing, and boxes as ``objects``. A file ``classnames.txt`` or ``classes.txt`` beside the shards names the classes of
+numbers.
 
-A shard belongs to the subset that its folder or its name says (``train/00000.tar``,
-``imagenet-val-0001.tar``). Members that climb out (``../``), absolute ones, links and devices become error
-rows; a shard that is damaged becomes one under the shard's name, after the samples before the damage. What
-does not belong here: the headers of a tar (``espalier.io.formats.read.tar_members``).
+A shard belongs to the subset that its folder or its name says (``train/00000.tar``, ``imagenet-val-0001.tar``). Members
+that climb out (``../``), absolute ones, links and devices become error rows; a shard that is damaged becomes one under
+the shard's name, after the samples before the damage.
 """
 
 import json
