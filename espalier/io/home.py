@@ -14,22 +14,8 @@ if TYPE_CHECKING:
 class Home:
     """The folder and the places inside it; a plain object that knows nothing of Dagster.
 
-    Attributes
-    ----------
-    root : Path
-        Absolute path of the folder.
-    landing : Path
-        The landing zone: folders and cards.
-    warehouse : Path
-        The stored tables.
-    manifests : Path
-        A folder a dataset and recipe, with what is kept.
-    reports : Path
-        Contact sheets and comparisons, a folder a dataset.
-    models : Path
-        Encoders: downloads, names that were added, compiled graphs.
-    dagster : Path
-        The Dagster instance.
+    ``manifests`` has a folder a dataset and recipe, ``reports`` a folder a dataset (contact sheets and comparisons),
+    ``models`` the encoders: downloads, names that were added, compiled graphs.
     """
 
     def __init__(self, root: Path) -> None:

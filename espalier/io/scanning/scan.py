@@ -1,11 +1,7 @@
 """Turns samples into rows of ``raw_dataset``: each file is read once, for all that is known of it.
 
-What belongs here: the row's schema, the pool of threads, the words in ``error``. What does not: which samples
-there are (``read``), decoding (``espalier.io.images.decode``), the feature (``espalier.io.images.grid``),
-and storing.
-
-A sample that cannot be read, that changes or vanishes meanwhile, is a row with its reason and never stops the
-scan. Rows come in the reader's order, for any number of threads; the warehouse sorts them by sample_id.
+A sample that cannot be read, that changes or vanishes meanwhile, is a row with its reason and never stops the scan.
+Rows come in the reader's order, for any number of threads; the warehouse sorts them by sample_id.
 """
 
 import hashlib
@@ -65,37 +61,12 @@ def scan(
     stop: int | None = None,
     refused: Mapping[int, str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Read every sample of a dataset once.
+    """Read every sample of a dataset once; yield batches of ``RAW_SCHEMA`` in the reader's order.
 
-    Parameters
-    ----------
-    reader : Reader
-        The dataset.
-    threads : int
-        How many files are read and decoded at a time; each holds at most one file and its reduced picture.
-    previous : PreviousScan, optional
-        Rows of the scan before; a file with the same uri, size and mtime is not read again.
-    progress : callable, optional
-        Called with the number of samples just finished.
-    batch_size : int
-        Rows of a batch. At most two batches are in flight, and of batches of one row only one.
-    max_pixels : int
-        Images with more are refused.
-    start, stop : int
-        Rows of the dataset, counted in the reader's order: only those in between are read.
-    refused : mapping of int to str
-        Rows that are not read, with the reason that becomes their error.
-
-    Yields
-    ------
-    pyarrow.RecordBatch
-        Of ``RAW_SCHEMA``, in the reader's order. A sample id that was there before is an error row under the
-        id ``<id>#repeat-<row>``, so that ids stay unique.
-
-    Raises
-    ------
-    EspalierError
-        When the dataset cannot be listed or holds no sample.
+    A file with the uri, size and mtime that it has in ``previous`` is not read again. Each thread holds at most one
+    file and its reduced picture; at most two batches are in flight, and of batches of one row only one. Only rows from
+    ``start`` to ``stop`` are read, and ``refused`` ones are errors with that reason. A sample id that was there before
+    is an error row under the id ``<id>#repeat-<row>``, so that ids stay unique.
     """
     ids, waiting, row = SampleIds(), deque[tuple[list[Sample], list[Future[list[Facts]]]]](), 0
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="scan")

@@ -16,16 +16,8 @@ Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 class Draft:
     """Tables about to be stored together.
 
-    Attributes
-    ----------
-    rows : pyarrow.Table or RecordBatchReader
-        The main table, named ``data`` in the file.
-    sort : str
-        Column that the main table is ordered by when stored; "" when it is in order already.
-    side : mapping of str to Rows
-        Further tables, stored as they come (``categories``, ``centroids``, ``pairs``).
-    stats : mapping
-        Counts that the command line and the next stages read without opening the tables.
+    ``rows`` become the main table ``data``, ordered by the column ``sort`` ("": in order already); ``side`` tables are
+    stored as they come. ``stats`` are counts that the command line and the next stages read without opening the tables.
     """
 
     rows: Rows
@@ -38,22 +30,8 @@ class Draft:
 class Meta:
     """Where a stored partition came from; kept inside its file, so it is swapped in with the rows.
 
-    Attributes
-    ----------
-    asset, dataset, recipe : str
-        The partition; ``recipe`` is "" for assets with one dimension.
-    code_version : str
-        Version of the asset's code that made it.
-    params : mapping
-        The options that it was made with.
-    inputs : mapping of str to str
-        Data version of each upstream partition at that time.
-    data_version : str
-        128 bits of the rows' contents, whatever their order; equal contents give equal versions.
-    n_rows : int
-        Rows of the main table.
-    stats : mapping
-        Counts, as in the Draft.
+    ``recipe`` is "" for assets with one dimension. ``inputs`` has the data version of each upstream partition at that
+    time. ``data_version`` is 128 bits of the rows' contents, whatever their order: equal contents give equal versions.
     """
 
     asset: str

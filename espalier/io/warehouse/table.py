@@ -17,14 +17,9 @@ BLOCK_ROWS = 16384
 
 
 class Table:
-    """One asset partition, opened read-only on first use.
+    """One asset partition (a DuckDB file, stored or staged), opened read-only on first use.
 
     The main table is ``data``, in order of its key (sample_id or cluster); ``side`` tables have names.
-
-    Parameters
-    ----------
-    path : Path
-        The partition's DuckDB file, or a staged one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,13 +43,8 @@ class Table:
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file read-only, as it is now, for the length of a block.
 
-        It is attached, not connected to: DuckDB gives a second connection to a path the database that the first
-        one opened, even when another file stands there since.
-
-        Raises
-        ------
-        EspalierError
-            When it is no readable database.
+        It is attached, not connected to: DuckDB gives a second connection to a path the database that the first one
+        opened, even when another file stands there since.
         """
         with ExitStack() as stack:
             try:

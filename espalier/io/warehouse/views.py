@@ -19,13 +19,6 @@ def query(warehouse: Warehouse, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
     """Run one read-only SELECT over the assets' views; only the assets that it names are opened.
 
     It sees no file but the warehouse's. A mistake that shows only while the rows are read is reported like any other.
-
-    Raises
-    ------
-    UsageError
-        When the SQL is not valid, changes something, or names what is not there (with what is).
-    EspalierError
-        When a stored file is damaged.
     """
     stored = _partitions(warehouse)
     with duckdb.connect(config={"allow_community_extensions": "false"}) as db:
