@@ -1,8 +1,4 @@
-"""The samples that are dropped as duplicates, as lists and pictures for people: files, not tables.
-
-What belongs here: the list of what the chain dropped, how a list is written, and copies of the contact sheets.
-What does not: drawing the sheets (``espalier.stages.dedup_sheets``) and deciding anything.
-"""
+"""The samples that are dropped as duplicates, as lists and pictures for people: files, not tables."""
 
 import csv
 import shutil

@@ -16,17 +16,9 @@ WIDE = ("grid", "vector", "hash", "text_hash")
 
 @dataclass(frozen=True)
 class Case:
-    """One stage's row of one sample, and what it takes to explain it.
+    """One stage's row of one sample (None where the stage has none), and what it takes to explain it.
 
-    Attributes
-    ----------
-    table : Table
-        The stage's rows.
-    row : dict or None
-        The sample's own, None where the stage has none.
-    raw : dict
-        The sample's row of raw_dataset.
-    raw_dataset : Table
+    ``raw`` is the sample's row of raw_dataset.
     """
 
     table: Table

@@ -23,13 +23,7 @@ if TYPE_CHECKING:
 class Encoding:
     """The one encoder of several datasets' embeddings, opened when something has to be encoded.
 
-    Parameters
-    ----------
-    home : Home
-    embeddings : mapping of str to Table
-    rows : Rows
-    tell : callable
-        Takes each sentence that the user should know.
+    ``tell`` takes each sentence that the user should know.
     """
 
     def __init__(self, home: Home, embeddings: Mapping[str, Table], rows: Rows, tell: Callable[[str], object]) -> None:
@@ -42,13 +36,7 @@ class Encoding:
 
     @cached_property
     def encoder(self) -> "Encoder":
-        """The encoder itself.
-
-        Raises
-        ------
-        EspalierError
-            When it is no longer the one that made the vectors.
-        """
+        """The encoder itself, which must still be the one that made the vectors."""
         from espalier.io.encoders import load_encoder
 
         encoder = load_encoder(

@@ -25,15 +25,7 @@ COLUMNS = (
 
 
 def mask(home: Home, rows: Rows, subsets: Sequence[str], labels: Sequence[str], where: str) -> np.ndarray:
-    """Return which rows pass all filters, (n,) bool.
-
-    Several subsets, or several labels, are alternatives.
-
-    Raises
-    ------
-    UsageError
-        For a subset or label that no dataset has, and for SQL that is not valid.
-    """
+    """Return which rows pass all filters, (n,) bool; several subsets, or several labels, are alternatives."""
     conditions = []
     if subsets:
         check_subsets(home, rows, subsets)

@@ -42,18 +42,10 @@ ORDER BY s.row
 class Rows:
     """The samples of several datasets, numbered through; inside a dataset in order of id.
 
-    Attributes
-    ----------
-    names : tuple of str
-        The datasets.
-    facts : pyarrow.Table
-        ``dataset``, ``sample_id``, ``subset``, ``uri``, ``sha256``, ``words`` (caption, or else labels).
-    keeper : ndarray of shape (n,), int64
-        Row of the kept sample that this one copies; its own row for samples that were kept.
-    embedded, exact : ndarray of shape (n,), bool
-        Has a stored vector; has the bytes of its keeper, whose vector is then its own.
-    n_apart : int
-        Copies left out because the sample that they copy is in a dataset that is not explored.
+    ``facts`` has ``dataset``, ``sample_id``, ``subset``, ``uri``, ``sha256``, ``words`` (caption, or else labels).
+    ``keeper``, (n,) int64, is the row of the kept sample that this one copies, its own for samples that were kept.
+    ``embedded`` and ``exact``, (n,) bool: has a stored vector; has the bytes of its keeper, whose vector is then its
+    own. ``n_apart`` copies are left out, because the sample that they copy is in a dataset that is not explored.
     """
 
     names: tuple[str, ...]
