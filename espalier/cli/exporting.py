@@ -14,16 +14,7 @@ from espalier.core.errors import UsageError
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asked of an export.
-
-    Attributes
-    ----------
-    output : Path or None
-        Where to; None with ``in_place``, which means the dataset's own folder.
-    format_name : str
-        '' for the dataset's own.
-    link, overwrite, in_place : bool
-    """
+    """What the user asked of an export; no output with ``in_place``, which means the dataset's own folder."""
 
     output: Path | None
     format_name: str = ""

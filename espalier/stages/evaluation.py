@@ -1,7 +1,4 @@
-"""How stored tables become what subsets are measured on: training rows, test rows, and all files.
-
-Who trains and who tests is decided in ``evaluate.protocol``; what is measured, in ``evaluate``.
-"""
+"""How stored tables become what subsets are measured on: training rows, test rows, and all files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,16 +39,8 @@ ORDER BY r.sample_id
 class Training:
     """The training samples of a dataset that reach pruning, and what subsets of them are measured on.
 
-    Attributes
-    ----------
-    evaluation : Evaluation
-    who : Protocol
-        Over the rows of ``embeddings``.
-    inside : ndarray of shape (n_clusters_rows,), bool
-        Which rows of ``clusters`` are training samples.
-    subsets : ndarray of shape (n_train,), str
-    names : tuple of str
-        Label names.
+    ``who`` is over the rows of ``embeddings``; ``inside``, bool, says which rows of ``clusters`` are training samples;
+    ``subsets`` are theirs, (n_train,) str; ``names`` are those of the labels.
     """
 
     evaluation: Evaluation
