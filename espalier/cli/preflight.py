@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espalier.cli.exporting import Wanted
+from espalier.cli.common import Wanted
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.formats.read.detect import check_format, open_reader
 from espalier.io.home import Home

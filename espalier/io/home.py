@@ -2,13 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from espalier.core.errors import EspalierError
+from espalier.io.landing.zone import LandingZone
 from espalier.io.warehouse import Warehouse
-
-if TYPE_CHECKING:
-    from espalier.io.landing.zone import LandingZone
 
 
 class Home:
@@ -42,10 +39,8 @@ class Home:
                 raise EspalierError(f"Cannot write to {folder}: permission denied.", remedy)
         return self
 
-    def zone(self) -> "LandingZone":
+    def zone(self) -> LandingZone:
         """Return the landing zone of this home."""
-        from espalier.io.landing.zone import LandingZone
-
         return LandingZone(self.landing)
 
     def store(self) -> Warehouse:

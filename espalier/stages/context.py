@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 
 from espalier.io.home import Home
 from espalier.io.landing.cards import Card
-from espalier.io.landing.zone import LandingZone
 from espalier.io.progress import Advance, log_progress
 from espalier.io.scanning.request import Reading, ScanRequest, read_here
 from espalier.io.warehouse import Draft, Meta, Piece, Table, Warehouse
@@ -75,7 +74,7 @@ class StageContext:
         in this process.
         """
         declared, store = STAGES[stage], home.store()
-        card = LandingZone(home.landing).card(dataset)
+        card = home.zone().card(dataset)
         options = in_full(StageOptions.of_card(card).override(given or {}, "run config"), home.models)
         params = options.pick(declared.options)
         references = {name: store.need(*partition) for name, partition in declared.also_reads(params).items()}
@@ -100,11 +99,6 @@ class StageContext:
     def store(self) -> Warehouse:
         """The warehouse."""
         return self.home.store()
-
-    @property
-    def landing(self) -> LandingZone:
-        """The landing zone."""
-        return LandingZone(self.home.landing)
 
 
 class Markdown(str):

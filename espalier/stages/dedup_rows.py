@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 from espalier.core.errors import EspalierError
 from espalier.io.scanning.scan import GRID_LENGTH
 from espalier.io.warehouse import Table
-from espalier.io.warehouse.session import session
-from espalier.io.warehouse.table import array_block
+from espalier.io.warehouse.table import array_block, session
 from espalier.stages.context import StageContext
 
 PIXELS = "coalesce(width, 0) AS width, coalesce(height, 0) AS height, coalesce(width::BIGINT * height, 0) AS pixels"

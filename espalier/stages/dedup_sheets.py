@@ -7,7 +7,7 @@ from espalier.core.dedup.near import Duplicates
 from espalier.core.dedup.near.border import BORDER_PAIRS
 from espalier.io.drawing.sheets import Cell, contact_sheet
 from espalier.io.files.blobs import read_bytes
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 
 GROUPS, COPIES, LEAKS = 24, 7, 48
 

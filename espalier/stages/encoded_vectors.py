@@ -15,9 +15,8 @@ from espalier.io.files.blobs import read_bytes
 from espalier.io.progress import Advance
 from espalier.io.vectors.store import PART_ROWS, VectorStore
 from espalier.io.vectors.texts import Texts, encode_texts, texts_id
-from espalier.io.warehouse.session import session
 from espalier.io.warehouse.spool import array_aside
-from espalier.io.warehouse.table import array_block
+from espalier.io.warehouse.table import array_block, session
 from espalier.stages.context import StageContext
 from espalier.stages.vectors import Vectors, errors_table
 

@@ -16,8 +16,7 @@ from espalier.core.prune import Labels
 from espalier.io.formats.read.base import subset_role
 from espalier.io.vectors.store import VectorStore, taken_lock
 from espalier.io.warehouse import Table
-from espalier.io.warehouse.session import session
-from espalier.io.warehouse.table import array_block
+from espalier.io.warehouse.table import array_block, session
 from espalier.stages.context import StageContext
 from espalier.stages.encoded_vectors import embed, encoder_of
 from espalier.stages.loading import encode_labels, labels_of, subsets_of

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from espalier.core.dedup.pairs import Pairs
 from espalier.core.dedup.semantic import SemanticDuplicates, SimilarPairs
 from espalier.io.warehouse import Table
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 from espalier.stages.context import StageContext
 from espalier.stages.graph import STAGES
 

@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import Any
 
 from espalier.io.home import Home
-from espalier.io.landing.zone import LandingZone
 from espalier.io.results.manifests import manifest_folder
 from espalier.io.warehouse import Meta
 from espalier.stages.graph import CHAIN, HISTORY, MANIFEST, STAGES
@@ -77,7 +76,7 @@ class Staleness:
 
     def __init__(self, home: Home, dataset: str, options: StageOptions | None = None) -> None:
         self.home, self.store, self.dataset = home, home.store(), dataset
-        self._zone = LandingZone(home.landing)
+        self._zone = home.zone()
         self.options = in_full(options or StageOptions.of_card(self._zone.card(dataset)), home.models)
         self._metas: dict[tuple[str, str, str], Meta | None] = {}
 

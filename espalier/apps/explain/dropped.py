@@ -10,7 +10,7 @@ from espalier.core.errors import EspalierError, UsageError
 from espalier.io.atomic import written
 from espalier.io.home import Home
 from espalier.io.results.reports import sheet_name
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 
 SHEETS = (("dedup", "groups"), ("dedup", "leaks"), ("dedup", "threshold"), ("semantic", "pairs"))
 COLUMNS = ("sample_id", "subset", "stage", "duplicate_of", "of_dataset", "similarity")

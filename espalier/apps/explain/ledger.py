@@ -10,7 +10,7 @@ from espalier.core.errors import UsageError
 from espalier.core.prune.counts import kept_counts
 from espalier.io.home import Home
 from espalier.io.warehouse import Table
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 
 JOINED = """
 CREATE TEMP TABLE d AS SELECT a.sample_id, coalesce(a.cluster, b.cluster) AS cluster, a.labels,

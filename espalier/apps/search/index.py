@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from espalier.apps.search.encoding import Encoding, check_same_encoder
-from espalier.apps.search.filters import check_subsets, mask
 from espalier.apps.search.indexed import ApproximateIndex
 from espalier.apps.search.messages import DEFAULT_TOPK, Result, SearchRequest, SearchResponse
 from espalier.apps.search.queries import QueryPicture, find_picture
 from espalier.apps.search.ranking import Question, rank
-from espalier.apps.search.rows import Rows
+from espalier.apps.search.rows import Rows, check_subsets, mask
 from espalier.apps.search.spaces import Space, features_of
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.home import Home

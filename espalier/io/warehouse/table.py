@@ -1,4 +1,4 @@
-"""A read-only handle on one stored partition; columns stream out of DuckDB through Arrow."""
+"""Read-only handles on stored partitions: columns that stream out of DuckDB through Arrow, and SQL across several."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -122,3 +122,19 @@ def centroid_table(centroids: np.ndarray) -> pa.Table:
 
 _RECORDS: dict[tuple[int, int, int], Meta] = {}
 """Records of files read before in this process; a stored file never changes, so neither does its record."""
+
+
+@contextmanager
+def session(**tables: Table | pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the tables read-only under the names given; the connection closes at the end of the block.
+
+    The main table of ``clusters=...`` is the view ``clusters``; its side tables are ``in_clusters.<name>``.
+    """
+    stored = {name: table for name, table in tables.items() if isinstance(table, Table)}
+    with attached({f"in_{name}": table.path for name, table in stored.items()}) as db:
+        for name, table in tables.items():
+            if name in stored:
+                db.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM in_{name}.data")
+            else:
+                db.register(name, table)
+        yield db
