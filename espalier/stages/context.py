@@ -1,10 +1,8 @@
 """What every stage is given and gives back: plain objects, so that a stage runs in a notebook as it does in Dagster.
 
-    home = Home.find()
-    context = StageContext.open(home, "clusters", "photos")
-    result = clusters.run(context, **inputs_of(home, "clusters", "photos"))
-
-What is not here: storing what a stage returns (``espalier.io.warehouse``), and the checks of it (the assets).
+home = Home.find()
+context = StageContext.open(home, "clusters", "photos")
+result = clusters.run(context, **inputs_of(home, "clusters", "photos"))
 """
 
 import logging

@@ -1,7 +1,6 @@
 """The words of ``espalier why``: one stage's verdict on one sample, for somebody who knows none of the stages.
 
-Each function takes a :class:`Case` and returns a sentence, or '' where the stage has nothing to say. Not here:
-finding the rows (``espalier.apps.explain.ledger``), and the reasons of recipes (``espalier.core.prune.reasons``).
+Each function takes a :class:`Case` and returns a sentence, or '' where the stage has nothing to say.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """The encoder behind the embeddings that are explored: what it can compare, and the vectors of what is asked with.
 
-Here also stands what a user must know about it: texts cut off, words that are searched in labels, pictures that
-nothing compares with. Where vectors are kept and ranked is told in ``spaces.py`` and ``ranking.py``.
+It tells what a user must know: texts cut off, words that are searched in labels, pictures that nothing compares with.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -22,8 +22,6 @@ from espalier.io.files.listing import expand, has_success, is_pattern, is_url, l
 from espalier.io.formats.read.detect import check_format
 from espalier.io.landing.cards import Card, read_card, write_card
 
-__all__ = ["Card", "LandingZone", "Listing"]
-
 _MODULUS = 1 << 256
 
 
