@@ -11,11 +11,11 @@ CHECKS = (ids_known, duplicates_point_to_kept, no_leaks)
 
 
 @dg.asset(**declared("dedup_set", group="duplicates", kinds={"numpy", "duckdb"}, checks=CHECKS))
-def dedup_set(context: dg.AssetExecutionContext, raw_dataset: Table):
+def dedup_set(context: dg.AssetExecutionContext, **tables: Table):
     """Exact copies, by bytes or pixels, and near duplicates: of each group the sample of best quality is kept.
 
     Near duplicates are neighbours in a gradient feature of a 9 x 9 grid of area means. Every dropped sample has a
     kept one above the threshold. Samples of protected subsets (test, val) never go; their copies elsewhere do, and
     the table `leaks` lists them. When files are added, only these are compared with what is kept.
     """
-    yield from materialized(context, stage.run, CHECKS, raw_dataset=raw_dataset)
+    yield from materialized(context, stage.run, CHECKS, **tables)

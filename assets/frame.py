@@ -33,6 +33,7 @@ def declared(
     stage = STAGES[name]
     partitions = manifests if stage.per_recipe else datasets
     return {
+        "ins": {upstream: dg.AssetIn(dagster_type=Table) for upstream in stage.reads},
         "partitions_def": partitions,
         "code_version": stage.version,
         "group_name": group,
@@ -50,7 +51,7 @@ def declared(
 
 
 def materialized(
-    context: dg.AssetExecutionContext, run: Callable[..., StageResult], checks: tuple[Check, ...] = (), **tables: Table
+    context: dg.AssetExecutionContext, run: Callable[..., StageResult], checks: tuple[Check, ...], **tables: Table
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Run a stage on its tables and give its result; a user's mistake is a failure in words."""
     try:

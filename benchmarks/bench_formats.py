@@ -67,7 +67,7 @@ def main() -> int:
 
 def one(name: str, folder: Path, work: Path, to: list[str]) -> tuple[str, ...]:
     """Land, prune, export, compare; return a row of the table."""
-    from espalier.cli.exporting import Wanted
+    from espalier.cli.common import Wanted
     from espalier.cli.launch import Launcher
     from espalier.cli.pruning import prune
     from espalier.core.errors import EspalierError

@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from espalier.cli.common import launcher, reporting
-from espalier.cli.exporting import Wanted, echo_export, export_options
+from espalier.cli.common import Wanted, echo_export, export_options, launcher, reporting
 from espalier.core.errors import UsageError
 
 

@@ -49,15 +49,7 @@ def open_instance(home: Home) -> "dg.DagsterInstance":
 
 
 class Launcher(AbstractContextManager):
-    """Runs the jobs on a home's Dagster instance.
-
-    Parameters
-    ----------
-    home : Home
-        The home, made when missing.
-    bars : bool
-        Show a progress bar a stage.
-    """
+    """Runs the jobs on a home's Dagster instance, with a progress bar a stage; the home is made when missing."""
 
     def __init__(self, home: Home, *, bars: bool = True) -> None:
         self.home, self.bars = prepare(home), bars
@@ -99,10 +91,7 @@ class Launcher(AbstractContextManager):
     ) -> str:
         """Run ``stages`` of a job for a dataset (and recipe) as one Dagster run; return the run's id.
 
-        Raises
-        ------
-        EspalierError
-            When a stage fails, with the stage's own words.
+        A stage that fails is an EspalierError with the stage's own words.
         """
         import dagster as dg
 

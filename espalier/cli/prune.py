@@ -4,8 +4,17 @@ from typing import Any
 
 import click
 
-from espalier.cli.common import echo_recall, launcher, open_home, option_pairs, path_options, reporting
-from espalier.cli.exporting import Wanted, echo_export, export_options
+from espalier.cli.common import (
+    Wanted,
+    echo_export,
+    echo_recall,
+    export_options,
+    launcher,
+    open_home,
+    option_pairs,
+    path_options,
+    reporting,
+)
 from espalier.core.errors import UsageError
 from espalier.core.names import named_values
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from espalier.cli.exporting import Wanted
+from espalier.cli.common import Wanted
 from espalier.cli.launch import Launcher
 from espalier.cli.preflight import check_export, check_format_of, check_scores, fit_of, stage_options
 from espalier.core.errors import EspalierError, UsageError

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from espalier.core.dedup.near import Duplicates, find_duplicates
 from espalier.io.results.reports import sheet_files, sheet_name
 from espalier.io.warehouse import Draft, Table
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 from espalier.stages.context import Picture, StageContext, StageResult
 from espalier.stages.dedup_pixels import confirmed, content_codes, exact_by
 from espalier.stages.dedup_rows import DedupRows, dedup_rows

@@ -73,13 +73,7 @@ class StageOptions(BaseModel):
 
     @classmethod
     def build(cls, given: Mapping[str, Any], where: str = "options") -> "StageOptions":
-        """Check ``given`` and fill in the defaults.
-
-        Raises
-        ------
-        UsageError
-            For an unknown option, a wrong type or a value out of range; names the option and what it takes.
-        """
+        """Check ``given`` and fill in the defaults; an error names the option and what it takes."""
         given = in_new_words(given, where, RENAMED_OPTIONS)
         try:
             return cls.model_validate(given)

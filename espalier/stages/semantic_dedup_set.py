@@ -21,8 +21,7 @@ from espalier.io.drawing.sheets import Cell, contact_sheet
 from espalier.io.files.blobs import read_bytes
 from espalier.io.results.reports import sheet_files, sheet_name
 from espalier.io.warehouse import Draft, Table
-from espalier.io.warehouse.session import session
-from espalier.io.warehouse.table import centroid_table
+from espalier.io.warehouse.table import centroid_table, session
 from espalier.stages.context import Picture, StageContext, StageResult
 from espalier.stages.graph import HISTORY
 from espalier.stages.loading import marked, protected_rows, take_or_null

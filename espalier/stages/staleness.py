@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import Any
 
 from espalier.io.home import Home
-from espalier.io.landing.zone import LandingZone
 from espalier.io.results.manifests import manifest_folder
 from espalier.io.warehouse import Meta
 from espalier.stages.graph import CHAIN, HISTORY, MANIFEST, STAGES
@@ -18,16 +17,8 @@ Lookup = Callable[..., Meta | None]
 def why_stale(name: str, meta: Meta | None, params: Mapping[str, Any], inputs: Mapping[str, str]) -> str | None:
     """Say why a partition has to be made again, every reason of it, or None when it is fresh.
 
-    What it was grown from (HISTORY) outdates nothing: that partition is gone.
-
-    Parameters
-    ----------
-    name : str
-        The stage.
-    meta : Meta or None
-        The stored record, None when nothing is stored.
-    params, inputs : mapping
-        Options and upstream data versions as they are now.
+    ``params`` and ``inputs`` are options and upstream data versions as they are now. What it was grown from (HISTORY)
+    outdates nothing: that partition is gone.
     """
     if meta is None:
         return "never made"
@@ -49,15 +40,8 @@ def stale_stages(
 ) -> dict[str, str]:
     """Return the stages of a dataset that must run, each with its reason, in the graph's order.
 
-    A stage below one that must run runs too.
-
-    Parameters
-    ----------
-    lookup : Lookup
-    params : callable
-        Present options of a stage.
-    listing : str
-        Present fingerprint of the landed files.
+    A stage below one that must run runs too. ``params`` gives the present options of a stage; ``listing`` is the
+    present fingerprint of the landed files.
     """
     stale: dict[str, str] = {}
     for name in stages:
@@ -92,7 +76,7 @@ class Staleness:
 
     def __init__(self, home: Home, dataset: str, options: StageOptions | None = None) -> None:
         self.home, self.store, self.dataset = home, home.store(), dataset
-        self._zone = LandingZone(home.landing)
+        self._zone = home.zone()
         self.options = in_full(options or StageOptions.of_card(self._zone.card(dataset)), home.models)
         self._metas: dict[tuple[str, str, str], Meta | None] = {}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from espalier.cli.exporting import Wanted
+from espalier.cli.common import Wanted
 from espalier.cli.launch import Launcher
 from espalier.cli.main import group
 from espalier.cli.pruning import prune

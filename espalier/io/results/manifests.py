@@ -58,19 +58,11 @@ def manifest_folder(manifests: Path, dataset: str, recipe: str) -> Path:
 
 
 def write_manifest(link: Path, rows: pa.Table, summary: Mapping[str, Any]) -> StagedFolder:
-    """Write the files of a manifest into a fresh folder beside ``link``.
+    """Write the files of a manifest into a fresh folder beside ``link``, where it will appear.
 
-    ``manifest.parquet``, ``kept.txt``, ``kept.marisa``, ``summary.json``, and ``kept_uids.npy`` where the rows have
-    ``uid`` and ``sha256``. The bytes depend on the rows and the summary only.
-
-    Parameters
-    ----------
-    link : Path
-        Where the manifest will appear.
-    rows : pyarrow.Table
-        Every sample in order of sample_id, with a boolean column ``kept``.
-    summary : mapping
-        What ``summary.json`` says; the digest of kept.txt is added.
+    ``manifest.parquet``, ``kept.txt``, ``kept.marisa``, ``summary.json`` with the digest of kept.txt, and
+    ``kept_uids.npy`` where the rows have ``uid`` and ``sha256``. The rows are all samples in order of sample_id, with a
+    boolean column ``kept``. The bytes depend on the rows and the summary only.
     """
     import marisa_trie
 
@@ -107,17 +99,9 @@ def _write_kept(path: Path, rows: pa.Table) -> str:
 
 
 def uid_array(uid: pa.ChunkedArray, sha256: pa.ChunkedArray) -> np.ndarray:
-    """Return the distinct uids of samples, sorted.
+    """Return the distinct uids of samples, sorted: (m,) of dtype "u8,u8", high and low half.
 
-    Parameters
-    ----------
-    uid, sha256 : pyarrow.ChunkedArray of string, length n
-        The dataset's own uid (null or anything else where it gives none), and the digest of the bytes.
-
-    Returns
-    -------
-    ndarray of shape (m,), dtype "u8,u8"
-        m <= n: high and low half of each uid, in order of both.
+    A sample's own uid counts where it is 32 hexadecimal digits, else the digest of its bytes.
     """
     own = pc.fill_null(pc.match_substring_regex(uid, _HEX), False)
     digits = pc.drop_null(pc.if_else(own, uid, pc.utf8_slice_codeunits(sha256, 0, 32)))
