@@ -83,6 +83,10 @@ class Launcher(AbstractContextManager):
         due = list(stages if afresh else staleness.stages(stages))
         if "embeddings" in due:
             check_encoder(staleness.options, self.home.models)
+        if "raw_dataset" in due:
+            from assets.landed import observed
+
+            self.instance.report_runless_asset_event(observed(dataset, staleness.listing))
         config = {name: {"config": {"afresh": True}} for name in due if afresh and STAGES[name].grows}
         return {self.run("chain", dataset, due, config=config): due} if due else {}
 
@@ -95,15 +99,10 @@ class Launcher(AbstractContextManager):
         """
         import dagster as dg
 
-        from assets.landed import observed
         from assets.partitions import DATASET, RECIPE, manifest_key
         from espalier.io.leases import leased
 
-        stages = list(stages)
         self.instance.add_dynamic_partitions(DATASET, [dataset])
-        if "raw_dataset" in stages:
-            listing = self.home.zone().fingerprint(dataset)
-            self.instance.report_runless_asset_event(observed(dataset, listing))
         if recipe:
             self.instance.add_dynamic_partitions(RECIPE, [recipe])
         definition, run_id = self.defs.resolve_job_def(job), str(uuid.uuid4())

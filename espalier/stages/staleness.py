@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from espalier.io.home import Home
+from espalier.io.landing.zone import Listing
 from espalier.io.results.manifests import manifest_folder
 from espalier.io.warehouse import Meta
 from espalier.stages.graph import CHAIN, HISTORY, MANIFEST, STAGES
@@ -81,13 +82,13 @@ class Staleness:
         self._metas: dict[tuple[str, str, str], Meta | None] = {}
 
     @cached_property
-    def listing(self) -> str:
-        """Fingerprint of the landed files as they are when it is first asked for."""
-        return self._zone.fingerprint(self.dataset).fingerprint
+    def listing(self) -> Listing:
+        """The landed files as they are when it is first asked for."""
+        return self._zone.fingerprint(self.dataset)
 
     def stages(self, up_to: tuple[str, ...] = CHAIN) -> dict[str, str]:
         """Return the chain's stages that must run, each with its reason, in the graph's order."""
-        return stale_stages(self._meta, self._params, self.listing, up_to)
+        return stale_stages(self._meta, self._params, self.listing.fingerprint, up_to)
 
     def moved_references(self, name: str) -> dict[str, str]:
         """Return the present versions of other datasets' partitions that a stage reads, if they are not those it read.
