@@ -3,13 +3,12 @@
 import functools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from espalier.core.errors import UsageError
+from espalier.cli.export_request import ExportRequest
 
 if TYPE_CHECKING:
     from espalier.cli.launch import Launcher
@@ -108,25 +107,6 @@ def table(title: str, columns: list[str], rows: Sequence[Sequence[object]], righ
     console.print(shown, width=None if console.is_terminal else 10_000, crop=False)
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the user asked of an export; no output with ``in_place``, which means the dataset's own folder."""
-
-    output: Path | None
-    format_name: str = ""
-    link: bool = False
-    overwrite: bool = False
-    in_place: bool = False
-
-    def __post_init__(self) -> None:
-        if self.in_place and self.output is not None:
-            raise UsageError("--in-place and -o are two places.", "Give one of them.")
-        if self.in_place and not self.overwrite:
-            raise UsageError("--in-place replaces the dataset itself.", "Add --overwrite if that is what you want.")
-        if self.in_place and (self.format_name or self.link):
-            raise UsageError("--in-place keeps the format and copies.", "Leave --format and --link out.")
-
-
 def export_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command that has ``export_format`` the other options of an export, all of them as ``wanted``."""
 
@@ -144,7 +124,7 @@ def export_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def command(
         *args: Any, output: Path | None, export_format: str, link: bool, overwrite: bool, in_place: bool, **given: Any
     ) -> Any:
-        return function(*args, wanted=Wanted(output, export_format, link, overwrite, in_place), **given)
+        return function(*args, wanted=ExportRequest(output, export_format, link, overwrite, in_place), **given)
 
     return command
 

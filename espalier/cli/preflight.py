@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espalier.cli.common import Wanted
+from espalier.cli.export_request import ExportRequest
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.formats.read.detect import check_format, open_reader
 from espalier.io.home import Home
@@ -75,7 +75,7 @@ def check_format_of(card: Card) -> None:
         raise UsageError(f"card of {card.name}: {error.what}", error.remedy) from error
 
 
-def check_export(home: Home, dataset: str, wanted: Wanted) -> dict[str, Any]:
+def check_export(home: Home, dataset: str, wanted: ExportRequest) -> dict[str, Any]:
     """Refuse what cannot be written, before anything runs; return the stage's options."""
     from espalier.io.formats.write.choose import can_link, choose_writer
     from espalier.io.formats.write.place import check_source, check_target, own_folder

@@ -5,7 +5,6 @@ from typing import Any
 import click
 
 from espalier.cli.common import (
-    Wanted,
     echo_export,
     echo_recall,
     export_options,
@@ -15,6 +14,7 @@ from espalier.cli.common import (
     path_options,
     reporting,
 )
+from espalier.cli.export_request import ExportRequest
 from espalier.core.errors import UsageError
 from espalier.core.names import named_values
 
@@ -73,7 +73,7 @@ def command(
     param: tuple[str, ...],
     recipe: str | None,
     hash_type: str | None,
-    wanted: Wanted,
+    wanted: ExportRequest,
     **given: Any,
 ) -> dict[str, Any]:
     """Prune a dataset by a recipe. Runs the stages that are missing or stale, and nothing else.
@@ -91,7 +91,7 @@ def command(
     if hash_type is not None:
         params = _hashed(params, hash_type, method, recipe, dataset, given)
     parsed = Recipe.parse(recipe) if recipe else Recipe.build(method, ratio, params)
-    if wanted.output is None and not wanted.in_place and wanted != Wanted(None):
+    if wanted.output is None and not wanted.in_place and wanted != ExportRequest(None):
         raise UsageError("--to, --link and --overwrite are about what -o writes.", "Give a folder with -o.")
     with launcher() as runs:
         return prune(runs, dataset, parsed, wanted=wanted, **given)

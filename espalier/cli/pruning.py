@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from espalier.cli.common import Wanted
+from espalier.cli.export_request import ExportRequest
 from espalier.cli.launch import Launcher
 from espalier.cli.preflight import check_export, check_format_of, check_scores, fit_of, stage_options
 from espalier.core.errors import EspalierError, UsageError
@@ -25,7 +25,7 @@ def prune(
     name: str | None = None,
     format_name: str | None = None,
     option: tuple[str, ...] = (),
-    wanted: Wanted | None = None,
+    wanted: ExportRequest | None = None,
     afresh: bool = False,
 ) -> dict[str, Any]:
     """Land ``target`` if it is a path, run what is missing or stale, and return the manifest's summary.

@@ -23,6 +23,7 @@ from espalier.core.errors import EspalierError, UsageError
 from espalier.core.names import RENAMED_OPTIONS
 from espalier.io.atomic import written
 from espalier.io.files.listing import is_pattern, local_path
+from espalier.io.formats.read.options import NAMES
 
 _LOG = logging.getLogger(__name__)
 _HEADER = "# A landing card of Espalier. uri: where the data lies; nothing of it was copied.\n"
@@ -102,7 +103,7 @@ def _present(file: Path, values: dict[str, Any]) -> dict[str, Any]:
     """
     given = values.get("options")
     if "reader_options" not in values and isinstance(given, dict):
-        readers = given if "chain" in values else given.keys() & _names_of_readers()
+        readers = given if "chain" in values else given.keys() & NAMES
         if readers:
             values["reader_options"] = {key: value for key, value in given.items() if key in readers}
             values["options"] = {key: value for key, value in given.items() if key not in readers}
@@ -124,12 +125,6 @@ def in_new_words(given: Mapping[str, Any], where: str, renamed: Mapping[str, str
 @functools.cache
 def _tell(where: str, old: str, new: str) -> None:
     _LOG.warning(f"{where}: {old} is now called {new}.")
-
-
-def _names_of_readers() -> set[str]:
-    from espalier.io.formats.read import columns, image_folder, webdataset  # these import the card
-
-    return {*columns.OPTIONS, *image_folder.OPTIONS, *webdataset.OPTIONS}
 
 
 def write_card(file: Path, card: Card, *, is_folder: bool) -> None:

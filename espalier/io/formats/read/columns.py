@@ -17,24 +17,8 @@ from espalier.core.errors import EspalierError, UsageError
 from espalier.io.files.listing import is_url, lies_in
 from espalier.io.formats.read.base import Sample
 from espalier.io.formats.read.boxes import box_labels, boxes_of
+from espalier.io.formats.read.options import USUAL
 
-USUAL = {
-    "image": "jpg jpeg png webp image img image_bytes bytes picture".split(),
-    "path": "path file_name filename image_path filepath image_file file image img".split(),
-    "key": "key __key__ sample_id image_id id".split(),
-    "caption": "caption text captions description sentence".split(),
-    "label": "label labels class category categories cls".split(),
-    "uid": ["uid"],
-    "status": ["status"],
-    "message": ["error_message"],
-    "subset": ["subset", "split"],
-    "objects": ["objects"],
-}
-OPTIONS = {
-    **{role: f"the column that holds it, by default one of {', '.join(names)}" for role, names in USUAL.items()},
-    "root": "the folder or URL that paths are relative to, by default that of the table",
-    "label_separator": "what stands between several labels in one text, for example |",
-}
 _DONE = ("success", "ok", "")
 
 
@@ -125,7 +109,7 @@ class Columns:
 
 
 def choose(schema: pa.Schema, options: Mapping[str, Any], uri: str) -> Columns:
-    """Find the column of each role, by the card's options (``OPTIONS``) and by the usual names.
+    """Find the column of each role, by the card's options (``COLUMN_OPTIONS``) and by the usual names.
 
     The schema's metadata may name the classes of columns of numbers. Paths are relative to the folder of the table,
     ``uri``, unless the options say otherwise.

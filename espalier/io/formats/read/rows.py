@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from espalier.io.files.blobs import cell_uri
 from espalier.io.formats.read.base import Reader, Sample
-from espalier.io.formats.read.columns import OPTIONS, Columns, choose
+from espalier.io.formats.read.columns import Columns, choose
+from espalier.io.formats.read.options import COLUMN_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class RowFile:
 class RowReader(Reader):
     """Streams the rows of one file after another; the card's options name columns."""
 
-    known_options = OPTIONS
+    known_options = COLUMN_OPTIONS
 
     @abstractmethod
     def files(self) -> Iterator[RowFile]:

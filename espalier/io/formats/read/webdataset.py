@@ -23,13 +23,10 @@ from espalier.io.files.blobs import read_bytes
 from espalier.io.files.listing import Entry, is_pattern, is_url, local_path, open_binary, walk
 from espalier.io.formats.read.base import IMAGE_EXTENSIONS, SUBSET_NAMES, Reader, Sample
 from espalier.io.formats.read.boxes import box_labels, boxes_of
+from espalier.io.formats.read.options import TAR_OPTIONS
 from espalier.io.formats.read.tar_members import BadTar, Member, members
 from espalier.io.landing.cards import Card
 
-OPTIONS = {
-    "image": "the field that holds the picture, for example jpg or left.png",
-    "shard_in_key": "true puts the shard's path before each key, for shards that number their samples alike",
-}
 CLASS_FILES = ("classnames.txt", "classes.txt")
 _LIMITS = {"txt": 1 << 20, "cls": 1 << 20, "json": 16 << 20}
 _TOKEN = re.compile(r"[a-z]+")
@@ -42,7 +39,7 @@ class WebDataset(Reader):
 
     format = "webdataset"
     holds = "tar with a sample"
-    known_options = OPTIONS
+    known_options = TAR_OPTIONS
     has_boxes = True
 
     def __init__(self, card: Card) -> None:

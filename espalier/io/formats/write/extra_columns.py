@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from espalier.io.files.cells import open_arrow, open_parquet
 from espalier.io.formats.read.base import Reader
-from espalier.io.formats.read.columns import USUAL
 from espalier.io.formats.read.lists import ListFile
+from espalier.io.formats.read.options import USUAL
 from espalier.io.formats.read.rows import RowReader
 
 _CELL = re.compile(r"(parquet|arrow):(.+)#(\d+)&[^#&]+", re.DOTALL)
