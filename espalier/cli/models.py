@@ -18,7 +18,6 @@ def _show_list(models: list[dict[str, Any]]) -> None:
 
 
 def _show_check(report: dict[str, Any]) -> None:
-    """Print what a check found, a line a fact."""
     how, shape, text = report["preprocessing"], report["preprocessing"]["geometry"], report["text"]
     lines = {name: report[name] for name in ("id", "model", "input", "output")}
     lines |= {"dimension": report["dim"], "preprocessing": shape}

@@ -30,7 +30,6 @@ REASONS = {
 
 
 def _show(summary: dict[str, Any]) -> None:
-    """Say what a recipe kept and where its manifest is, and what was exported."""
     from espalier.core.prune.counts import kept_words
 
     counts = [f"{summary['n_raw']:,} samples"]

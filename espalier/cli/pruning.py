@@ -12,7 +12,7 @@ from espalier.core.prune.counts import kept_counts
 from espalier.core.recipe import Recipe
 from espalier.io.files.listing import walk
 from espalier.io.home import Home
-from espalier.io.results.manifests import manifest_folder
+from espalier.io.results import manifest_folder
 from espalier.stages.graph import EXPORT, MANIFEST
 from espalier.stages.staleness import Staleness
 

@@ -42,7 +42,6 @@ def command(port: int, host: str) -> None:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Refuse a port that is taken before anything starts."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

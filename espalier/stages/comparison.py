@@ -9,7 +9,7 @@ from espalier.core.errors import EspalierError
 from espalier.core.evaluate.baseline import compare, plan
 from espalier.core.prune.select import needs
 from espalier.io.drawing.plots import comparison_plot
-from espalier.io.results.reports import report_files
+from espalier.io.results import report_files
 from espalier.io.warehouse import Draft, Table
 from espalier.stages.context import Markdown, Picture, StageContext, StageResult
 from espalier.stages.evaluation import all_files, training

@@ -17,7 +17,7 @@ from espalier.io.home import Home
 from espalier.io.landing.cards import Card
 from espalier.io.progress import Advance, log_progress
 from espalier.io.scanning.request import Reading, ScanRequest, read_here
-from espalier.io.warehouse import Draft, Meta, Piece, Table, Warehouse
+from espalier.io.warehouse import Draft, Meta, Piece, Table
 from espalier.stages.graph import STAGES, Stage
 from espalier.stages.options import StageOptions, in_full
 
@@ -92,11 +92,6 @@ class StageContext:
             replaced if replaced and _made_alike(replaced.meta, declared, params, references) else None,
             replaced,
         )
-
-    @property
-    def store(self) -> Warehouse:
-        """The warehouse."""
-        return self.home.store()
 
 
 class Markdown(str):

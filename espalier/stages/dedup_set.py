@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from espalier.core.dedup.near import Duplicates, find_duplicates
-from espalier.io.results.reports import sheet_files, sheet_name
+from espalier.io.results import sheet_files, sheet_name
 from espalier.io.warehouse import Draft, Table
 from espalier.io.warehouse.table import session
 from espalier.stages.context import Picture, StageContext, StageResult
@@ -84,7 +84,6 @@ def _texts_skipped(rows: DedupRows, copies: bool) -> dict[str, Any]:
 
 
 def _verdicts(facts: pa.Table, duplicates: Duplicates, own: np.ndarray) -> pa.Table:
-    """Return the own samples' verdicts as a table."""
     ids = facts["sample_id"].combine_chunks()
     other = facts["dataset"].combine_chunks()
     copied = np.where(duplicates.duplicate_of >= 0, duplicates.duplicate_of, 0)

@@ -49,7 +49,8 @@ def encoded_vectors(context: StageContext, encoder: Encoder, needed: pa.Table, s
             "Take builtin, or a model with a text tower.",
         )
     space, dim = (encoder.text_id, encoder.text_dim) if texts_only else (encoder.id, encoder.dim)
-    store = VectorStore.open(context.store, context.dataset, space, dim, simhash.length(dim) // 8, context.log.info)
+    warehouse, n_bytes = context.home.store(), simhash.length(dim) // 8
+    store = VectorStore.open(warehouse, context.dataset, space, dim, n_bytes, context.log.info)
     try:
         errors = {}
         if is_text.any() and not texts_only and not encoder.joint:
@@ -125,7 +126,7 @@ def sample_texts(
         return SampleTexts()
     space, dim = texts_id(encoder, templates), encoder.text_dim
     store = VectorStore.open(
-        context.store,
+        context.home.store(),
         context.dataset,
         space,
         dim,

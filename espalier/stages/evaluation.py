@@ -114,7 +114,7 @@ def _vectors(context: StageContext, tables: Mapping[str, Table], needed: pa.Tabl
     if stats.get("vectors_of") != "texts" and not encoder.joint:
         needed = needed.filter(pc.not_equal(needed["uri"], ""))  # texts have no vector beside pictures
     simhash, dim = SimHash(), stats["dim"]
-    parts = context.store.parts("comparison", context.dataset)
+    parts = context.home.store().parts("comparison", context.dataset)
     lock = taken_lock(parts, context.log.info)
     store = VectorStore(parts, stats["encoder_id"], dim, simhash.length(dim) // 8, [tables["embeddings"]], lock)
     try:

@@ -84,7 +84,6 @@ def _target(context: StageContext) -> tuple[Path, bool]:
 
 
 def _unchanged(context: StageContext, raw_dataset: Table) -> None:
-    """Refuse files that changed since they were read."""
     if context.home.zone().fingerprint(context.dataset).fingerprint != raw_dataset.meta.inputs["listing"]:
         raise EspalierError(
             f"The files of {context.dataset!r} changed since they were read.", "Prune again, then export."

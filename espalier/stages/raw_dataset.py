@@ -26,7 +26,7 @@ def run(context: StageContext) -> StageResult:
     counts = _Counts()
     with context.bar("reading files", listing.n_files) as advance:
         batches = map(counts.take, reading.batches(advance))
-        rows = spooled(batches, RAW_SCHEMA, context.store.path("raw_dataset", context.dataset))
+        rows = spooled(batches, RAW_SCHEMA, context.home.store().path("raw_dataset", context.dataset))
     summary = reading.summary
     if zone.fingerprint(context.dataset).fingerprint != listing.fingerprint:
         raise EspalierError(

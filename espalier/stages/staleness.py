@@ -6,7 +6,7 @@ from typing import Any
 
 from espalier.io.home import Home
 from espalier.io.landing.zone import Listing
-from espalier.io.results.manifests import manifest_folder
+from espalier.io.results import manifest_folder
 from espalier.io.warehouse import Meta
 from espalier.stages.graph import CHAIN, HISTORY, MANIFEST, STAGES
 from espalier.stages.options import StageOptions, in_full

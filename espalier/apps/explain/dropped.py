@@ -9,7 +9,7 @@ from typing import Any
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.atomic import written
 from espalier.io.home import Home
-from espalier.io.results.reports import sheet_name
+from espalier.io.results import sheet_name
 from espalier.io.warehouse.table import session
 
 SHEETS = (("dedup", "groups"), ("dedup", "leaks"), ("dedup", "threshold"), ("semantic", "pairs"))
