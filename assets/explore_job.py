@@ -113,8 +113,13 @@ def _answer(context: dg.OpExecutionContext, config: ExploreConfig, home: HomeRes
     )
     datasets = config.datasets or opened.store().datasets("embeddings")
     response = SearchIndex(opened, datasets, tell=context.log.info).ask(request)
+    png = sheet(response)
+    file = opened.dagster / "sheets" / f"{context.run_id}.png"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(png)
     metadata: dict[str, dg.MetadataValue] = {
-        "contact sheet": dg.MetadataValue.md(in_markdown(sheet(response), "queries, then results")),
+        "contact sheet": dg.MetadataValue.md(in_markdown(png, "queries, then results")),
+        "contact sheet: file": dg.MetadataValue.path(str(file)),
         "found": dg.MetadataValue.int(len(response.results)),
     }
     if response.results:
