@@ -5,39 +5,14 @@ import os
 
 import dagster as dg
 
-from assets.cluster_complexity import cluster_complexity
-from assets.clusters import clusters
-from assets.comparison import comparison
-from assets.dedup_set import dedup_set
-from assets.embeddings import embeddings
+import assets
 from assets.jobs import all_jobs
-from assets.landed import landed
-from assets.pruned_dataset import pruned_dataset
-from assets.pruned_manifest import pruned_manifest
-from assets.raw_dataset import raw_dataset
-from assets.semantic_dedup_set import semantic_dedup_set
-from assets.subset_quality import subset_quality
 from espalier.core.errors import UsageError
 from resources import ComputeResource, HomeResource, ProgressResource, WarehouseIOManager
 from sensors.automation import automation_sensor
 from sensors.landing import landing_sensor
 from sensors.references import reference_sensor
 from sensors.refresh import refresh
-
-ALL_ASSETS = [
-    landed,
-    raw_dataset,
-    dedup_set,
-    embeddings,
-    semantic_dedup_set,
-    clusters,
-    cluster_complexity,
-    pruned_manifest,
-    subset_quality,
-    comparison,
-    pruned_dataset,
-]
-
 
 EXECUTORS = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
 
@@ -65,7 +40,7 @@ def build_defs(
     """Return the definitions; a resource given takes the place of the default one (tests, the command line)."""
     home = home or HomeResource()
     return dg.Definitions(
-        assets=ALL_ASSETS,
+        assets=dg.load_assets_from_package_module(assets, include_specs=True),
         jobs=all_jobs,
         sensors=[landing_sensor, reference_sensor, automation_sensor],
         schedules=[refresh],

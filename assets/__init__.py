@@ -1,1 +1,1 @@
-"""One file an asset: what it reads, its checks, one call of its stage. What a stage computes is in espalier.stages."""
+"""One file an asset: its checks, one call of its stage. What it reads and computes stands in espalier.stages."""

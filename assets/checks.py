@@ -6,8 +6,7 @@ from typing import Any
 
 from espalier.core.linalg import not_unit
 from espalier.io.warehouse import Table
-from espalier.io.warehouse.session import session
-from espalier.io.warehouse.table import array_block
+from espalier.io.warehouse.table import array_block, session
 from espalier.stages.context import StageContext
 
 MUCH_UNREADABLE = 0.05

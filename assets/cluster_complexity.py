@@ -11,9 +11,9 @@ CHECKS = (members_add_up,)
 
 
 @dg.asset(**declared("cluster_complexity", group="clusters", kinds={"numpy", "duckdb"}, checks=CHECKS))
-def cluster_complexity(context: dg.AssetExecutionContext, raw_dataset: Table, clusters: Table):
+def cluster_complexity(context: dg.AssetExecutionContext, **tables: Table):
     """A row a cluster: size, d_intra, d_inter, complexity, label entropy, prototypical and hardest samples.
 
     d_intra is the mean cosine distance to the own centroid, d_inter that of the centroid to its nearest 20.
     """
-    yield from materialized(context, stage.run, CHECKS, raw_dataset=raw_dataset, clusters=clusters)
+    yield from materialized(context, stage.run, CHECKS, **tables)

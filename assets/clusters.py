@@ -11,17 +11,10 @@ CHECKS = (ids_known, clusters_not_empty)
 
 
 @dg.asset(**declared("clusters", group="clusters", kinds={"numpy", "duckdb"}, checks=CHECKS))
-def clusters(context: dg.AssetExecutionContext, raw_dataset: Table, embeddings: Table, semantic_dedup_set: Table):
+def clusters(context: dg.AssetExecutionContext, **tables: Table):
     """The cluster of every sample that reaches pruning, and its cosine distance to the centroid.
 
     Spherical k-means from seeded k-means++ starts, every row trained on. ``k`` 0 takes the number of labels, or a
     rule for unlabelled data (docs/methods.md).
     """
-    yield from materialized(
-        context,
-        stage.run,
-        CHECKS,
-        raw_dataset=raw_dataset,
-        embeddings=embeddings,
-        semantic_dedup_set=semantic_dedup_set,
-    )
+    yield from materialized(context, stage.run, CHECKS, **tables)

@@ -11,7 +11,7 @@ CHECKS = (ids_known, duplicates_point_to_kept, no_leaks)
 
 
 @dg.asset(**declared("dedup_set", group="duplicates", kinds={"numpy", "duckdb"}, checks=CHECKS))
-def dedup_set(context: dg.AssetExecutionContext, raw_dataset: Table):
+def dedup_set(context: dg.AssetExecutionContext, **tables: Table):
     """Exact copies, by bytes or pixels, and near duplicates: of each group the sample of best quality is kept.
 
     Near duplicates are proposed by layout, aligned and verified (near=standard), or neighbours in a gradient feature
@@ -19,4 +19,4 @@ def dedup_set(context: dg.AssetExecutionContext, raw_dataset: Table):
     protected subsets (test, val) never go; their copies elsewhere do, and the tables `leaks` and `copies` list them.
     When files are added, only these are compared with what is kept.
     """
-    yield from materialized(context, stage.run, CHECKS, raw_dataset=raw_dataset)
+    yield from materialized(context, stage.run, CHECKS, **tables)

@@ -11,11 +11,11 @@ CHECKS = (ids_known, all_survivors, vectors_unit)
 
 
 @dg.asset(**declared("embeddings", group="embeddings", kinds={"openvino", "duckdb"}, checks=CHECKS, pool="gpu"))
-def embeddings(context: dg.AssetExecutionContext, raw_dataset: Table, dedup_set: Table):
+def embeddings(context: dg.AssetExecutionContext, **tables: Table):
     """The survivors' unit vectors and their packed 512-bit SimHash, with the id of the encoder that made them.
 
     Decoded by a pool of threads, inferred by OpenVINO asynchronously. Content that this encoder has embedded before,
     here or in another dataset, is not embedded again; nor is a text. Samples that are texts and no pictures take the
     encoder's text side. Vectors that the card names (`embeddings`) are read instead, by sample id.
     """
-    yield from materialized(context, stage.run, CHECKS, raw_dataset=raw_dataset, dedup_set=dedup_set)
+    yield from materialized(context, stage.run, CHECKS, **tables)

@@ -4,7 +4,6 @@ It reads what is stored and makes no asset. The command line answers the same qu
 """
 
 from enum import Enum
-from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -12,9 +11,6 @@ from pydantic import Field
 from espalier.core.errors import EspalierError
 from espalier.io.drawing.inline import in_markdown
 from resources import HomeResource
-
-if TYPE_CHECKING:
-    from espalier.apps.search import SearchResponse
 
 SHOWN = 50  # rows of the table in the metadata
 HOW_TO = """
@@ -117,31 +113,32 @@ def _answer(context: dg.OpExecutionContext, config: ExploreConfig, home: HomeRes
     )
     datasets = config.datasets or opened.store().datasets("embeddings")
     response = SearchIndex(opened, datasets, tell=context.log.info).ask(request)
+    png = sheet(response)
+    file = opened.dagster / "sheets" / f"{context.run_id}.png"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(png)
     metadata: dict[str, dg.MetadataValue] = {
-        "contact sheet": dg.MetadataValue.md(in_markdown(sheet(response), "queries, then results")),
+        "contact sheet": dg.MetadataValue.md(in_markdown(png, "queries, then results")),
+        "contact sheet: file": dg.MetadataValue.path(str(file)),
         "found": dg.MetadataValue.int(len(response.results)),
     }
     if response.results:
-        metadata["results"] = dg.MetadataValue.table(_records(response))
+        rows = [
+            dg.TableRecord(
+                {
+                    "": number,
+                    "distance": result.as_json()["distance"],
+                    "dataset": result.dataset,
+                    "sample": result.sample_id,
+                    "subset": result.subset,
+                    "copy of": result.copy_of or "",
+                }
+            )
+            for number, result in enumerate(response.results[:SHOWN], start=1)
+        ]
+        metadata["results"] = dg.MetadataValue.table(rows)
     metadata["answer"] = dg.MetadataValue.json(response.as_json())
     if folder:
         save(response, folder, overwrite=config.overwrite)
         metadata["saved"] = dg.MetadataValue.path(str(folder))
     return metadata
-
-
-def _records(response: "SearchResponse") -> list[dg.TableRecord]:
-    """Return the first results as the page's table shows them: narrow, best first."""
-    return [
-        dg.TableRecord(
-            {
-                "": number,
-                "distance": result.as_json()["distance"],
-                "dataset": result.dataset,
-                "sample": result.sample_id,
-                "subset": result.subset,
-                "copy of": result.copy_of or "",
-            }
-        )
-        for number, result in enumerate(response.results[:SHOWN], start=1)
-    ]

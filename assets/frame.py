@@ -18,7 +18,7 @@ from assets.columns import MEANINGS
 from assets.partitions import datasets, manifests, split_key
 from espalier.core.errors import EspalierError
 from espalier.io.drawing.inline import in_markdown
-from espalier.io.warehouse import Draft, Meta, Piece, Table
+from espalier.io.warehouse import Meta, Piece, Table
 from espalier.stages.context import Markdown, Picture, Shown, StageContext, StageResult
 from espalier.stages.graph import STAGES, Stage
 from espalier.stages.options import StageOptions
@@ -32,13 +32,15 @@ def declared(
     """Return what ``dg.asset`` is told of a stage; how many runs a pool takes at once is the deployment's setting."""
     stage = STAGES[name]
     partitions = manifests if stage.per_recipe else datasets
+    starts = "on-demand" if stage.on_demand else "eager" if stage.reads else "landing"
     return {
+        "ins": {upstream: dg.AssetIn(dagster_type=Table) for upstream in stage.reads},
         "partitions_def": partitions,
         "code_version": stage.version,
         "group_name": group,
         "kinds": kinds,
         "owners": OWNERS,
-        "tags": {"espalier/per": "recipe" if stage.per_recipe else "dataset", "espalier/starts": _starts(stage)},
+        "tags": {"espalier/per": "recipe" if stage.per_recipe else "dataset", "espalier/starts": starts},
         "pool": pool,
         "automation_condition": _automation(stage),
         "check_specs": [_check_spec(name, check, partitions) for check in checks],
@@ -50,7 +52,7 @@ def declared(
 
 
 def materialized(
-    context: dg.AssetExecutionContext, run: Callable[..., StageResult], checks: tuple[Check, ...] = (), **tables: Table
+    context: dg.AssetExecutionContext, run: Callable[..., StageResult], checks: tuple[Check, ...], **tables: Table
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """Run a stage on its tables and give its result; a user's mistake is a failure in words."""
     try:
@@ -58,10 +60,6 @@ def materialized(
     except EspalierError as error:
         metadata = {"exit code": error.exit_code}
         raise dg.Failure(description=str(error), metadata=metadata, allow_retries=False) from error
-
-
-def _starts(stage: Stage) -> str:
-    return "on-demand" if stage.on_demand else "eager" if stage.reads else "landing"
 
 
 def _automation(stage: Stage) -> dg.AutomationCondition | None:
@@ -146,7 +144,7 @@ def _checked_result(
     )
     pieces: list[Piece] = [*result.folders, *result.cleanup]
     try:
-        staged = context.store.stage(result.draft, meta)
+        staged = context.home.store().stage(result.draft, meta)
         pieces.insert(len(result.folders), staged)
         _same_inputs(context.dataset, states, inputs, read)
         results = [_checked(check, staged.table, tables, context) for check in checks]
@@ -158,14 +156,15 @@ def _checked_result(
         for piece in pieces:
             piece.discard()
         raise
-    stored = staged.table.meta
+    stored, fields = staged.table.meta, result.draft.rows.schema
+    columns = [dg.TableColumn(f.name, str(f.type), description=MEANINGS.get(f.name)) for f in fields]
     yield dg.MaterializeResult(
         value=pieces,
         data_version=dg.DataVersion(stored.data_version),
         check_results=results,
         metadata={
             "dagster/row_count": stored.n_rows,
-            "dagster/column_schema": _schema(result.draft),
+            "dagster/column_schema": dg.TableSchema(columns),
             "stage_seconds": round(took, 3),
             **{f"also read: {k}": v for k, v in stored.inputs.items() if k not in tables},
             **{f"option: {k}": str(v) for k, v in meta.params.items()},
@@ -216,14 +215,7 @@ def _same_inputs(
 
 
 def _words(broken: list[tuple[Check, dg.AssetCheckResult]]) -> str:
-    """Say which checks do not hold, with their numbers."""
     return "; ".join(
         f"the check {check.name} does not hold ({', '.join(f'{k}: {v.value}' for k, v in result.metadata.items())})."
         for check, result in broken
-    )
-
-
-def _schema(draft: Draft) -> dg.TableSchema:
-    return dg.TableSchema(
-        [dg.TableColumn(f.name, str(f.type), description=MEANINGS.get(f.name)) for f in draft.rows.schema]
     )

@@ -11,10 +11,10 @@ CHECKS = (all_written,)
 
 
 @dg.asset(**declared("pruned_dataset", group="subsets", kinds={"python", "files"}, checks=CHECKS))
-def pruned_dataset(context: dg.AssetExecutionContext, raw_dataset: Table, pruned_manifest: Table):
+def pruned_dataset(context: dg.AssetExecutionContext, **tables: Table):
     """The kept samples as a dataset of their own, in their own format or another; made on demand.
 
     Written beside its place and renamed into it when it is whole. A row a sample, with its file. docs/export.md has
     what each format keeps.
     """
-    yield from materialized(context, stage.run, CHECKS, raw_dataset=raw_dataset, pruned_manifest=pruned_manifest)
+    yield from materialized(context, stage.run, CHECKS, **tables)

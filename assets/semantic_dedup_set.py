@@ -11,10 +11,10 @@ CHECKS = (ids_known, duplicates_point_to_kept)
 
 
 @dg.asset(**declared("semantic_dedup_set", group="duplicates", kinds={"numpy", "duckdb"}, checks=CHECKS))
-def semantic_dedup_set(context: dg.AssetExecutionContext, raw_dataset: Table, embeddings: Table):
+def semantic_dedup_set(context: dg.AssetExecutionContext, **tables: Table):
     """SemDeDup: samples whose embedding is nearer than eps to that of a kept one, within fine clusters.
 
     Similar pairs are stored (table ``pairs``), so a smaller eps, another rule or rank needs no new search. When
     samples are added, only pairs with these are searched, and only these can be dropped.
     """
-    yield from materialized(context, stage.run, CHECKS, raw_dataset=raw_dataset, embeddings=embeddings)
+    yield from materialized(context, stage.run, CHECKS, **tables)

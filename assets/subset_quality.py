@@ -11,26 +11,10 @@ CHECKS = (not_worse,)
 
 
 @dg.asset(**declared("subset_quality", group="subsets", kinds={"numpy", "duckdb"}, checks=CHECKS))
-def subset_quality(
-    context: dg.AssetExecutionContext,
-    raw_dataset: Table,
-    embeddings: Table,
-    semantic_dedup_set: Table,
-    clusters: Table,
-    pruned_manifest: Table,
-):
+def subset_quality(context: dg.AssetExecutionContext, **tables: Table):
     """Coverage, redundancy, balance and probe accuracies of what a recipe keeps, beside random of the same size.
 
     Measured among the training samples that reach pruning; the probes are tested on the whole test (else val)
     subset, else on a held-out tenth. docs/quality.md has the protocol. A row for the recipe, one a random seed.
     """
-    yield from materialized(
-        context,
-        stage.run,
-        CHECKS,
-        raw_dataset=raw_dataset,
-        embeddings=embeddings,
-        semantic_dedup_set=semantic_dedup_set,
-        clusters=clusters,
-        pruned_manifest=pruned_manifest,
-    )
+    yield from materialized(context, stage.run, CHECKS, **tables)

@@ -67,7 +67,7 @@ def main() -> int:
 
 def one(name: str, folder: Path, work: Path, to: list[str]) -> tuple[str, ...]:
     """Land, prune, export, compare; return a row of the table."""
-    from espalier.cli.exporting import Wanted
+    from espalier.cli.export_request import ExportRequest
     from espalier.cli.launch import Launcher
     from espalier.cli.pruning import prune
     from espalier.core.errors import EspalierError
@@ -89,7 +89,7 @@ def one(name: str, folder: Path, work: Path, to: list[str]) -> tuple[str, ...]:
             write_card(zone.root / f"{slug}.yaml", card, is_folder=False)
         kind = detect_format(card.uri)
         with Launcher(home, bars=False) as launcher:
-            summary = prune(launcher, slug, Recipe.parse("random@0.5"), wanted=Wanted(out))
+            summary = prune(launcher, slug, Recipe.parse("random@0.5"), wanted=ExportRequest(out))
     except EspalierError as error:
         return (name, "-", "-", "-", "-", f"refused: {error}")
     ids = home.store().need("pruned_manifest", slug, "random@0.5").arrow(["sample_id"], where="kept")

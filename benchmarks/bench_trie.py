@@ -52,7 +52,7 @@ def keys(n: int, odd: int = 0) -> list[str]:
 
 def write(link: Path, n: int) -> None:
     """Write the manifest."""
-    from espalier.io.results.manifests import write_manifest
+    from espalier.io.results import write_manifest
 
     kept = sorted(keys(n))
     write_manifest(link, pa.table({"sample_id": kept, "kept": [True] * n}), {}).commit()

@@ -2,7 +2,7 @@
 
 Training code imports this module; it needs numpy and marisa-trie and nothing else: no table, no database, no
 orchestrator. Writing belongs to
-``espalier.io.results.manifests``, what each file holds to docs/manifests.md. Nothing here is a pickle.
+``espalier.io.results``, what each file holds to docs/manifests.md. Nothing here is a pickle.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""What a stage may use of this machine, and how files are read on it."""
+"""What a stage may use of this machine, how files are read on it, and how it tells how far it is."""
 
+import logging
 import os
+from contextlib import AbstractContextManager
 
 import dagster as dg
 from pydantic import Field
 
+from espalier.io.progress import Advance, log_progress
 from espalier.io.scanning.request import Reading, ScanRequest, read_here
 from espalier.io.scanning.subprocess_reader import read_in_subprocess
 
@@ -25,3 +28,11 @@ class ComputeResource(dg.ConfigurableResource):
     def read(self, request: ScanRequest) -> Reading:
         """Return the rows of a dataset, to be gone through once."""
         return Reading(read_in_subprocess(request) if self.read_in_subprocess else read_here(request))
+
+
+class ProgressResource(dg.ConfigurableResource):
+    """How a stage tells how far it is: lines in the run's log."""
+
+    def bar(self, log: logging.Logger, label: str, total: int) -> AbstractContextManager[Advance]:
+        """Give ``advance(n)`` for a stage of ``total`` items."""
+        return log_progress(log, label, total)

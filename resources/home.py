@@ -8,7 +8,6 @@ import dagster as dg
 from pydantic import Field
 
 from espalier.io.home import Home
-from espalier.io.landing.zone import LandingZone
 from espalier.io.leases import leased
 
 
@@ -20,10 +19,6 @@ class HomeResource(dg.ConfigurableResource):
     def open(self) -> Home:
         """Return the home with its folders made."""
         return Home.find(self.path).ensure()
-
-    def landing(self) -> LandingZone:
-        """Return its landing zone."""
-        return LandingZone(self.open().landing)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["HomeResource"]:

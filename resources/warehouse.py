@@ -23,7 +23,5 @@ class WarehouseIOManager(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> Table:
         """Return the upstream partition as a read-only Table."""
         key = context.asset_partition_key
-        if isinstance(key, dg.MultiPartitionKey):
-            parts = key.keys_by_dimension
-            return self.home.open().store().need(context.asset_key.path[-1], parts["dataset"], parts["recipe"])
-        return self.home.open().store().need(context.asset_key.path[-1], key)
+        parts = key.keys_by_dimension if isinstance(key, dg.MultiPartitionKey) else {"dataset": key}
+        return self.home.open().store().need(context.asset_key.path[-1], **parts)

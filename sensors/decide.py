@@ -14,17 +14,10 @@ MOST_A_TICK = 10
 class Memory:
     """What the last tick saw; kept in the sensor's cursor.
 
-    Attributes
-    ----------
-    seen : mapping of str to str
-        Fingerprint of each dataset at the last tick.
-    asked : mapping of str to str
-        Fingerprint that a run was last requested for.
-    recipes_registered : bool
-        Whether the default recipes were registered once; a user who deletes one keeps it deleted.
-    n_asked : int
-        Runs requested so far; a part of their keys, so that a dataset that was forgotten and lands again is taken
-        again, and a tick that is repeated after a crash asks for the same runs.
+    ``seen`` has the fingerprint of each dataset at the last tick, ``asked`` the one that a run was last requested for.
+    A user who deletes a default recipe keeps it deleted, so they are registered once. ``n_asked``, runs requested so
+    far, is a part of their keys: a dataset that was forgotten and lands again is taken again, and a tick that is
+    repeated after a crash asks for the same runs.
     """
 
     seen: Mapping[str, str] = field(default_factory=dict)
@@ -54,22 +47,12 @@ class Decision:
 def decide(
     found: Mapping[str, Listing | None], memory: Memory, stored: Mapping[str, str | None], most: int = MOST_A_TICK
 ) -> Decision:
-    """Decide which landed datasets to take.
+    """Decide which landed datasets to take, ``most`` a tick.
 
-    A dataset is taken when its listing has not changed for one tick, or at once when it holds ``_SUCCESS``, unless
-    what is stored was made from this very listing or a run for it was requested before.
-
-    Parameters
-    ----------
-    found : mapping of str to Listing or None
-        Present listings; None where the store could not be read, which is not emptiness: such a dataset keeps
-        what is remembered of it and nothing happens to it.
-    memory : Memory
-        What the last tick left.
-    stored : mapping of str to str
-        Fingerprint that each stored raw_dataset was made from.
-    most : int
-        At most so many requests a tick; the rest follow at the next.
+    A dataset is taken when its listing has not changed for one tick, or at once when it holds ``_SUCCESS``, unless what
+    is stored (``stored``: the fingerprint that each raw_dataset was made from) was made from this very listing or a run
+    for it was requested before. A listing that is None could not be read, which is not emptiness: such a dataset keeps
+    what is remembered of it and nothing happens to it.
     """
     seen, asked = {}, {n: f for n, f in memory.asked.items() if n in found}
     ready: list[tuple[str, str]] = []

@@ -36,7 +36,7 @@ def landing_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
         opened = home.open()
         for run_id in end_dead_runs(context.instance, opened, WATCH):
             context.log.warning(f"run {run_id} is over: its process is gone")
-        zone = LandingZone(opened.landing)
+        zone = opened.zone()
         names = zone.names()
     except (EspalierError, OSError) as error:
         return dg.SkipReason(f"The landing zone cannot be read: {error}")

@@ -27,7 +27,7 @@ def reference_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
     """Ask for the dedup_set of each dataset whose references are others than those that it was compared with."""
     opened, requests = home.open(), []
     registered = set(context.instance.get_dynamic_partitions("dataset"))
-    for name in sorted(registered & set(home.landing().names())):
+    for name in sorted(registered & set(opened.zone().names())):
         try:
             moved = Staleness(opened, name).moved_references("dedup_set")
         except (EspalierError, OSError) as error:

@@ -21,7 +21,7 @@ def refresh(context: dg.ScheduleEvaluationContext, home: HomeResource) -> list[d
     opened = home.open()
     registered = set(context.instance.get_dynamic_partitions("dataset"))
     stale = {}
-    for name in sorted(registered & set(home.landing().names())):
+    for name in sorted(registered & set(opened.zone().names())):
         try:
             stale[name] = Staleness(opened, name).stages()
         except (EspalierError, OSError) as error:

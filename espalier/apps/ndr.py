@@ -1,7 +1,6 @@
 """Datumaro's NDR over a stored dataset: its pictures read and decoded in threads, the verdicts as a table.
 
-What belongs here: who takes part, reading, and the words for each fate. What does not: the algorithm
-(``espalier.core.dedup.ndr``), and the chain's own duplicates, which this neither reads nor changes.
+The algorithm is ``espalier.core.dedup.ndr``; the chain's own duplicates are neither read nor changed.
 """
 
 from collections import Counter
@@ -33,19 +32,9 @@ COLUMNS = ("sample_id", "subset", "fate", "duplicate_of", "similarity")
 class StoredNdr:
     """What NDR decided about the samples of one dataset.
 
-    Attributes
-    ----------
-    dataset : str
-    parameters : Ndr
-    samples : pyarrow.Table
-        A row a sample of the working subset: sample_id, subset (the one it came from), fate (kept, ``brought
-        back``, duplicate, ``cut``), duplicate_of and similarity (null where it was no duplicate).
-    others : dict of str to int
-        Samples of each subset that NDR did not work in.
-    unreadable : dict of str to str
-        Samples whose picture could not be read now, with the reason; they take no part and stay.
-    search : SearchReport
-        How pairs were sought, and what share of them was found.
+    ``samples`` has a row a sample of the working subset: sample_id, subset (the one it came from), fate (kept,
+    ``brought back``, duplicate, ``cut``), duplicate_of and similarity (null where it was no duplicate). ``others``
+    counts each subset that NDR did not work in. ``unreadable`` pictures take no part and stay, each with the reason.
     """
 
     dataset: str
@@ -98,13 +87,6 @@ def members(raw_dataset: Table, parameters: Ndr) -> Members:
     """Find the samples of the working subset, and refuse parameters that cannot be met.
 
     Samples without a subset are those of ``default``, as Datumaro names it.
-
-    Raises
-    ------
-    UsageError
-        For an unknown subset, or more bits than the feature has entries.
-    EspalierError
-        When there are fewer samples than ``num_cut``.
     """
     subset = f"coalesce(nullif(subset, ''), '{UNNAMED}') AS subset"
     facts = raw_dataset.arrow(["sample_id", subset, "uri"], where="error IS NULL AND uri <> ''")
@@ -122,28 +104,9 @@ def run_ndr(
     threads: int,
     progress: Callable[[int], None] | None = None,
 ) -> StoredNdr:
-    """Read the pictures and decide.
+    """Read the pictures of :func:`members` and decide; the result does not depend on the number of threads.
 
-    Parameters
-    ----------
-    dataset : str
-        Its name, for the answer.
-    members : Members
-        From :func:`members`.
-    parameters : Ndr
-    threads : int
-        Pictures decoded at a time; the result does not depend on it.
-    progress : callable, optional
-        Called with the number of pictures just read.
-
-    Returns
-    -------
-    StoredNdr
-
-    Raises
-    ------
-    EspalierError
-        When fewer pictures can be read than ``num_cut``.
+    Refused where fewer pictures can be read than ``num_cut``.
     """
     features = np.empty((len(members.facts), feature_length(parameters.block_shape)), dtype=np.float32)
     ids, errors = members.facts["sample_id"].to_pylist(), {}

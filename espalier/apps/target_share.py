@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from espalier.core.dedup.pairs import Pairs
 from espalier.core.dedup.semantic import SimilarPairs, eps_for_share, resolve, similar_pairs
-from espalier.core.dedup.semantic.share import Share
+from espalier.core.dedup.semantic.resolve import Share
 from espalier.io.home import Home
 from espalier.io.warehouse import Table
 from espalier.stages.loading import marked, protected_rows

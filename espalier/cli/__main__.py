@@ -1,4 +1,4 @@
-"""The program ``espalier``, also as ``python -m cli``."""
+"""The program ``espalier``, also as ``python -m espalier.cli``."""
 
 import atexit
 import os

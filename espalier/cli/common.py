@@ -3,9 +3,12 @@
 import functools
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from espalier.cli.export_request import ExportRequest
 
 if TYPE_CHECKING:
     from espalier.cli.launch import Launcher
@@ -102,3 +105,36 @@ def table(title: str, columns: list[str], rows: Sequence[Sequence[object]], righ
         shown.add_row(*[f"{v:,}" if isinstance(v, int) and not isinstance(v, bool) else str(v) for v in row])
     console = Console()
     console.print(shown, width=None if console.is_terminal else 10_000, crop=False)
+
+
+def export_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that has ``export_format`` the other options of an export, all of them as ``wanted``."""
+
+    @with_options(
+        click.option("--in-place", is_flag=True, help="Replace the dataset's own folder; needs --overwrite."),
+        click.option(
+            "--overwrite", is_flag=True, help="Replace a folder that is not empty, once the new one is whole."
+        ),
+        click.option("--link/--copy", default=False, help="Hard links to pictures that are files, not copies [copy]."),
+        click.option(
+            "-o", "--output", type=click.Path(path_type=Path), help="Folder to write to; made whole or not at all."
+        ),
+    )
+    @functools.wraps(function)
+    def command(
+        *args: Any, output: Path | None, export_format: str, link: bool, overwrite: bool, in_place: bool, **given: Any
+    ) -> Any:
+        return function(*args, wanted=ExportRequest(output, export_format, link, overwrite, in_place), **given)
+
+    return command
+
+
+def echo_export(summary: dict[str, Any]) -> None:
+    """Say what was written, and where."""
+    from espalier.core.prune.counts import kept_words
+
+    click.secho(f"{summary['recipe']}: wrote {kept_words(summary)}", bold=True)
+    export = summary["export"]
+    click.echo(f"{export['format']}: {export['n_files']:,} files, {export['n_bytes']:,} bytes: {export['folder']}")
+    for note in export["notes"]:
+        click.echo(f"note: {note}")

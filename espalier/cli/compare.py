@@ -122,7 +122,7 @@ def compare(
     ``asked`` are options of the stage ``comparison``, in the place of the dataset's own.
     """
     from espalier.cli.pruning import dataset_of
-    from espalier.io.results.reports import PLOT, RECORD
+    from espalier.io.results import PLOT, RECORD
     from espalier.stages.graph import COMPARISON
     from espalier.stages.options import StageOptions
     from espalier.stages.quality_rows import summarise

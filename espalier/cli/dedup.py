@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from espalier.io.home import Home
 
 STAGES = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set")
-CHAIN_OPTIONS = ("near", "near_threshold", "flips", "eps", "rule", "rank")
+CHAIN_OPTIONS = ("near", "near_threshold", "flips", "eps", "rule", "which_to_keep")
 COUNTS = (
     *("n_exact", "n_exact_pixels", "n_near", "n_by_hand", "n_chained", "n_new", "n_known", "comparisons"),
     *("n_copies", "n_similar", "n_proposed", "n_verified"),
@@ -61,7 +61,8 @@ def _show(summary: dict[str, Any]) -> None:
               help="Also drop mirrored copies within a subset [no].")  # fmt: skip
 @click.option("--eps", type=float, help="SemDeDup: drop above cosine 1 - eps [0.05].")
 @click.option("--rule", type=click.Choice(["keep_one", "paper"]), help="SemDeDup: compare with kept samples, or all.")
-@click.option("--rank", type=click.Choice(["hard", "easy", "random"]), help="SemDeDup: which of a group stays.")
+@click.option("--which-to-keep", "--rank", type=click.Choice(["hard", "easy", "random"]),
+              help="SemDeDup: which of a group stays.")  # fmt: skip
 @click.option("--target-share", type=float, help="Choose the eps that keeps about this share of the embedded samples.")
 @click.option("--reference-dataset", "references", multiple=True, metavar="OTHER",
               help="Drop copies of what this dataset keeps; repeatable.")  # fmt: skip

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from espalier.cli.common import launcher, reporting
-from espalier.cli.exporting import Wanted, echo_export, export_options
+from espalier.cli.common import echo_export, export_options, launcher, reporting
+from espalier.cli.export_request import ExportRequest
 from espalier.core.errors import UsageError
 
 
@@ -20,7 +20,7 @@ from espalier.core.errors import UsageError
 )
 @export_options
 @reporting(echo_export)
-def command(dataset: str, recipe: str, wanted: Wanted) -> dict[str, Any]:
+def command(dataset: str, recipe: str, wanted: ExportRequest) -> dict[str, Any]:
     """Write the samples that RECIPE keeps of DATASET, with all that belongs to them, into a folder.
 
     Prunes first what is missing or stale. What a format cannot hold is told; what each keeps: docs/export.md.

@@ -36,7 +36,7 @@ def command(dataset: str, recipe: str | None, delete_data: bool, yes: bool) -> d
     espalier forget photos --recipe random@0.5
     """  # noqa: D301
     from espalier.cli.launch import prepare
-    from espalier.io.results.manifests import manifest_folder
+    from espalier.io.results import manifest_folder
 
     if click.get_current_context().params["as_json"] and not yes:
         raise UsageError("--json does not ask before it forgets.", "Add --yes.")

@@ -13,7 +13,7 @@ def _show(landed: dict[str, Any]) -> None:
     click.echo(f"Landed {name}: {landed['uri']}")
     if fit := landed.get("embeddings"):
         from espalier.cli.preflight import holds_texts
-        from espalier.io.precomputed.spec import report
+        from espalier.io.precomputed.alignment import report
 
         click.echo(f"Embeddings of {fit['dim']} components: {report(fit)}")
         if "text_copies" not in landed["options"] and holds_texts(open_home().zone(), name):

@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ import click
 from espalier.cli.preflight import check_encoder
 from espalier.cli.workspace import project_folder
 from espalier.core.errors import EspalierError, UsageError
+from espalier.io.atomic import put, remove, remove_leftovers, temporary, written
 from espalier.io.home import Home
 from espalier.stages.graph import CHAIN, STAGES
 from espalier.stages.staleness import Staleness
@@ -22,6 +24,7 @@ from espalier.stages.staleness import Staleness
 if TYPE_CHECKING:
     import dagster as dg
 
+HISTORY = "history"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -33,7 +36,8 @@ def prepare(home: Home) -> Home:
     home.ensure()
     config = home.dagster / "dagster.yaml"
     if not config.exists():
-        shutil.copyfile(project / "dagster.yaml", config)
+        with written(config) as fresh:
+            shutil.copyfile(project / "dagster.yaml", fresh)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     os.environ["ESPALIER_HOME"] = str(home.root)
     return home
@@ -45,19 +49,30 @@ def open_instance(home: Home) -> "dg.DagsterInstance":
 
     with (home.dagster / ".opening.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home.dagster / HISTORY).exists():
+            _make_databases(home.dagster)
         return dg.DagsterInstance.from_config(str(home.dagster))
 
 
-class Launcher(AbstractContextManager):
-    """Runs the jobs on a home's Dagster instance.
+def _make_databases(folder: Path) -> None:
+    """Make Dagster's databases aside and move them in whole: it cannot mend those that a killed process left."""
+    import dagster as dg
 
-    Parameters
-    ----------
-    home : Home
-        The home, made when missing.
-    bars : bool
-        Show a progress bar a stage.
-    """
+    remove_leftovers(folder, "databases")
+    made = temporary(folder / "databases")
+    try:
+        made.mkdir()
+        shutil.copyfile(folder / "dagster.yaml", made / "dagster.yaml")
+        dg.DagsterInstance.from_config(str(made)).dispose()
+        for name in ("schedules", HISTORY):  # the sign that all are there comes last
+            (made / name).mkdir(exist_ok=True)  # none where dagster.yaml names another storage
+            put(made / name, folder / name)
+    finally:
+        remove(made)
+
+
+class Launcher(AbstractContextManager):
+    """Runs the jobs on a home's Dagster instance, with a progress bar a stage; the home is made when missing."""
 
     def __init__(self, home: Home, *, bars: bool = True) -> None:
         self.home, self.bars = prepare(home), bars
@@ -91,6 +106,10 @@ class Launcher(AbstractContextManager):
         due = list(stages if afresh else staleness.stages(stages))
         if "embeddings" in due:
             check_encoder(staleness.options, self.home.models)
+        if "raw_dataset" in due:
+            from assets.landed import observed
+
+            self.instance.report_runless_asset_event(observed(dataset, staleness.listing))
         config = {name: {"config": {"afresh": True}} for name in due if afresh and STAGES[name].grows}
         return {self.run("chain", dataset, due, config=config): due} if due else {}
 
@@ -99,22 +118,14 @@ class Launcher(AbstractContextManager):
     ) -> str:
         """Run ``stages`` of a job for a dataset (and recipe) as one Dagster run; return the run's id.
 
-        Raises
-        ------
-        EspalierError
-            When a stage fails, with the stage's own words.
+        A stage that fails is an EspalierError with the stage's own words.
         """
         import dagster as dg
 
-        from assets.landed import observed
         from assets.partitions import DATASET, RECIPE, manifest_key
         from espalier.io.leases import leased
 
-        stages = list(stages)
         self.instance.add_dynamic_partitions(DATASET, [dataset])
-        if "raw_dataset" in stages:
-            listing = self.home.zone().fingerprint(dataset)
-            self.instance.report_runless_asset_event(observed(dataset, listing))
         if recipe:
             self.instance.add_dynamic_partitions(RECIPE, [recipe])
         definition, run_id = self.defs.resolve_job_def(job), str(uuid.uuid4())

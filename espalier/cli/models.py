@@ -18,7 +18,6 @@ def _show_list(models: list[dict[str, Any]]) -> None:
 
 
 def _show_check(report: dict[str, Any]) -> None:
-    """Print what a check found, a line a fact."""
     how, shape, text = report["preprocessing"], report["preprocessing"]["geometry"], report["text"]
     lines = {name: report[name] for name in ("id", "model", "input", "output")}
     lines |= {"dimension": report["dim"], "preprocessing": shape}
@@ -98,7 +97,7 @@ def check_command(spec: str, precision: str, device: str, seconds: float) -> dic
     espalier models check 'model.xml#output=embedding' --precision bf16
     """  # noqa: D301
     from espalier.io.encoders import load_encoder
-    from espalier.io.encoders.check import check
+    from espalier.io.encoders.adding import check
 
     return check(load_encoder(spec, device=device, precision=precision, cache_dir=open_home().models), seconds)
 

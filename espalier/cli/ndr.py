@@ -76,10 +76,7 @@ ndr_options = with_options(  # the plugin's parameters, with its short names whe
 def take_parameters(ctx: click.Context, given: dict[str, Any]) -> "Ndr | None":
     """Take the plugin's parameters out of ``given``; return those that were written, checked, or None without --ndr.
 
-    Raises
-    ------
-    UsageError
-        When they stand without --ndr, or options of the chain's own search with it.
+    Refused where they stand without --ndr, or options of the chain's own search with it.
     """
     sources = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
     options = [param for param in ctx.command.params if isinstance(param, click.Option) and param.name]

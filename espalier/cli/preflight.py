@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espalier.cli.exporting import Wanted
+from espalier.cli.export_request import ExportRequest
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.formats.read.detect import check_format, open_reader
 from espalier.io.home import Home
@@ -37,25 +37,13 @@ def stage_options(pairs: tuple[str, ...], models: Path) -> dict[str, Any]:
 
 
 def check_encoder(options: StageOptions, models: Path) -> None:
-    """Open a model that is not built in; one from the web is fetched into ``models``, where added names are, too.
-
-    Raises
-    ------
-    EspalierError
-        When there is no such model, or it is none.
-    """
+    """Open a model that is not built in; one from the web is fetched into ``models``, where added names are, too."""
     if options.encoder != "builtin":
         _encoder(options, models)
 
 
 def check_scores(least: float | None, options: StageOptions, models: Path) -> None:
-    """Refuse a recipe's ``min_clip_score`` before the chain runs, where no CLIP scores can come of it.
-
-    Raises
-    ------
-    EspalierError
-        When the vectors are brought, or the encoder does not have pictures and texts in one space.
-    """
+    """Refuse a recipe's ``min_clip_score`` before the chain runs, where no CLIP scores can come of it."""
     if least is None:
         return
     if options.embeddings:
@@ -87,17 +75,10 @@ def check_format_of(card: Card) -> None:
         raise UsageError(f"card of {card.name}: {error.what}", error.remedy) from error
 
 
-def check_export(home: Home, dataset: str, wanted: Wanted) -> dict[str, Any]:
-    """Refuse what cannot be written, before anything runs; return the stage's options.
-
-    Raises
-    ------
-    UsageError
-        For a target that is taken or inside the data, a format that cannot be written, or a source that
-        cannot be replaced.
-    """
+def check_export(home: Home, dataset: str, wanted: ExportRequest) -> dict[str, Any]:
+    """Refuse what cannot be written, before anything runs; return the stage's options."""
     from espalier.io.formats.write.choose import can_link, choose_writer
-    from espalier.io.formats.write.refusals import check_source, check_target, own_folder
+    from espalier.io.formats.write.place import check_source, check_target, own_folder
 
     card = home.zone().card(dataset)
     source = open_reader(card).format

@@ -4,8 +4,17 @@ from typing import Any
 
 import click
 
-from espalier.cli.common import echo_recall, launcher, open_home, option_pairs, path_options, reporting
-from espalier.cli.exporting import Wanted, echo_export, export_options
+from espalier.cli.common import (
+    echo_export,
+    echo_recall,
+    export_options,
+    launcher,
+    open_home,
+    option_pairs,
+    path_options,
+    reporting,
+)
+from espalier.cli.export_request import ExportRequest
 from espalier.core.errors import UsageError
 from espalier.core.names import named_values
 
@@ -21,7 +30,6 @@ REASONS = {
 
 
 def _show(summary: dict[str, Any]) -> None:
-    """Say what a recipe kept and where its manifest is, and what was exported."""
     from espalier.core.prune.counts import kept_words
 
     counts = [f"{summary['n_raw']:,} samples"]
@@ -29,7 +37,7 @@ def _show(summary: dict[str, Any]) -> None:
     whole = f", {summary['n_whole']:,} are kept whole" if summary["n_whole"] else ""
     click.echo(f"{summary['dataset']}: {', '.join(counts)}; {summary['n_total']:,} reach pruning{whole}.")
     if "brought" in summary:
-        from espalier.io.precomputed.spec import report
+        from espalier.io.precomputed.alignment import report
 
         click.echo(f"your embeddings: {report(summary['brought'])}")
     click.secho(f"{summary['recipe']}: kept {kept_words(summary)}", bold=True)
@@ -64,7 +72,7 @@ def command(
     param: tuple[str, ...],
     recipe: str | None,
     hash_type: str | None,
-    wanted: Wanted,
+    wanted: ExportRequest,
     **given: Any,
 ) -> dict[str, Any]:
     """Prune a dataset by a recipe. Runs the stages that are missing or stale, and nothing else.
@@ -82,7 +90,7 @@ def command(
     if hash_type is not None:
         params = _hashed(params, hash_type, method, recipe, dataset, given)
     parsed = Recipe.parse(recipe) if recipe else Recipe.build(method, ratio, params)
-    if wanted.output is None and not wanted.in_place and wanted != Wanted(None):
+    if wanted.output is None and not wanted.in_place and wanted != ExportRequest(None):
         raise UsageError("--to, --link and --overwrite are about what -o writes.", "Give a folder with -o.")
     with launcher() as runs:
         return prune(runs, dataset, parsed, wanted=wanted, **given)
@@ -93,7 +101,7 @@ def _hashed(
 ) -> dict[str, str]:
     """Add ``--hash-type`` to the parameters, where it says anything; texts without pictures have text hashes alone."""
     from espalier.cli.preflight import holds_texts
-    from espalier.core.prune.registry import method_class
+    from espalier.core.prune import method_class
 
     if recipe:
         raise UsageError("--recipe is whole, so --hash-type has no place.", f"Write :hash={hash_type} into the recipe.")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from espalier.cli.exporting import Wanted
+from espalier.cli.export_request import ExportRequest
 from espalier.cli.launch import Launcher
 from espalier.cli.preflight import check_export, check_format_of, check_scores, fit_of, stage_options
 from espalier.core.errors import EspalierError, UsageError
@@ -12,7 +12,7 @@ from espalier.core.prune.counts import kept_counts
 from espalier.core.recipe import Recipe
 from espalier.io.files.listing import walk
 from espalier.io.home import Home
-from espalier.io.results.manifests import manifest_folder
+from espalier.io.results import manifest_folder
 from espalier.stages.graph import EXPORT, MANIFEST
 from espalier.stages.staleness import Staleness
 
@@ -25,7 +25,7 @@ def prune(
     name: str | None = None,
     format_name: str | None = None,
     option: tuple[str, ...] = (),
-    wanted: Wanted | None = None,
+    wanted: ExportRequest | None = None,
     afresh: bool = False,
 ) -> dict[str, Any]:
     """Land ``target`` if it is a path, run what is missing or stale, and return the manifest's summary.

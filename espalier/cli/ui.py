@@ -22,11 +22,12 @@ def command(port: int, host: str) -> None:
     espalier ui
     espalier ui -p 3333
     """  # noqa: D301
-    from espalier.cli.launch import prepare
+    from espalier.cli.launch import open_instance, prepare
     from espalier.cli.workspace import project_folder
 
     _check_port(host, port)
     home = prepare(open_home())
+    open_instance(home).dispose()
     click.echo(f"Home: {home.root}")
     click.echo(f"A folder copied into {home.landing} becomes a dataset by itself.")
     click.echo(f"Page: http://{host}:{port}   (Ctrl-C ends it)")
@@ -42,7 +43,6 @@ def command(port: int, host: str) -> None:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Refuse a port that is taken before anything starts."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,9 +1,8 @@
 """What the clusters are like: complexity, label entropy, their most and least typical rows.
 
-Complexity follows Density-Based Pruning (arXiv 2401.04578, section 3): d_intra, the mean cosine distance of
-the rows to their centroid, times d_inter, the mean cosine distance of the centroid to its 20 nearest other
-centroids. Differs from the released code: fewer neighbours where there are fewer clusters (there d_inter
-becomes infinite). Quotas made from it are in quota.py, the clustering in espalier.core.kmeans.
+Complexity follows Density-Based Pruning (arXiv 2401.04578, section 3): d_intra, the mean cosine distance of the rows to
+their centroid, times d_inter, the mean cosine distance of the centroid to its 20 nearest other centroids. Differs from
+the released code: fewer neighbours where there are fewer clusters (there d_inter becomes infinite).
 """
 
 from __future__ import annotations
@@ -27,10 +26,9 @@ class Complexity:
     ----------
     size : ndarray of shape (k,), int64
         Rows in the cluster.
-    d_intra : ndarray of shape (k,), float64
-        Mean cosine distance of its rows to its centroid; 0 for a cluster without rows.
-    d_inter : ndarray of shape (k,), float64
-        Mean cosine distance of its centroid to the nearest other centroids; 0 when it is the only one.
+    d_intra, d_inter : ndarray of shape (k,), float64
+        Mean cosine distance of its rows to its centroid (0 without rows), and of its centroid to the nearest other
+        centroids (0 when it is the only one).
     complexity : ndarray of shape (k,), float64
         ``d_intra * d_inter``.
     n_neighbors : int
@@ -60,10 +58,6 @@ def cluster_complexity(
     n_neighbors : int, default 20
         Nearest centroids that d_inter averages over, at least 1.
 
-    Returns
-    -------
-    Complexity
-
     Raises
     ------
     EspalierError
@@ -81,23 +75,9 @@ def cluster_complexity(
 
 
 def label_entropy(assignment: np.ndarray, k: int, indptr: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Shannon entropy, in bits, of the labels met in each cluster.
+    """Shannon entropy, in bits, of the labels met in each of ``k`` clusters: (k,) float64, NaN where there is none.
 
-    Parameters
-    ----------
-    assignment : ndarray of shape (n,), int
-        Cluster of each row.
-    k : int
-        Number of clusters.
-    indptr : ndarray of shape (n + 1,), int
-        Row i has the labels ``codes[indptr[i]:indptr[i + 1]]``: none, one or several.
-    codes : ndarray of shape (m,), int
-        Label codes, at least 0.
-
-    Returns
-    -------
-    ndarray of shape (k,), float64
-        0 when all labels of a cluster are the same, NaN when it has none.
+    Row i has the labels ``codes[indptr[i]:indptr[i + 1]]``, at least 0: none, one or several.
     """
     n_labels = int(codes.max(initial=-1)) + 1
     cluster_of = np.repeat(np.asarray(assignment, dtype=np.int64), np.diff(indptr))
@@ -112,27 +92,10 @@ def label_entropy(assignment: np.ndarray, k: int, indptr: np.ndarray, codes: np.
 def extreme_rows(
     assignment: np.ndarray, distance: np.ndarray, k: int, count: int, *, hardest: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """List the rows of each cluster nearest to its centroid (prototypical), or farthest (hardest).
+    """List the ``count`` rows of each cluster nearest to its centroid (prototypical), or farthest (hardest).
 
-    Parameters
-    ----------
-    assignment : ndarray of shape (n,), int
-        Cluster of each row.
-    distance : ndarray of shape (n,), float32
-        Cosine distance of each row to its own centroid.
-    k : int
-        Number of clusters.
-    count : int
-        Most rows a cluster.
-    hardest : bool, default False
-        Farthest instead of nearest.
-
-    Returns
-    -------
-    indptr : ndarray of shape (k + 1,), int64
-    rows : ndarray of int64
-        Cluster c has ``rows[indptr[c]:indptr[c + 1]]``, best first, the lower row first where distances are
-        equal.
+    Cluster c of the ``k`` has ``rows[indptr[c]:indptr[c + 1]]``, best first, the lower row first where distances are
+    equal.
     """
     _check_rows(assignment, distance, k)
     order = np.lexsort((-distance if hardest else distance, assignment))  # stable: ties stay in row order

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 
 class EspalierError(Exception):
-    """A failure that the user can understand and mend.
-
-    Parameters
-    ----------
-    what : str
-        The thing and what is wrong with it, in one sentence.
-    remedy : str
-        What to do about it.
-    """
+    """A failure that the user can understand and mend: ``what`` is wrong with which thing, and the ``remedy``."""
 
     exit_code = 1
 

@@ -1,12 +1,10 @@
 """SimHash: short binary codes whose Hamming distance estimates the angle between vectors.
 
-Here live the codes. Searching by them lives with the searches; storing them, on the floor above.
-
 Charikar 2002, "Similarity estimation techniques from rounding algorithms", with the random hyperplanes taken
-orthonormal in blocks (super-bit LSH, Ji et al. 2012), which lowers the variance of the estimate. Differs:
-vectors and rotation are rounded to integers so small that every product and sum is exact in float64. A code
-therefore depends neither on the batch that a vector is in nor on the number of threads. ``bits="sign"`` takes
-the plain signs of a vector, as Datumaro does; when an encoder's outputs are never negative they say nothing.
+orthonormal in blocks (super-bit LSH, Ji et al. 2012), which lowers the variance of the estimate. Differs: vectors and
+rotation are rounded to integers so small that every product and sum is exact in float64, so a code depends neither on
+the batch that a vector is in nor on the number of threads. ``bits="sign"`` takes the plain signs of a vector, as
+Datumaro does; when an encoder's outputs are never negative they say nothing.
 """
 
 from __future__ import annotations
@@ -29,13 +27,8 @@ _BLOCK_BYTES = 64 << 20
 class SimHash:
     """Turn vectors into packed sign bits after a seeded orthonormal rotation.
 
-    Parameters
-    ----------
-    bits : int or "sign", default=512
-        Length of a code, a multiple of 8. May exceed the dimension: then rotations are stacked. ``"sign"``
-        takes one bit a component, without rotation.
-    seed : int, default=0
-        Chooses the rotation. Codes of different seeds must not be compared.
+    A code has ``bits`` bits, a multiple of 8, perhaps more than the dimension (then rotations are stacked); ``"sign"``
+    takes one a component, without rotation. Codes of different seeds must not be compared.
     """
 
     bits: int | Literal["sign"] = 512
@@ -52,17 +45,9 @@ class SimHash:
         return dim if self.bits == "sign" else int(self.bits)
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        """Hash vectors.
+        """Hash finite vectors, (n, d) float32, at most a few units long: (n, ceil(length(d) / 8)) uint8.
 
-        Parameters
-        ----------
-        vectors : ndarray of shape (n, d), float32
-            Finite; at most a few units long (unit rows by contract).
-
-        Returns
-        -------
-        ndarray of shape (n, ceil(length(d) / 8)), uint8
-            Packed as ``numpy.packbits`` does, first bit highest; the last byte is filled with zeros.
+        Packed as ``numpy.packbits`` does, first bit highest; the last byte is filled with zeros.
         """
         if vectors.ndim != 2:
             raise ValueError(f"vectors must be (n, d), not {vectors.shape}")
@@ -92,18 +77,9 @@ def _rotation(dim: int, bits: int, seed: int) -> np.ndarray:
 
 
 def as_vectors(codes: np.ndarray, length: int) -> np.ndarray:
-    """Unpack codes to unit vectors of +-1/sqrt(length), so that what clusters vectors can cluster codes.
+    """Unpack codes, (n, b) uint8, to unit vectors of +-1/sqrt(length), (n, length) float32, that can be clustered.
 
-    Parameters
-    ----------
-    codes : ndarray of shape (n, b), uint8
-    length : int
-        Meaningful bits, at most 8 b.
-
-    Returns
-    -------
-    ndarray of shape (n, length), float32
-        The dot product of two rows is ``1 - 2 * hamming / length``.
+    The dot product of two rows is ``1 - 2 * hamming / length``.
     """
     bits = np.unpackbits(codes, axis=1, count=length)
     scale = np.float32(1 / np.sqrt(length))

@@ -31,17 +31,7 @@ _SAFETY = 1e-6  # squared norms are off by less in float32
 def as_unit_rows(vectors: np.ndarray, what: str = "vectors") -> np.ndarray:
     """Return ``vectors`` as C-contiguous float32 after checking that its rows are finite and of unit norm.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d)
-        Copied only when it is not float32 or not contiguous.
-    what : str
-        The name used in the message.
-
-    Raises
-    ------
-    EspalierError
-        When it is not a matrix, or a row is not finite or not of unit norm (the first such row is named).
+    Copied only if need be. The first wrong row is named; ``what`` is what the message calls the matrix.
     """
     rows = np.ascontiguousarray(vectors, dtype=np.float32)
     if rows.ndim != 2 or rows.shape[1] == 0:
@@ -70,18 +60,9 @@ def pair_dots(
 ) -> np.ndarray:
     """Return the dot products of paired rows, in blocks.
 
-    Parameters
-    ----------
-    left, right : ndarray of shape (n, d) and (k, d), float32
-    i, j : ndarray of shape (m,), int
-        Row ``i[p]`` of ``left`` with row ``j[p]`` of ``right``; None for ``i`` means all rows of ``left`` in order.
-    dtype : type, default float64
-        float64 gives the same bits whatever the block or the threads. float32 is four times faster and good to 1e-6:
-        for bounds, and for rows whose products are exact.
-
-    Returns
-    -------
-    ndarray of shape (m,), of type ``dtype``
+    Row ``i[p]`` of ``left`` with row ``j[p]`` of ``right``; None for ``i`` means all rows in order. In float64 the bits
+    are the same whatever the block or the threads. float32 is four times faster and good to 1e-6: for bounds, and for
+    rows whose products are exact.
     """
     dots = np.empty(len(j), dtype)
     for start in range(0, len(j), BLOCK):
@@ -97,16 +78,9 @@ def cosine_distance(cosine: np.ndarray) -> np.ndarray:
 
 
 class Screen:
-    """Gives the screened rows.
+    """Gives the screened rows of unit ``vectors``: projected on ``axes`` (orthonormal columns), or as they are.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d), float32
-        Unit rows.
-    axes : ndarray of shape (d, m), float32, or None
-        Orthonormal columns; None: no projection.
-    memory : int
-        Bytes that projected rows may take; when they do not fit they are made again for each tile.
+    Projected rows that do not fit in ``memory`` bytes are made again for each tile.
     """
 
     def __init__(self, vectors: np.ndarray, axes: np.ndarray | None, memory: int) -> None:
@@ -132,21 +106,10 @@ class Screen:
 
 
 def choose_axes(sample: np.ndarray, left: np.ndarray, right: np.ndarray, floor: float) -> np.ndarray | None:
-    """Choose the smallest projection that still rules pairs out.
+    """Choose the smallest projection that still rules enough pairs out: (d, m) float32, or None.
 
-    Parameters
-    ----------
-    sample : ndarray of shape (s, d), float32
-        Rows whose principal directions are taken.
-    left, right : ndarray of shape (p, d), float32
-        Pairs of the kind that will be compared.
-    floor : float
-        Cosine above which pairs are wanted.
-
-    Returns
-    -------
-    ndarray of shape (d, m), float32, or None
-        None when no projection rules enough of the pairs out.
+    The principal directions are those of ``sample``; they are tried on the paired rows ``left`` and ``right``, of the
+    kind that will be compared. Pairs with a cosine above ``floor`` are wanted.
     """
     d = sample.shape[1]
     if d < 2 * max(SHARES) or not len(left):

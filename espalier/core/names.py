@@ -9,29 +9,17 @@ from espalier.core.errors import UsageError
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?", re.ASCII)
 MAX_LENGTH = 64
-RENAMED_OPTIONS = {"against": "reference_datasets"}
+RENAMED_OPTIONS = {"against": "reference_datasets", "rank": "which_to_keep"}
 """Old words for options of the stages."""
 
 
 def check_dataset_name(name: str) -> str:
-    """Return ``name`` if it is a slug that is safe as a file name, a partition key and in SQL.
-
-    Raises
-    ------
-    UsageError
-        For anything but lower-case letters, digits, ``_`` and ``-`` (at most 64, not at the ends).
-    """
+    """Return ``name`` if it is a slug that is safe as a file name, a partition key and in SQL."""
     return check_slug(name, "dataset name")
 
 
 def check_slug(name: str, what: str) -> str:
-    """Return ``name`` if it is a slug; ``what`` is what errors call it.
-
-    Raises
-    ------
-    UsageError
-        As of ``check_dataset_name``.
-    """
+    """Return ``name`` if it is a slug: lower-case letters, digits, ``_`` and ``-`` (at most 64, not at the ends)."""
     if len(name) <= MAX_LENGTH and _SLUG.fullmatch(name):
         return name
     raise UsageError(
@@ -47,21 +35,10 @@ def slugify(text: str) -> str:
 
 
 def named_values(pairs: Iterable[str], wrong: str, twice: str, example: str, *, empty: bool = False) -> dict[str, str]:
-    """Read ``name=value`` texts.
+    """Read ``name=value`` texts; ``empty`` lets a value be empty.
 
-    Parameters
-    ----------
-    pairs : iterable of str
-    wrong, twice : str
-        What is said of a text that is no pair, and of a name that is given again; ``{}`` is its place.
-    example : str
-        A pair as it is written here, for the remedy.
-    empty : bool
-        Let a value be empty.
-
-    Raises
-    ------
-    UsageError
+    ``wrong`` and ``twice`` are said of a text that is no pair and of a name given again, ``{}`` being its place;
+    ``example`` is for the remedy.
     """
     values: dict[str, str] = {}
     for pair in pairs:

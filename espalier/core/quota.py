@@ -1,10 +1,9 @@
 """Quotas: integers within bounds that sum exactly to the target, by weights or nearest to a wish.
 
-Both kinds are a clipped line in one unknown, ``x(t) = clip(base + t * slope, lower, upper)``, whose sum
-grows with ``t``: the root lies between two breakpoints, and the fractions are settled by largest remainder,
-exactly (``espalier.core.rounding``). `projected` is the Euclidean projection that Density-Based Pruning (arXiv
-2401.04578) solves with a quadratic program; its released code rounds afterwards and misses the sum. Who is
-kept inside a cluster is not decided here.
+Both kinds are a clipped line in one unknown, ``x(t) = clip(base + t * slope, lower, upper)``, whose sum grows with
+``t``: the root lies between two breakpoints, and the fractions are settled by largest remainder, exactly
+(``espalier.core.rounding``). `projected` is the Euclidean projection that Density-Based Pruning (arXiv 2401.04578)
+solves with a quadratic program; its released code rounds afterwards and misses the sum.
 """
 
 from __future__ import annotations
@@ -25,25 +24,12 @@ SNAP = 1e-9  # a floor this near below a whole number is that number: 2.99999999
 def largest_remainder(
     weights: ArrayLike, target: int, lower: ArrayLike = 0, upper: ArrayLike | None = None
 ) -> np.ndarray:
-    """Share ``target`` out in proportion to ``weights``, within bounds.
+    """Share ``target`` out in proportion to ``weights``, within whole bounds (by default 0 and the target): (k,) int64.
 
     Shares are ``clip(t * weights, lower, upper)`` for the ``t`` at which they sum to the target; whole parts
     first, then one more to the largest remainders, to the lower index where remainders are equal. Equal is
     meant exactly, of the weights as they are: 0.3 is the float64 of that name. A weight of 0 gets its lower
     bound; only when all others are full is the rest spread evenly over the weights of 0.
-
-    Parameters
-    ----------
-    weights : array_like of shape (k,)
-        Finite and not negative.
-    target : int
-        The sum.
-    lower, upper : array_like of shape (k,) or int
-        Whole bounds, ``lower <= upper``. No ``upper`` means the target.
-
-    Returns
-    -------
-    ndarray of shape (k,), int64
 
     Raises
     ------
@@ -65,29 +51,11 @@ def largest_remainder(
 
 
 def projected(desired: ArrayLike, target: int, lower: ArrayLike = 0, upper: ArrayLike | None = None) -> np.ndarray:
-    """Round the point nearest to ``desired`` among those within bounds that sum to ``target``.
+    """Round the point nearest to ``desired`` among those within whole bounds that sum to ``target``: (k,) int64.
 
-    The nearest point in the Euclidean sense is ``clip(desired + t, lower, upper)`` for the ``t`` at which it
-    sums to the target; its fractions are settled by largest remainder, to the lower index where remainders
-    are equal.
-
-    Parameters
-    ----------
-    desired : array_like of shape (k,)
-        The counts wished for, finite; they need not sum to the target.
-    target : int
-        The sum.
-    lower, upper : array_like of shape (k,) or int
-        Whole bounds, ``lower <= upper``. No ``upper`` means the target.
-
-    Returns
-    -------
-    ndarray of shape (k,), int64
-
-    Raises
-    ------
-    EspalierError
-        When no integers within the bounds sum to the target, or wishes or bounds are malformed.
+    The nearest point in the Euclidean sense is ``clip(desired + t, lower, upper)`` for the ``t`` at which it sums to
+    the target; its fractions are settled by largest remainder, to the lower index where remainders are equal. Bounds
+    and refusals are those of `largest_remainder`; the wishes need not sum to the target.
     """
     wish = _finite(desired, "counts wished for")
     low, high = _bounds(len(wish), target, lower, upper)
@@ -109,33 +77,11 @@ def density_quota(
     temperature: float = 0.1,
     cls_bal_ratio: float = 0.5,
 ) -> np.ndarray:
-    """Density-Based Pruning's quotas: how many samples to keep of each cluster.
+    """Density-Based Pruning's quotas: how many of the ``size`` samples of each cluster to keep, (k,) int64.
 
-    The wish is ``target * softmax(complexity / temperature)``; the quota is its projection (see `projected`)
-    between ``min(floor(cls_bal_ratio * target / k), size)`` and ``size``. When the target allows, each
-    cluster that has samples keeps at least one.
-
-    Parameters
-    ----------
-    complexity : array_like of shape (k,)
-        ``d_intra * d_inter`` of each cluster.
-    size : array_like of shape (k,)
-        Samples in each cluster.
-    target : int
-        Samples to keep in all, at most ``size.sum()``.
-    temperature : float, default 0.1
-        Above 0; the smaller, the more goes to complex clusters. The released code's default is 0.5.
-    cls_bal_ratio : float, default 0.5
-        Share of an even split that each cluster keeps in any case, 0 to 1. The released code's default.
-
-    Returns
-    -------
-    ndarray of shape (k,), int64
-
-    Raises
-    ------
-    EspalierError
-        When the target exceeds the samples, or a parameter is out of range.
+    The wish is ``target * softmax(complexity / temperature)``; the quota is its projection (see `projected`) between
+    ``min(floor(cls_bal_ratio * target / k), size)`` and ``size``. When the target allows, each cluster that has samples
+    keeps at least one. The released code's temperature is 0.5.
     """
     if not temperature > 0 or not 0 <= cls_bal_ratio <= 1:
         raise EspalierError(
@@ -153,17 +99,6 @@ def sized_quota(weights: ArrayLike, size: ArrayLike, target: int, *, cls_bal_rat
     """Share ``target`` out as `density_quota` does, but in proportion to whole weights, such as the sizes.
 
     The wish ``target * weights / sum(weights)`` is taken exactly, so that equal remainders are equal.
-
-    Parameters
-    ----------
-    weights : array_like of shape (k,)
-        Whole numbers, not negative, and not all 0 unless there is nothing to share.
-    size, target, cls_bal_ratio
-        As in `density_quota`.
-
-    Returns
-    -------
-    ndarray of shape (k,), int64
     """
     weight = np.asarray(weights, dtype=np.int64)
     over = Fraction(int(weight.sum()), max(target, 1))

@@ -35,13 +35,7 @@ class Amount:
 
     @classmethod
     def parse(cls, text: str) -> Amount:
-        """Read ``0.28``, ``28%`` or ``n50000``.
-
-        Raises
-        ------
-        UsageError
-            When it is no number, out of range, or ambiguous (a bare ``80``).
-        """
+        """Read ``0.28``, ``28%`` or ``n50000``; a bare ``80`` is refused as ambiguous."""
         text = text.strip()
         if _COUNT.fullmatch(text):
             if int(text[1:]) < 1:
@@ -81,6 +75,9 @@ class Amount:
             return _decimal(Decimal(self.share.numerator) / Decimal(self.share.denominator))
 
 
+_PAPERS_WORDS = {"which_to_keep": "keep"}
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A method with its parameters, the amount to keep and the shared scope."""
@@ -110,7 +107,10 @@ class Recipe:
         kind = method_class(method)
         own, shared = fields_of(kind), {k: v for k, v in fields_of(Scope).items() if k in kind.accepts}
         values: dict[str, Any] = {}
-        for name, text in (params or {}).items():
+        for written, text in (params or {}).items():
+            name = _PAPERS_WORDS.get(written, written)
+            if name in values:
+                raise UsageError(f"{name} is given twice: {written} is the papers' word for it.", "Leave one of them.")
             if name not in own and name not in shared:
                 known = ", ".join(sorted([*own, *shared])) or "none"
                 hint = kind.instead.get(name, f"It takes: {known}.")

@@ -3,8 +3,7 @@
 The shares are a clipped line in one unknown, at the t at which they sum to the target. Float64 gives each of them to
 within a known slack, which settles all but those whose remainder is as near as that to the last one rounded up. For
 these, t and the shares are worked out in whole numbers over one denominator, from the given numbers as they are:
-remainders that are equal are equal then, and the lower index comes first. Not here: where a line comes from, and t in
-floating point (``espalier.core.quota``).
+remainders that are equal are equal then, and the lower index comes first.
 """
 
 from __future__ import annotations
@@ -24,17 +23,8 @@ _WORD, _FLOAT = 2**62, 2**53  # whole numbers below these are exact in int64, in
 class Line:
     """``clip(t * value, lower, upper)``, or ``clip(value / over + t, lower, upper)`` where it ``shifts``.
 
-    Attributes
-    ----------
-    value : ndarray of shape (k,), float64
-        Not negative unless it shifts.
-    target : int
-        What the shares sum to; the bounds admit it, and not only at one of their ends.
-    lower, upper : ndarray of shape (k,), float64
-        Whole numbers.
-    shifts : bool
-    over : Fraction or None
-        So that wishes such as 4 / 3 can be said exactly; None is 1.
+    Values are not negative unless it shifts; bounds are whole numbers in float64, and admit the ``target`` not only at
+    one of their ends. ``over`` is there so that wishes such as 4 / 3 can be said exactly.
     """
 
     value: np.ndarray
@@ -118,18 +108,9 @@ class Line:
 
 
 def round_shares(line: Line, t: float) -> np.ndarray:
-    """Round the shares of ``line`` by largest remainder, the lower index first where remainders are equal.
+    """Round the shares of ``line`` by largest remainder, the lower index first where remainders are equal: (k,) int64.
 
-    Parameters
-    ----------
-    line : Line
-    t : float
-        Where it sums to the target, as well as float64 can tell.
-
-    Returns
-    -------
-    ndarray of shape (k,), int64
-        Within the bounds, and of sum ``line.target``.
+    ``t`` is where the line sums to the target, as well as float64 can tell.
     """
     x = line.at(t)
     share = np.minimum(np.maximum(x, line.lower), line.upper)

@@ -100,7 +100,7 @@ def remove(path: Path) -> None:
     """Remove a file, a link or a folder, if it is there; of a folder what can be removed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-    else:
+    elif os.path.lexists(path):
         path.unlink(missing_ok=True)
 
 

@@ -20,8 +20,8 @@ SIDE = 32
 def write_digits(folder: Path) -> Path:
     """Write ``train/<digit>/*.png`` and ``test/<digit>/*.png`` below ``folder``; it appears whole or not at all.
 
-    The last 297 scans, by other writers, are the test subset. Train gets 120 byte-exact copies and 120 near ones
-    (JPEG, a little brighter or darker), ``copy_*`` and ``near_*``.
+    The last 297 scans, by other writers, are the test subset. Train gets 120 byte-exact copies and 120 near ones (JPEG,
+    a little brighter or darker), ``copy_*`` and ``near_*``.
     """
     if folder.exists():
         return folder

@@ -2,34 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from espalier.core.errors import EspalierError
+from espalier.io.landing.zone import LandingZone
 from espalier.io.warehouse import Warehouse
-
-if TYPE_CHECKING:
-    from espalier.io.landing.zone import LandingZone
 
 
 class Home:
     """The folder and the places inside it; a plain object that knows nothing of Dagster.
 
-    Attributes
-    ----------
-    root : Path
-        Absolute path of the folder.
-    landing : Path
-        The landing zone: folders and cards.
-    warehouse : Path
-        The stored tables.
-    manifests : Path
-        A folder a dataset and recipe, with what is kept.
-    reports : Path
-        Contact sheets and comparisons, a folder a dataset.
-    models : Path
-        Encoders: downloads, names that were added, compiled graphs.
-    dagster : Path
-        The Dagster instance.
+    ``manifests`` has a folder a dataset and recipe, ``reports`` a folder a dataset (contact sheets and comparisons),
+    ``models`` the encoders: downloads, names that were added, compiled graphs.
     """
 
     def __init__(self, root: Path) -> None:
@@ -56,10 +39,8 @@ class Home:
                 raise EspalierError(f"Cannot write to {folder}: permission denied.", remedy)
         return self
 
-    def zone(self) -> "LandingZone":
+    def zone(self) -> LandingZone:
         """Return the landing zone of this home."""
-        from espalier.io.landing.zone import LandingZone
-
         return LandingZone(self.landing)
 
     def store(self) -> Warehouse:

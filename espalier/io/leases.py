@@ -50,13 +50,7 @@ def _renew(path: Path, ended: threading.Event) -> None:
 
 
 class LeaseWatch:
-    """Somebody who looks at leases again and again.
-
-    Parameters
-    ----------
-    clock : callable
-        Gives seconds; for tests.
-    """
+    """Somebody who looks at leases again and again; ``clock`` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

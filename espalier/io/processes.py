@@ -23,13 +23,8 @@ _TEXT = re.compile(r"(?P<place>[0-9a-f]{12})-(?P<started>[0-9a-f]*)-(?P<pid>\d+)
 class Process:
     """A process of this place or another one.
 
-    Attributes
-    ----------
-    place : str
-        Twelve hexadecimal digits: where ``pid`` counts.
-    started : str
-        Hexadecimal digits that differ for two processes that had the same id; "" where the system does not tell.
-    pid : int
+    ``place`` is twelve hexadecimal digits: where ``pid`` counts. ``started`` is hexadecimal digits that differ for two
+    processes that had the same id; "" where the system does not tell.
     """
 
     place: str

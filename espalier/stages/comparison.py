@@ -8,8 +8,8 @@ import numpy as np
 from espalier.core.errors import EspalierError
 from espalier.core.evaluate.baseline import compare, plan
 from espalier.core.prune.select import needs
-from espalier.io.drawing.comparison import draw
-from espalier.io.results.reports import report_files
+from espalier.io.drawing.plots import comparison_plot
+from espalier.io.results import report_files
 from espalier.io.warehouse import Draft, Table
 from espalier.stages.context import Markdown, Picture, StageContext, StageResult
 from espalier.stages.evaluation import all_files, training
@@ -47,7 +47,7 @@ def run(context: StageContext, **tables: Table) -> StageResult:
         "left_out": json.dumps(compared.left_out),
     }
     summary = summarise(context.dataset, rows, verdicts, stats)
-    png = draw(summary)
+    png = comparison_plot(summary)
     return StageResult(
         Draft(rows, sort="", side={"verdicts": verdicts}, stats=stats),
         shown={

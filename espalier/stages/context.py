@@ -1,10 +1,8 @@
 """What every stage is given and gives back: plain objects, so that a stage runs in a notebook as it does in Dagster.
 
-    home = Home.find()
-    context = StageContext.open(home, "clusters", "photos")
-    result = clusters.run(context, **inputs_of(home, "clusters", "photos"))
-
-What is not here: storing what a stage returns (``espalier.io.warehouse``), and the checks of it (the assets).
+home = Home.find()
+context = StageContext.open(home, "clusters", "photos")
+result = clusters.run(context, **inputs_of(home, "clusters", "photos"))
 """
 
 import logging
@@ -17,10 +15,9 @@ from typing import Any, TypeAlias
 
 from espalier.io.home import Home
 from espalier.io.landing.cards import Card
-from espalier.io.landing.zone import LandingZone
 from espalier.io.progress import Advance, log_progress
 from espalier.io.scanning.request import Reading, ScanRequest, read_here
-from espalier.io.warehouse import Draft, Meta, Piece, Table, Warehouse
+from espalier.io.warehouse import Draft, Meta, Piece, Table
 from espalier.stages.graph import STAGES, Stage
 from espalier.stages.options import StageOptions, in_full
 
@@ -31,27 +28,13 @@ Bar: TypeAlias = Callable[[str, int], AbstractContextManager[Advance]]
 class StageContext:
     """What a stage is given beside its tables: names, options, and the outside world.
 
-    Attributes
-    ----------
-    dataset, recipe : str
-        The partition; ``recipe`` is "" for a stage that knows none.
-    card : Card
-    options : StageOptions
-        Those of the dataset, with an encoder's name in full.
-    home : Home
-    threads : int
-    log : Logger
-    bar : callable
-        ``bar(label, total)`` is a context that gives ``advance(n)``.
-    read : callable
-        How the files of a dataset are read.
-    references : mapping of str to Table
-        What it reads of other datasets, under the names that ``Stage.also_reads`` gives.
-    previous : Table or None
-        The partition that it replaces, where that was made by the same code with the same options and references;
-        who builds on it says so in ``StageResult.inputs``, under HISTORY. None for a stage that does not grow.
-    replaced : Table or None
-        The same, whatever it was made with.
+    ``recipe`` is "" for a stage that knows none. ``options`` have an encoder's name in full. ``bar(label, total)`` is a
+    context that gives ``advance(n)``; ``read`` is how the files of a dataset are read. ``references`` are what it reads
+    of other datasets, under the names that ``Stage.also_reads`` gives.
+
+    ``replaced`` is the partition that it replaces, None for a stage that does not grow; ``previous`` is the same where
+    that was made by the same code with the same options and references. Who builds on it says so in
+    ``StageResult.inputs``, under HISTORY.
     """
 
     dataset: str
@@ -82,28 +65,14 @@ class StageContext:
         bar: Bar | None = None,
         read: Callable[[ScanRequest], Reading] | None = None,
     ) -> "StageContext":
-        """Gather what a stage needs to run for a dataset of a home.
+        """Gather what a stage of ``STAGES`` needs to run for a dataset of a home.
 
-        Parameters
-        ----------
-        stage : str
-            One of ``STAGES``.
-        given : mapping, optional
-            Options in the place of the card's.
-        afresh : bool
-            Let it build on nothing that was stored before.
-        threads : int
-            0 is one a core.
-        log, bar, read : optional
-            By default this module's logger, lines in it, and reading in this process.
-
-        Raises
-        ------
-        EspalierError
-            When there is no such dataset, an option is wrong, or a dataset that it refers to was not made yet.
+        Options ``given`` stand in the place of the card's. With ``afresh`` it builds on nothing that was stored before.
+        0 threads are one a core. By default it logs to this module's logger, bars are lines in it, and files are read
+        in this process.
         """
         declared, store = STAGES[stage], home.store()
-        card = LandingZone(home.landing).card(dataset)
+        card = home.zone().card(dataset)
         options = in_full(StageOptions.of_card(card).override(given or {}, "run config"), home.models)
         params = options.pick(declared.options)
         references = {name: store.need(*partition) for name, partition in declared.also_reads(params).items()}
@@ -124,16 +93,6 @@ class StageContext:
             replaced,
         )
 
-    @property
-    def store(self) -> Warehouse:
-        """The warehouse."""
-        return self.home.store()
-
-    @property
-    def landing(self) -> LandingZone:
-        """The landing zone."""
-        return LandingZone(self.home.landing)
-
 
 class Markdown(str):
     """Text for the page that is Markdown."""
@@ -141,16 +100,7 @@ class Markdown(str):
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG for the page.
-
-    Attributes
-    ----------
-    png : bytes
-    words : str
-        What stands in its place where it cannot be shown.
-    file : Path or None
-        Where it is kept at its full size.
-    """
+    """A PNG for the page, the words in its place where it cannot be shown, and where it is kept at its full size."""
 
     png: bytes
     words: str
@@ -163,21 +113,11 @@ Shown: TypeAlias = bool | int | float | str | Markdown | Picture | Path | list[d
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage returns.
+    """What a stage returns: the rows to store, and what a person should see of them, by title.
 
-    Attributes
-    ----------
-    draft : Draft
-        The rows to store, with their counts.
-    shown : mapping of str to Shown
-        What a person should see of it, by title.
-    folders : tuple of Piece
-        Folders and files that appear together with the rows.
-    inputs : mapping of str to str
-        Versions of what was read beside the tables that it was given: the landed files (``listing``), and the
-        replaced partition where it was built on (HISTORY).
-    cleanup : tuple of Piece
-        What may go once the rows are stored.
+    ``folders`` appear together with the rows, ``cleanup`` may go once they are stored. ``inputs`` are versions of what
+    was read beside the tables that it was given: the landed files (``listing``), and the replaced partition where it
+    was built on (HISTORY).
     """
 
     draft: Draft
@@ -188,13 +128,7 @@ class StageResult:
 
 
 def inputs_of(home: Home, stage: str, dataset: str, recipe: str = "") -> dict[str, Table]:
-    """Return the stored tables that a stage reads, by name.
-
-    Raises
-    ------
-    EspalierError
-        When one of them was not made yet.
-    """
+    """Return the stored tables that a stage reads, by name; one that was not made yet is an error."""
     store = home.store()
     return {name: store.need(name, dataset, recipe if STAGES[name].per_recipe else "") for name in STAGES[stage].reads}
 

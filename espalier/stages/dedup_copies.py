@@ -5,8 +5,7 @@ import pyarrow as pa
 
 from espalier.core.dedup.copies.affine import exchanged
 from espalier.core.dedup.near import CopyPairs, Duplicates
-from espalier.io.warehouse.session import session
-from espalier.io.warehouse.table import array_column
+from espalier.io.warehouse.table import array_column, session
 from espalier.stages.dedup_rows import DedupRows
 
 TRANSFORM = 6

@@ -15,8 +15,7 @@ from espalier.core.errors import EspalierError
 from espalier.io.images.grid import GRID_LENGTH
 from espalier.io.scanning.scan import THUMB_LENGTH
 from espalier.io.warehouse import Table
-from espalier.io.warehouse.session import session
-from espalier.io.warehouse.table import array_block
+from espalier.io.warehouse.table import array_block, session
 from espalier.stages.context import StageContext
 from espalier.stages.graph import STAGES
 
@@ -26,31 +25,15 @@ BLIND = "grid IS NULL AS blind"
 
 @dataclass(frozen=True)
 class DedupRows:
-    """Rows of a search; the dataset's own come first, in order of sample_id.
+    """Rows of a search, one a readable sample; the dataset's own ``n_own`` come first, in order of sample_id.
 
-    Attributes
-    ----------
-    facts : pyarrow.Table
-        dataset ("" for the own), sample_id, subset, uri, sha256, n_bytes, width, height, pixels; one row a
-        readable sample.
-    grids : ndarray of shape (n, 243), uint16
-        Zeros where there is no picture.
-    thumbs : ndarray of shape (n, 1024), uint8, or None
-        Where pairs are verified.
-    blind : ndarray of shape (n,), bool
-        Samples without a picture.
-    n_own : int
-    known : ndarray of shape (n,), bool
-        Kept before, or of another dataset: stay, and are not compared with one another.
-    carried : pyarrow.Table or None
-        Previous verdicts, in the stored form, of own samples that are not searched: they were dropped and stay so.
-    twins : pyarrow.Table or None
-        sample_id and twin of known samples that had one.
-    pairs : mapping of str to pyarrow.Table
-        The previous run's pairs of samples that are not compared again: ``border`` (nearest to the threshold),
-        ``copies`` and ``similar_pairs``; none without a previous run.
-    taking_part : ndarray of shape (n,), bool
-        All but the carried ones.
+    ``facts`` has dataset ("" for the own), sample_id, subset, uri, sha256, n_bytes, width, height, pixels; ``grids``,
+    (n, 243) uint16, zeros where there is no picture; ``thumbs``, (n, 1024) uint8, where pairs are verified. (n,) bool
+    are ``blind`` (samples without a picture), ``known`` (kept before, or of another dataset: stay, and are not compared
+    with one another) and ``taking_part`` (all but the carried). ``carried`` are previous verdicts, in the stored form,
+    of own samples that are not searched: they were dropped and stay so. ``twins`` has sample_id and twin of known
+    samples that had one; ``pairs`` the previous run's pairs of samples that are not compared again: ``border`` (nearest
+    to the threshold), ``copies`` and ``similar_pairs``; none without a previous run.
     """
 
     facts: pa.Table

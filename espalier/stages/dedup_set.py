@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from espalier.core.dedup.near import Duplicates, find_duplicates, find_verified_duplicates
 from espalier.io.images.grid import THUMB_SIDE
-from espalier.io.results.reports import sheet_files, sheet_name
+from espalier.io.results import sheet_files, sheet_name
 from espalier.io.warehouse import Draft, Table
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 from espalier.stages.context import Picture, StageContext, StageResult
 from espalier.stages.dedup_copies import leaks_of, told_pairs
 from espalier.stages.dedup_pixels import confirmed, content_codes, exact_by
@@ -108,7 +108,6 @@ def _texts_skipped(rows: DedupRows, copies: bool) -> dict[str, Any]:
 
 
 def _verdicts(facts: pa.Table, duplicates: Duplicates, own: np.ndarray) -> pa.Table:
-    """Return the own samples' verdicts as a table."""
     ids = facts["sample_id"].combine_chunks()
     other = facts["dataset"].combine_chunks()
     copied = np.where(duplicates.duplicate_of >= 0, duplicates.duplicate_of, 0)

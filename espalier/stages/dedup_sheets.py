@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 
 from espalier.core.dedup.near import Duplicates
-from espalier.core.dedup.near.border import BORDER_PAIRS
+from espalier.core.dedup.near.duplicates import BORDER_PAIRS
 from espalier.io.drawing.sheets import Cell, contact_sheet
 from espalier.io.files.blobs import read_bytes
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 
 GROUPS, COPIES, LEAKS = 24, 7, 48
 
@@ -58,15 +58,7 @@ def border_pairs(facts: pa.Table, duplicates: Duplicates, previous: pa.Table | N
 def sheets(stored: pa.Table, leaks: pa.Table, border: pa.Table, facts: pa.Table, threshold: float) -> dict[str, bytes]:
     """Draw the sheets that there is anything to draw on: name to PNG.
 
-    Parameters
-    ----------
-    stored : pyarrow.Table
-        The verdicts on all samples.
-    leaks, border : pyarrow.Table
-        The side tables.
-    facts : pyarrow.Table
-        Of all samples that ``DedupRows`` has, with their uris.
-    threshold : float
+    ``stored`` are the verdicts on all samples, ``facts`` those of all samples that ``DedupRows`` has, with their uris.
     """
     with session(stored=stored, facts=facts, border=border) as db:
         groups: dict[tuple[str, str], list[Cell]] = {}

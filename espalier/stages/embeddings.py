@@ -8,7 +8,7 @@ from espalier.io.encoders import Encoder
 from espalier.io.encoders.prompts import check_templates, templates_for
 from espalier.io.vectors.texts import text_columns
 from espalier.io.warehouse import Draft, Table
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 from espalier.stages.context import StageContext, StageResult
 from espalier.stages.encoded_vectors import SampleTexts, encoded_vectors, encoder_of, sample_texts
 from espalier.stages.options import StageOptions

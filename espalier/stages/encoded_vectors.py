@@ -15,9 +15,8 @@ from espalier.io.files.blobs import read_bytes
 from espalier.io.progress import Advance
 from espalier.io.vectors.store import PART_ROWS, VectorStore
 from espalier.io.vectors.texts import Texts, encode_texts, texts_id
-from espalier.io.warehouse.session import session
 from espalier.io.warehouse.spool import array_aside
-from espalier.io.warehouse.table import array_block
+from espalier.io.warehouse.table import array_block, session
 from espalier.stages.context import StageContext
 from espalier.stages.vectors import Vectors, errors_table
 
@@ -37,20 +36,10 @@ def encoder_of(context: StageContext) -> Encoder:
 
 
 def encoded_vectors(context: StageContext, encoder: Encoder, needed: pa.Table, simhash: SimHash) -> Vectors:
-    """Encode what no part and no stored table holds.
+    """Encode what no part and no stored table holds; ``needed`` has a row a survivor: sample_id, sha256, uri, text.
 
-    In a dataset of texts only, the vectors are those of the texts. Where there are pictures too, a text without one
-    can stand beside them only if the encoder has both in one space; otherwise it is recorded with that reason.
-
-    Parameters
-    ----------
-    needed : pyarrow.Table
-        A row a survivor: sample_id, sha256, uri, text.
-
-    Raises
-    ------
-    EspalierError
-        When no sample could be embedded.
+    In a dataset of texts only, the vectors are those of the texts. Where there are pictures too, a text without one can
+    stand beside them only if the encoder has both in one space; otherwise it is recorded with that reason.
     """
     is_text = pc.equal(needed["uri"], "").to_numpy()
     texts_only = bool(len(needed)) and bool(is_text.all())
@@ -60,7 +49,8 @@ def encoded_vectors(context: StageContext, encoder: Encoder, needed: pa.Table, s
             "Take builtin, or a model with a text tower.",
         )
     space, dim = (encoder.text_id, encoder.text_dim) if texts_only else (encoder.id, encoder.dim)
-    store = VectorStore.open(context.store, context.dataset, space, dim, simhash.length(dim) // 8, context.log.info)
+    warehouse, n_bytes = context.home.store(), simhash.length(dim) // 8
+    store = VectorStore.open(warehouse, context.dataset, space, dim, n_bytes, context.log.info)
     try:
         errors = {}
         if is_text.any() and not texts_only and not encoder.joint:
@@ -121,16 +111,11 @@ def sample_texts(
     *,
     locked: bool,
 ) -> SampleTexts:
-    """Encode the distinct texts that no part and no stored table holds.
+    """Encode the distinct texts that no part and no stored table holds; ``templates`` are those of labels.
 
-    Parameters
-    ----------
-    needed : pyarrow.Table
-        A row a survivor: text and words, as ``espalier.io.vectors.texts.text_columns`` gives them.
-    templates : tuple of str
-        Of labels.
-    locked : bool
-        Take the lock of the dataset's parts; False where the pictures' store holds it, which then also cleans up.
+    ``needed`` has a row a survivor: text and words, as ``espalier.io.vectors.texts.text_columns`` gives them.
+    ``locked`` takes the lock of the dataset's parts; without it the pictures' store holds it, which then also cleans
+    up.
     """
     with session(needed=needed) as db:
         distinct = db.sql(
@@ -141,7 +126,7 @@ def sample_texts(
         return SampleTexts()
     space, dim = texts_id(encoder, templates), encoder.text_dim
     store = VectorStore.open(
-        context.store,
+        context.home.store(),
         context.dataset,
         space,
         dim,

@@ -1,7 +1,4 @@
-"""How stored tables become what subsets are measured on: training rows, test rows, and all files.
-
-Who trains and who tests is decided in ``evaluate.protocol``; what is measured, in ``evaluate``.
-"""
+"""How stored tables become what subsets are measured on: training rows, test rows, and all files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +16,7 @@ from espalier.core.prune import Labels
 from espalier.io.formats.read.base import subset_role
 from espalier.io.vectors.store import VectorStore, taken_lock
 from espalier.io.warehouse import Table
-from espalier.io.warehouse.session import session
-from espalier.io.warehouse.table import array_block
+from espalier.io.warehouse.table import array_block, session
 from espalier.stages.context import StageContext
 from espalier.stages.encoded_vectors import embed, encoder_of
 from espalier.stages.loading import encode_labels, labels_of, subsets_of
@@ -42,16 +38,8 @@ ORDER BY r.sample_id
 class Training:
     """The training samples of a dataset that reach pruning, and what subsets of them are measured on.
 
-    Attributes
-    ----------
-    evaluation : Evaluation
-    who : Protocol
-        Over the rows of ``embeddings``.
-    inside : ndarray of shape (n_clusters_rows,), bool
-        Which rows of ``clusters`` are training samples.
-    subsets : ndarray of shape (n_train,), str
-    names : tuple of str
-        Label names.
+    ``who`` is over the rows of ``embeddings``; ``inside``, bool, says which rows of ``clusters`` are training samples;
+    ``subsets`` are theirs, (n_train,) str; ``names`` are those of the labels.
     """
 
     evaluation: Evaluation
@@ -126,7 +114,7 @@ def _vectors(context: StageContext, tables: Mapping[str, Table], needed: pa.Tabl
     if stats.get("vectors_of") != "texts" and not encoder.joint:
         needed = needed.filter(pc.not_equal(needed["uri"], ""))  # texts have no vector beside pictures
     simhash, dim = SimHash(), stats["dim"]
-    parts = context.store.parts("comparison", context.dataset)
+    parts = context.home.store().parts("comparison", context.dataset)
     lock = taken_lock(parts, context.log.info)
     store = VectorStore(parts, stats["encoder_id"], dim, simhash.length(dim) // 8, [tables["embeddings"]], lock)
     try:

@@ -16,25 +16,14 @@ HISTORY = "previous"
 class Stage:
     """One asset of the graph.
 
-    Attributes
-    ----------
-    name, version : str
-        Asset name; code version.
-    reads : tuple of str
-        Upstream assets.
-    options : tuple of str
-        Fields of StageOptions that its result depends on.
-    per_recipe : bool
-        Partitioned by dataset and recipe, not by dataset alone.
-    on_demand : bool
-        Made when somebody asks for it; nothing else sets it off.
-    does : str
-        What a progress bar says.
-    of_references : tuple of str
-        Assets that it reads of the datasets that the option ``reference_datasets`` names.
-    grows : bool
-        It may build on the partition that it replaces, so that only what is new is computed; then the rows depend on
-        the order in which samples came, and HISTORY is among its inputs. The run config ``afresh`` switches it off.
+    ``reads`` are upstream assets, ``of_references`` those that it reads of the datasets that the option
+    ``reference_datasets`` names, ``options`` the fields of StageOptions that its result depends on. A stage
+    ``per_recipe`` is partitioned by dataset and recipe. One ``on_demand`` is made when somebody asks for it; nothing
+    else sets it off. ``does`` is what a progress bar says.
+
+    One that ``grows`` may build on the partition that it replaces, so that only what is new is computed; then the rows
+    depend on the order in which samples came, and HISTORY is among its inputs. The run config ``afresh`` switches it
+    off.
     """
 
     name: str
@@ -79,7 +68,7 @@ STAGES = {
             "semantic_dedup_set",
             "2",
             ("raw_dataset", "embeddings"),
-            ("eps", "rule", "rank", "semantic_k", "n_probe", *_VERDICTS),
+            ("eps", "rule", "which_to_keep", "semantic_k", "n_probe", *_VERDICTS),
             does="semantic duplicates",
             grows=True,
         ),

@@ -9,8 +9,7 @@ import pyarrow.compute as pc
 from espalier.core.prune import Clusters, Features, Labels
 from espalier.io.formats.read.base import subset_role
 from espalier.io.warehouse import Table
-from espalier.io.warehouse.session import session
-from espalier.io.warehouse.table import array_block
+from espalier.io.warehouse.table import array_block, session
 
 
 def labels_of(raw_dataset: Table, rows: Table) -> Labels:

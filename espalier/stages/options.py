@@ -49,7 +49,7 @@ class StageOptions(BaseModel):
     prompt: str = _option("a photo of a {}", "text made of a sample's labels for encoders that share images' space")
     eps: float = _option(0.05, "SemDeDup: drop above cosine 1 - eps", ge=0, le=2)
     rule: Literal["keep_one", "paper"] = _option("keep_one", "SemDeDup: compare with kept samples, or with all")
-    rank: Literal["hard", "easy", "random"] = _option("hard", "SemDeDup: which of a group comes first")
+    which_to_keep: Literal["hard", "easy", "random"] = _option("hard", "SemDeDup: which of a group comes first")
     semantic_k: int = _option(0, "SemDeDup: number of fine clusters, 0 = automatic", ge=0)
     n_probe: int = _option(2, "SemDeDup: clusters that a sample is compared with, its own included", ge=1)
     k: int = _option(0, "number of clusters, 0 = automatic", ge=0)
@@ -76,13 +76,7 @@ class StageOptions(BaseModel):
 
     @classmethod
     def build(cls, given: Mapping[str, Any], where: str = "options") -> "StageOptions":
-        """Check ``given`` and fill in the defaults.
-
-        Raises
-        ------
-        UsageError
-            For an unknown option, a wrong type or a value out of range; names the option and what it takes.
-        """
+        """Check ``given`` and fill in the defaults; an error names the option and what it takes."""
         given = in_new_words(given, where, RENAMED_OPTIONS)
         try:
             return cls.model_validate(given)

@@ -21,11 +21,6 @@ def precomputed_vectors(context: StageContext, raw_dataset: Table, needed: pa.Ta
     """Read the survivors' vectors from the files that the card names, by sample id.
 
     All vectors are in memory at once, 4 bytes a component, as they are in the stages below.
-
-    Raises
-    ------
-    EspalierError
-        When the files are gone or no vector is left.
     """
     alignment, precomputed, vectors = gathered(context, raw_dataset, needed)
     failed = np.flatnonzero(~vectors.have).tolist()

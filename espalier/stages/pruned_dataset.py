@@ -11,10 +11,9 @@ from espalier.core.prune.counts import kept_words
 from espalier.io.files.listing import local_path
 from espalier.io.formats.write.base import Subset
 from espalier.io.formats.write.choose import choose_writer
-from espalier.io.formats.write.place import default_target, file_facts, stage_export
-from espalier.io.formats.write.refusals import check_replacement
+from espalier.io.formats.write.place import check_replacement, default_target, file_facts, stage_export
 from espalier.io.warehouse import Draft, Table
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 from espalier.stages.context import Markdown, StageContext, StageResult
 
 KEPT = """
@@ -85,8 +84,7 @@ def _target(context: StageContext) -> tuple[Path, bool]:
 
 
 def _unchanged(context: StageContext, raw_dataset: Table) -> None:
-    """Refuse files that changed since they were read."""
-    if context.landing.fingerprint(context.dataset).fingerprint != raw_dataset.meta.inputs["listing"]:
+    if context.home.zone().fingerprint(context.dataset).fingerprint != raw_dataset.meta.inputs["listing"]:
         raise EspalierError(
             f"The files of {context.dataset!r} changed since they were read.", "Prune again, then export."
         )

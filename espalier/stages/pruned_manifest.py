@@ -15,9 +15,9 @@ from espalier.core.prune.reasons import reasons
 from espalier.core.prune.select import needs, pruned_subsets, select
 from espalier.core.recipe import Recipe
 from espalier.io.drawing import plots
-from espalier.io.results.manifests import manifest_folder, write_manifest
+from espalier.io.results import manifest_folder, write_manifest
 from espalier.io.warehouse import Draft, Table
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 from espalier.stages.context import Picture, StageContext, StageResult
 from espalier.stages.graph import CHAIN, MANIFEST, STAGES
 from espalier.stages.loading import features_for, marked, subsets_of

@@ -1,7 +1,4 @@
-"""The rows of subset_quality and comparison, and what is said of them: records, summaries, markdown.
-
-What is measured stands in ``espalier.core.evaluate``; drawing in ``compare_plot``.
-"""
+"""The rows of subset_quality and comparison, and what is said of them: records, summaries, markdown."""
 
 import dataclasses
 import json
@@ -87,11 +84,8 @@ def verdict_rows(comparison: Comparison) -> pa.Table:
 def summarise(dataset: str, rows: pa.Table, verdicts: pa.Table, stats: Mapping[str, Any]) -> dict[str, Any]:
     """Return a comparison as plain values: a record a recipe with means and deviations over its seeds.
 
-    Returns
-    -------
-    dict
-        ``recipes`` in order of the share kept, then of accuracy (or coverage), best first; ``everything``, the
-        probes trained on all training samples; what was left out and why.
+    ``recipes`` are in order of the share kept, then of accuracy (or coverage), best first; ``everything`` has the
+    probes trained on all training samples.
     """
     records: dict[str, list[dict[str, Any]]] = {}
     for row in rows.to_pylist():

@@ -17,19 +17,18 @@ SHOWN = 20
 
 def run(context: StageContext) -> StageResult:
     """Read every sample that landed, once; a row each, with the reason where it cannot be read."""
-    listing = context.landing.fingerprint(context.dataset)
+    zone = context.home.zone()
+    listing = zone.fingerprint(context.dataset)
     previous = context.replaced  # options change which files are read, but not what is known of one that was
     known = str(previous.path) if previous and previous.meta.code_version == STAGES["raw_dataset"].version else ""
     pixels = context.options.max_pixels
-    reading = context.read(
-        ScanRequest(context.landing.root, context.dataset, listing.fingerprint, known, context.threads, pixels)
-    )
+    reading = context.read(ScanRequest(zone.root, context.dataset, listing.fingerprint, known, context.threads, pixels))
     counts = _Counts()
     with context.bar("reading files", listing.n_files) as advance:
         batches = map(counts.take, reading.batches(advance))
-        rows = spooled(batches, RAW_SCHEMA, context.store.path("raw_dataset", context.dataset))
+        rows = spooled(batches, RAW_SCHEMA, context.home.store().path("raw_dataset", context.dataset))
     summary = reading.summary
-    if context.landing.fingerprint(context.dataset).fingerprint != listing.fingerprint:
+    if zone.fingerprint(context.dataset).fingerprint != listing.fingerprint:
         raise EspalierError(
             f"The files of {context.dataset!r} changed while they were read.", "Run again when they have settled."
         )

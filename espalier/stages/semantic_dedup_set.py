@@ -19,10 +19,9 @@ from espalier.core.rng import generator
 from espalier.io.drawing import plots
 from espalier.io.drawing.sheets import Cell, contact_sheet
 from espalier.io.files.blobs import read_bytes
-from espalier.io.results.reports import sheet_files, sheet_name
+from espalier.io.results import sheet_files, sheet_name
 from espalier.io.warehouse import Draft, Table
-from espalier.io.warehouse.session import session
-from espalier.io.warehouse.table import centroid_table
+from espalier.io.warehouse.table import centroid_table, session
 from espalier.stages.context import Picture, StageContext, StageResult
 from espalier.stages.graph import HISTORY
 from espalier.stages.loading import marked, protected_rows, take_or_null
@@ -36,13 +35,15 @@ BELOW = 0.02  # pairs are searched this far below the limit, so that those neare
 def run(context: StageContext, raw_dataset: Table, embeddings: Table) -> StageResult:
     """Drop samples whose embedding is nearer than eps to that of a kept one."""
     options = context.options
-    facts = _facts(raw_dataset, embeddings)
+    with session(raw=raw_dataset, embeddings=embeddings) as db:
+        query = "SELECT sample_id, raw.sha256 FROM embeddings JOIN raw USING (sample_id) ORDER BY sample_id"
+        facts = db.sql(query).to_arrow_table()
     ids, n = facts["sample_id"].combine_chunks(), len(facts)
     vectors, encoder_id = embeddings.matrix("vector"), embeddings.meta.stats["encoder_id"]
     previous = previous_verdicts(context, facts, encoder_id)
     stored = stored_search(context, embeddings) if previous is None else (previous.centroids, previous.pairs)
     centroids, cluster, distance = _fine_clusters(context, vectors, stored[0])
-    position = rank_positions(distance, options.rank, rng=generator(options.seed, "semantic rank"))
+    position = rank_positions(distance, options.which_to_keep, rng=generator(options.seed, "semantic rank"))
     known = np.zeros(n, bool) if previous is None else previous.known
     verdicts = {
         "immune": protected_rows(raw_dataset, embeddings, options.protect) | marked(ids, options.keep) | known,
@@ -98,14 +99,6 @@ def run(context: StageContext, raw_dataset: Table, embeddings: Table) -> StageRe
         if context.replaced and (previous or stored[0] is not None)
         else {},
     )
-
-
-def _facts(raw_dataset: Table, embeddings: Table) -> pa.Table:
-    """Return sample_id and sha256 of the embedded samples, in order of sample_id."""
-    with session(raw=raw_dataset, embeddings=embeddings) as db:
-        return db.sql(
-            "SELECT sample_id, raw.sha256 FROM embeddings JOIN raw USING (sample_id) ORDER BY sample_id"
-        ).to_arrow_table()
 
 
 def _fine_clusters(

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from espalier.core.dedup.pairs import Pairs
 from espalier.core.dedup.semantic import SemanticDuplicates, SimilarPairs
 from espalier.io.warehouse import Table
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 from espalier.stages.context import StageContext
 from espalier.stages.graph import STAGES
 
@@ -28,19 +28,10 @@ MOST_NEW = 0.5
 class PreviousVerdicts:
     """What the previous run decided, in this run's rows.
 
-    Attributes
-    ----------
-    fresh : ndarray of shape (n,), bool
-        Samples that are new, or have other content.
-    known : ndarray of shape (n,), bool
-        Samples that were kept, which stay.
-    target, via : ndarray of shape (n,), int64
-        For a sample that was dropped and stays so: the kept one that it copies, and ``via``; else -1.
-    similarity : ndarray of shape (n,), float32
-    centroids : ndarray of shape (k, d), float32, or None
-        Of the fine clusters; None when they are to be made anew.
-    pairs : SimilarPairs or None
-        The stored pairs of samples that are not fresh; None when none were stored.
+    ``fresh`` samples, (n,) bool, are new, or have other content; ``known`` ones were kept, which stay. For a sample
+    that was dropped and stays so, ``target``, (n,) int64, is the kept one that it copies, beside ``via``; else -1.
+    ``centroids``, (k, d) float32, are those of the fine clusters, None when they are to be made anew; ``pairs`` the
+    stored ones of samples that are not fresh, None when none were stored.
     """
 
     fresh: np.ndarray
@@ -64,15 +55,9 @@ class PreviousVerdicts:
 
 
 def previous_verdicts(context: StageContext, facts: pa.Table, encoder_id: str) -> PreviousVerdicts | None:
-    """Read what the previous run knows of these samples.
+    """Read what the previous run, if its vectors are of this encoder, knows of these samples.
 
-    Parameters
-    ----------
-    context : StageContext
-    facts : pyarrow.Table
-        sample_id and sha256 of the embedded samples, in order of sample_id.
-    encoder_id : str
-        Of their vectors.
+    ``facts`` are sample_id and sha256 of the embedded samples, in order of sample_id.
     """
     stored = context.previous
     if stored is None or stored.meta.stats["encoder_id"] != encoder_id:

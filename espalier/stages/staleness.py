@@ -5,8 +5,8 @@ from functools import cached_property
 from typing import Any
 
 from espalier.io.home import Home
-from espalier.io.landing.zone import LandingZone
-from espalier.io.results.manifests import manifest_folder
+from espalier.io.landing.zone import Listing
+from espalier.io.results import manifest_folder
 from espalier.io.warehouse import Meta
 from espalier.stages.graph import CHAIN, HISTORY, MANIFEST, STAGES
 from espalier.stages.options import StageOptions, in_full
@@ -18,16 +18,8 @@ Lookup = Callable[..., Meta | None]
 def why_stale(name: str, meta: Meta | None, params: Mapping[str, Any], inputs: Mapping[str, str]) -> str | None:
     """Say why a partition has to be made again, every reason of it, or None when it is fresh.
 
-    What it was grown from (HISTORY) outdates nothing: that partition is gone.
-
-    Parameters
-    ----------
-    name : str
-        The stage.
-    meta : Meta or None
-        The stored record, None when nothing is stored.
-    params, inputs : mapping
-        Options and upstream data versions as they are now.
+    ``params`` and ``inputs`` are options and upstream data versions as they are now. What it was grown from (HISTORY)
+    outdates nothing: that partition is gone.
     """
     if meta is None:
         return "never made"
@@ -49,15 +41,8 @@ def stale_stages(
 ) -> dict[str, str]:
     """Return the stages of a dataset that must run, each with its reason, in the graph's order.
 
-    A stage below one that must run runs too.
-
-    Parameters
-    ----------
-    lookup : Lookup
-    params : callable
-        Present options of a stage.
-    listing : str
-        Present fingerprint of the landed files.
+    A stage below one that must run runs too. ``params`` gives the present options of a stage; ``listing`` is the
+    present fingerprint of the landed files.
     """
     stale: dict[str, str] = {}
     for name in stages:
@@ -92,18 +77,18 @@ class Staleness:
 
     def __init__(self, home: Home, dataset: str, options: StageOptions | None = None) -> None:
         self.home, self.store, self.dataset = home, home.store(), dataset
-        self._zone = LandingZone(home.landing)
+        self._zone = home.zone()
         self.options = in_full(options or StageOptions.of_card(self._zone.card(dataset)), home.models)
         self._metas: dict[tuple[str, str, str], Meta | None] = {}
 
     @cached_property
-    def listing(self) -> str:
-        """Fingerprint of the landed files as they are when it is first asked for."""
-        return self._zone.fingerprint(self.dataset).fingerprint
+    def listing(self) -> Listing:
+        """The landed files as they are when it is first asked for."""
+        return self._zone.fingerprint(self.dataset)
 
     def stages(self, up_to: tuple[str, ...] = CHAIN) -> dict[str, str]:
         """Return the chain's stages that must run, each with its reason, in the graph's order."""
-        return stale_stages(self._meta, self._params, self.listing, up_to)
+        return stale_stages(self._meta, self._params, self.listing.fingerprint, up_to)
 
     def moved_references(self, name: str) -> dict[str, str]:
         """Return the present versions of other datasets' partitions that a stage reads, if they are not those it read.

@@ -15,21 +15,9 @@ from espalier.io.warehouse import Piece
 class Vectors:
     """The vectors of the survivors, and why some have none.
 
-    Attributes
-    ----------
-    batches : iterator of RecordBatch
-        sample_id, sha256, vector, hash; in order of sample_id, for the samples that have one.
-    schema : pyarrow.Schema
-        Of ``batches``.
-    have : ndarray of shape (n,), bool
-        Which survivors have one.
-    failed : pyarrow.Table
-        sample_id and reason of the others.
-    stats, metadata : mapping
-    texts : Texts, optional
-        The texts, where they are what the vectors are of.
-    cleanup : tuple
-        What may go once the rows are stored.
+    ``batches`` have sample_id, sha256, vector, hash, in order of sample_id, for the samples that have one: ``have``,
+    (n,) bool. ``failed`` is sample_id and reason of the others. ``texts`` are those that the vectors are of, where they
+    are of texts. ``cleanup`` may go once the rows are stored.
     """
 
     batches: Iterator[pa.RecordBatch]

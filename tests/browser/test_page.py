@@ -92,9 +92,14 @@ def page(address):
         browser.close()
 
 
-def test_the_lineage_page_shows_every_asset_at_first_sight(page: Page, address: str):
+def test_the_lineage_page_shows_five_groups_and_every_asset_when_they_are_opened(page: Page, address: str):
     page.goto(f"{address}/asset-groups", wait_until="domcontentloaded")
-    for asset in ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set", "clusters", "pruned_manifest"):
+    groups = ("landing", "duplicates", "embeddings", "clusters", "subsets")
+    for group in groups:
+        expect(page.get_by_text(group, exact=True).first).to_be_visible(timeout=WAIT)
+    opened = ",".join(f"global@global:{group}" for group in groups)
+    page.goto(f"{address}/asset-groups?expanded={opened}", wait_until="domcontentloaded")
+    for asset in ("landed", "raw_dataset", "dedup_set", "semantic_dedup_set", "pruned_manifest"):
         expect(page.get_by_text(asset, exact=True).first).to_be_visible(timeout=WAIT)
 
 
@@ -138,7 +143,12 @@ def test_a_search_is_typed_launched_and_seen_in_the_page(page: Page, address: st
     page.get_by_text("[Show Markdown]").first.click()
     picture = page.locator("img[src^='data:image/']").first
     expect(picture).to_be_visible(timeout=WAIT)
-    drawn = Image.open(io.BytesIO(base64.b64decode(picture.get_attribute("src").partition(",")[2]))).convert("RGB")
+    source = picture.get_attribute("src")
+    assert len(source) < 151_000, "small enough for an event log"
+    small = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+    (whole,) = (home / "dagster" / "sheets").glob("*.png")  # what the path beside it names
+    drawn = Image.open(whole).convert("RGB")
+    assert abs(small.height / small.width - drawn.height / drawn.width) < 0.02
     query = Image.open(home.parent / "pictures/dots/03.png").resize((112, 112), Image.Resampling.NEAREST)
     tile = np.asarray(drawn).astype(int)[6:118, 6:118]
     assert np.abs(tile - np.asarray(query)).mean() < 8, "the sheet begins with the query"

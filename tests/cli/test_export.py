@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from espalier.cli.exporting import Wanted
+from espalier.cli.export_request import ExportRequest
 from espalier.cli.launch import Launcher
 from espalier.cli.main import group
 from espalier.cli.pruning import prune
@@ -40,7 +40,7 @@ def run(home, target, wanted, recipe=RECIPE, **options):
 
 
 def test_an_export_holds_exactly_what_the_manifest_keeps(home, tmp_path):
-    summary = run(home, "set", Wanted(tmp_path / "out"))
+    summary = run(home, "set", ExportRequest(tmp_path / "out"))
     manifest = Manifest.load(summary["manifest"])
     assert pictures(tmp_path / "out") == {key: (home.data / key).read_bytes() for key in manifest}
     assert summary["ran"] == [EXPORT]
@@ -90,12 +90,12 @@ def test_a_taken_folder_a_wrong_format_and_the_data_itself_are_refused_before_an
     before = home.files()
     recipe = "random@0.1"  # not made yet
     for wanted, why in (
-        (Wanted(tmp_path / "out"), "not empty"),
-        (Wanted(tmp_path / "new", format_name="roboflow_voc"), "not written"),
-        (Wanted(home.data / "sub"), "lie in each other"),
-        (Wanted(Path("s3://bucket/set")), "is a URL"),
-        (Wanted(tmp_path / "new", format_name="webdataset", link=True), "no pictures that could be links"),
-        (Wanted(tmp_path / "new", format_name="coco", link=True), "no pictures that could be links"),
+        (ExportRequest(tmp_path / "out"), "not empty"),
+        (ExportRequest(tmp_path / "new", format_name="roboflow_voc"), "not written"),
+        (ExportRequest(home.data / "sub"), "lie in each other"),
+        (ExportRequest(Path("s3://bucket/set")), "is a URL"),
+        (ExportRequest(tmp_path / "new", format_name="webdataset", link=True), "no pictures that could be links"),
+        (ExportRequest(tmp_path / "new", format_name="coco", link=True), "no pictures that could be links"),
     ):
         with pytest.raises(UsageError, match=why):
             run(home, "set", wanted, recipe)
@@ -123,7 +123,7 @@ def test_files_that_change_meanwhile_leave_the_target_as_it_was(home, tmp_path, 
 
     monkeypatch.setattr(stage, "choose_writer", meddling)
     with pytest.raises(EspalierError, match="changed since"):
-        run(home, "moving", Wanted(tmp_path / "out"))
+        run(home, "moving", ExportRequest(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".out")]
 
@@ -132,7 +132,7 @@ def test_in_place_replaces_the_source_by_the_subset_when_it_is_whole(home, tmp_p
     data = tmp_path / "mine"
     shutil.copytree(home.data, data)
     whole = pictures(data)
-    summary = run(home, str(data), Wanted(None, overwrite=True, in_place=True))
+    summary = run(home, str(data), ExportRequest(None, overwrite=True, in_place=True))
     manifest = Manifest.load(summary["manifest"])
     assert pictures(data) == {key: whole[key] for key in manifest}
     assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(".mine")]
@@ -150,7 +150,7 @@ def test_an_interrupted_replacement_leaves_the_source_whole(home, tmp_path, monk
 
     monkeypatch.setattr(place, "put", die)
     with pytest.raises(BaseException):  # noqa: B017, PT011 - however Dagster wraps it
-        run(home, str(data), Wanted(None, overwrite=True, in_place=True))
+        run(home, str(data), ExportRequest(None, overwrite=True, in_place=True))
     assert pictures(data) == whole
 
 
@@ -167,10 +167,10 @@ def test_a_note_that_an_export_does_not_carry_over_keeps_the_source_from_being_r
     (data / "LICENSE").write_text("mine")
     whole = pictures(data)
     with pytest.raises((UsageError, EspalierError), match="does not carry over LICENSE"):
-        run(home, str(data), Wanted(None, overwrite=True, in_place=True), format_name="voc")
+        run(home, str(data), ExportRequest(None, overwrite=True, in_place=True), format_name="voc")
     assert pictures(data) == whole
     (data / "LICENSE").unlink()
-    summary = run(home, str(data), Wanted(None, overwrite=True, in_place=True))
+    summary = run(home, str(data), ExportRequest(None, overwrite=True, in_place=True))
     kept = set(Manifest.load(summary["manifest"]))
     assert (
         {p.stem for p in (data / "JPEGImages").iterdir()} == kept == {p.stem for p in (data / "Annotations").iterdir()}

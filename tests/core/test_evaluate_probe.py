@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espalier.core.errors import EspalierError
-from espalier.core.evaluate import logistic
-from espalier.core.evaluate.knn import knn_accuracy
-from espalier.core.evaluate.logistic import logistic_probe
+from espalier.core.evaluate import probes
+from espalier.core.evaluate.probes import knn_accuracy, logistic_probe
 from espalier.core.prune.base import Labels
 from espalier.core.rng import generator
 
@@ -60,11 +59,11 @@ def test_the_answer_does_not_depend_on_the_block_or_the_number_of_threads():
     one = logistic_probe(x, y, tx, ty)
     with threadpool_limits(1):
         two = logistic_probe(x, y, tx, ty)
-    old, logistic._BLOCK = logistic._BLOCK, 100
+    old, probes._BLOCK = probes._BLOCK, 100
     try:
         three = logistic_probe(x, y, tx, ty)
     finally:
-        logistic._BLOCK = old
+        probes._BLOCK = old
     assert one.accuracy == two.accuracy == three.accuracy
     assert one.loss == pytest.approx(three.loss, rel=1e-5)
 

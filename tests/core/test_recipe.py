@@ -215,3 +215,9 @@ def test_a_wrong_value_is_refused_with_what_is_admitted(text: str, words: str) -
 def test_a_ratio_of_many_digits_is_not_rounded() -> None:
     text = "random@0.1234567890123456789012345678"
     assert str(Recipe.parse(text)) == text
+
+
+def test_the_papers_word_for_keep_is_read_as_it():
+    assert str(Recipe.parse("density@0.3:which_to_keep=easy")) == "density@0.3:keep=easy"
+    with pytest.raises(UsageError, match="given twice: which_to_keep"):
+        Recipe.parse("density@0.3:keep=easy:which_to_keep=hard")

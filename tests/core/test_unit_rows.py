@@ -11,7 +11,7 @@ from espalier.core.complexity import cluster_complexity
 from espalier.core.dedup.semantic import rank_positions, resolve, resolve_directly, similar_pairs
 from espalier.core.errors import EspalierError
 from espalier.core.evaluate.cover import coverage, redundancy
-from espalier.core.evaluate.knn import knn_accuracy
+from espalier.core.evaluate.probes import knn_accuracy
 from espalier.core.hashing import as_vectors
 from espalier.core.kmeans import assign, fit_kmeans
 from espalier.core.linalg import UNIT_TOLERANCE, as_unit_rows, not_unit

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import dagster as dg
 import numpy as np
@@ -46,6 +47,7 @@ def test_a_run_shows_the_contact_sheet_and_the_results(grown, tmp_path):
     assert {"leaf/05.png", "leaf/05-small.jpg"} <= {r["sample_id"] for r in answer["results"]}
     assert len(shown["results"].records) == 14
     saved = Image.open(tmp_path / "out" / "explore.png")
+    assert Path(shown["contact sheet: file"].path).read_bytes() == (tmp_path / "out" / "explore.png").read_bytes()
     assert np.abs(np.asarray(saved).astype(int) - np.asarray(in_the_page)).mean() < 3
 
 

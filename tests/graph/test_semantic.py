@@ -54,7 +54,9 @@ def options(chain, **given):
 @pytest.mark.parametrize(("rule", "kept"), [("keep_one", ["a.png", "c.png"]), ("paper", ["a.png"])])
 def test_a_chain_of_three_keeps_both_ends_or_only_the_first_and_why_says_through_what(kit, tmp_path, rule, kept):
     gram = np.array([[1, 0.95, 0.81], [0.95, 1, 0.95], [0.81, 0.95, 1]])
-    chain = with_vectors(kit, tmp_path, np.linalg.cholesky(gram).astype(np.float32), eps=0.1, rule=rule, rank="easy")
+    chain = with_vectors(
+        kit, tmp_path, np.linalg.cholesky(gram).astype(np.float32), eps=0.1, rule=rule, which_to_keep="easy"
+    )
     assert chain.succeeded(chain.run(*WITH_ALL))
     rows = chain.rows(STAGE)
     order = sorted(rows, key=lambda name: rows[name]["rank"])
@@ -135,7 +137,7 @@ def test_a_greater_eps_searches_the_same_clusters_and_stores_what_a_fresh_home_w
     assert (growing.rows(STAGE), growing.table(STAGE).meta.data_version) == (found, version)
 
 
-@pytest.mark.parametrize("given", [{"eps": 0.2}, {"rule": "paper"}, {"rank": "easy"}])
+@pytest.mark.parametrize("given", [{"eps": 0.2}, {"rule": "paper"}, {"which_to_keep": "easy"}])
 def test_a_smaller_eps_another_rule_or_rank_needs_no_search(growing, kit, given):
     options(growing, **given)
     found = growing.rows(STAGE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from espalier.io.results.manifests import write_manifest
+from espalier.io.results import write_manifest
 
 PAGE = (Path(__file__).parents[2] / "docs" / "manifests.md").read_text(encoding="utf-8")
 

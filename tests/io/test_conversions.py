@@ -26,7 +26,7 @@ from espalier.io.formats.write.base import Subset
 from espalier.io.formats.write.choose import choose_writer, writable
 from espalier.io.formats.write.convert import extension_of
 from espalier.io.formats.write.place import stage_export
-from espalier.io.formats.write.to_webdataset import tar_keys
+from espalier.io.formats.write.webdataset import tar_keys
 from espalier.io.landing.cards import Card
 
 OURS = ("image_folder", "webdataset", "parquet", "hf_disk", "csv", "jsonl")

@@ -16,7 +16,7 @@ from espalier.core.errors import EspalierError, UsageError
 from espalier.io.encoders import load_encoder
 from espalier.io.encoders.fetch import download
 from espalier.io.encoders.folder import read_folder
-from espalier.io.encoders.prompts import DEFAULT, encode_labels, pair_scores, templates_for
+from espalier.io.encoders.prompts import DEFAULT, encode_labels, templates_for
 from espalier.io.encoders.tokens import read_tokens
 
 DIM = 8
@@ -124,7 +124,6 @@ def test_images_and_texts_of_a_folder_share_a_space(two_towers, tmp_path):
     assert encoder.joint
     assert texts.shape == (3, DIM)
     assert (batch.vectors @ texts.T).argmax(axis=1).tolist() == [0, 1, 2]
-    assert np.allclose(pair_scores(batch.vectors, texts), np.diag(batch.vectors @ texts.T))
     chosen = encoder.describe()["preprocessing"]
     assert chosen["std"] == [0.5, 0.25, 0.5]
     assert (chosen["geometry"]["filter"], chosen["geometry"]["shorter"]) == ("bicubic", 16)

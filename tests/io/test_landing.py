@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from espalier.core.errors import EspalierError, UsageError
-from espalier.io.formats.read import columns, image_folder, webdataset
+from espalier.io.formats.read import options
 from espalier.io.landing.zone import LandingZone
 from espalier.stages.options import StageOptions
 
@@ -190,8 +190,7 @@ def test_an_old_word_beside_the_new_one_is_refused(zone, data, both):
 
 
 def test_no_option_of_a_stage_is_one_of_a_reader():
-    for module in (columns, image_folder, webdataset):
-        assert not module.OPTIONS.keys() & StageOptions.model_fields.keys()
+    assert not options.NAMES & StageOptions.model_fields.keys()
 
 
 def test_a_card_that_is_not_text_is_refused(zone):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espalier.core.errors import EspalierError
-from espalier.io.results.manifests import UID, uid_array, write_manifest
+from espalier.io.results import UID, uid_array, write_manifest
 from espalier.manifest import Manifest
 
 KEYS = ["00000/000000123", "a.b.c", "a\nb", "ein schönes 图", "n", "x#repeat"]

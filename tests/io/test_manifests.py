@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from espalier.io.processes import Process
-from espalier.io.results.manifests import manifest_folder, write_manifest
+from espalier.io.results import manifest_folder, write_manifest
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_the_folder_of_a_writer_that_died_after_its_commit_is_what_stands_and_is
     code = """
         import sys, pyarrow as pa
         from pathlib import Path
-        from espalier.io.results.manifests import write_manifest
+        from espalier.io.results import write_manifest
         write_manifest(Path(sys.argv[1]), pa.table({"sample_id": ["a"], "kept": [True]}), {}).commit()
     """
     import textwrap

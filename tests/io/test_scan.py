@@ -14,8 +14,7 @@ from espalier.io.formats.read.base import Sample
 from espalier.io.formats.read.image_folder import ImageFolder
 from espalier.io.landing.cards import Card
 from espalier.io.scanning.previous import FACTS, previous_scan
-from espalier.io.scanning.sample_ids import SampleIds
-from espalier.io.scanning.scan import GRID_LENGTH, RAW_SCHEMA, scan
+from espalier.io.scanning.scan import GRID_LENGTH, RAW_SCHEMA, SampleIds, scan
 from espalier.io.warehouse import Draft, Meta, Table, Warehouse
 
 
@@ -109,12 +108,6 @@ def test_threads_and_batch_size_change_nothing(folder):
     tables = [rows(reader(folder), threads=t, batch_size=b) for t, b in ((1, 1000), (2, 7), (5, 1))]
     assert tables[0].equals(tables[1])
     assert tables[0].equals(tables[2])
-
-
-def test_progress_counts_every_sample(folder):
-    counted = []
-    rows(reader(folder), progress=counted.append)
-    assert sum(counted) == 45
 
 
 def test_previous_rows_are_found_by_uri_in_flat_memory(folder, store):

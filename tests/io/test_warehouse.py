@@ -13,8 +13,7 @@ import pytest
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.processes import Process
 from espalier.io.warehouse import Draft, Meta, Table, Warehouse
-from espalier.io.warehouse.session import session
-from espalier.io.warehouse.table import array_column
+from espalier.io.warehouse.table import array_column, session
 
 
 @pytest.fixture

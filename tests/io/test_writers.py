@@ -21,8 +21,7 @@ from espalier.io.formats.read.detect import open_reader
 from espalier.io.formats.write import place
 from espalier.io.formats.write.base import Subset, inside
 from espalier.io.formats.write.choose import choose_writer
-from espalier.io.formats.write.place import stage_export
-from espalier.io.formats.write.refusals import check_replacement, check_source, check_target, own_folder
+from espalier.io.formats.write.place import check_replacement, check_source, check_target, own_folder, stage_export
 from espalier.io.landing.cards import Card
 
 N = 10

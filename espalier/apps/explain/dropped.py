@@ -1,8 +1,4 @@
-"""The samples that are dropped as duplicates, as lists and pictures for people: files, not tables.
-
-What belongs here: the list of what the chain dropped, how a list is written, and copies of the contact sheets.
-What does not: drawing the sheets (``espalier.stages.dedup_sheets``) and deciding anything.
-"""
+"""The samples that are dropped as duplicates, as lists and pictures for people: files, not tables."""
 
 import csv
 import shutil
@@ -13,8 +9,8 @@ from typing import Any
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.atomic import written
 from espalier.io.home import Home
-from espalier.io.results.reports import sheet_name
-from espalier.io.warehouse.session import session
+from espalier.io.results import sheet_name
+from espalier.io.warehouse.table import session
 
 SHEETS = (("dedup", "groups"), ("dedup", "leaks"), ("dedup", "threshold"), ("semantic", "pairs"))
 COLUMNS = ("sample_id", "subset", "stage", "duplicate_of", "of_dataset", "similarity")

@@ -1,7 +1,6 @@
 """The words of ``espalier why``: one stage's verdict on one sample, for somebody who knows none of the stages.
 
-Each function takes a :class:`Case` and returns a sentence, or '' where the stage has nothing to say. Not here:
-finding the rows (``espalier.apps.explain.ledger``), and the reasons of recipes (``espalier.core.prune.reasons``).
+Each function takes a :class:`Case` and returns a sentence, or '' where the stage has nothing to say.
 """
 
 from dataclasses import dataclass
@@ -17,17 +16,9 @@ WIDE = ("grid", "thumb", "vector", "hash", "text_hash")
 
 @dataclass(frozen=True)
 class Case:
-    """One stage's row of one sample, and what it takes to explain it.
+    """One stage's row of one sample (None where the stage has none), and what it takes to explain it.
 
-    Attributes
-    ----------
-    table : Table
-        The stage's rows.
-    row : dict or None
-        The sample's own, None where the stage has none.
-    raw : dict
-        The sample's row of raw_dataset.
-    raw_dataset : Table
+    ``raw`` is the sample's row of raw_dataset.
     """
 
     table: Table

@@ -10,7 +10,7 @@ from espalier.core.errors import UsageError
 from espalier.core.prune.counts import kept_counts
 from espalier.io.home import Home
 from espalier.io.warehouse import Table
-from espalier.io.warehouse.session import session
+from espalier.io.warehouse.table import session
 
 JOINED = """
 CREATE TEMP TABLE d AS SELECT a.sample_id, coalesce(a.cluster, b.cluster) AS cluster, a.labels,
@@ -20,18 +20,10 @@ SIDES = {"both": "in_a AND in_b", "only_a": "in_a AND NOT in_b", "only_b": "in_b
 
 
 def why(home: Home, dataset: str, sample_id: str) -> dict[str, Any]:
-    """Tell every stage's verdict on a sample.
+    """Tell every stage's verdict on a sample; an unknown one is refused with the nearest ids.
 
-    Returns
-    -------
-    dict
-        ``dataset``, ``sample_id``, ``steps`` (stage to sentence, in the order of the graph), ``recipes`` (recipe to
-        ``kept`` and ``reason``), and the rows behind the sentences, a key an asset.
-
-    Raises
-    ------
-    UsageError
-        When the dataset has no such sample, with the nearest ids.
+    ``steps`` has stage to sentence, in the order of the graph, ``recipes`` recipe to ``kept`` and ``reason``; the rows
+    behind the sentences stand under a key an asset.
     """
     store = home.store()
     raw_dataset = store.need("raw_dataset", dataset)

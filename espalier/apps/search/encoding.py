@@ -1,7 +1,6 @@
 """The encoder behind the embeddings that are explored: what it can compare, and the vectors of what is asked with.
 
-Here also stands what a user must know about it: texts cut off, words that are searched in labels, pictures that
-nothing compares with. Where vectors are kept and ranked is told in ``spaces.py`` and ``ranking.py``.
+It tells what a user must know: texts cut off, words that are searched in labels, pictures that nothing compares with.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +22,7 @@ if TYPE_CHECKING:
 class Encoding:
     """The one encoder of several datasets' embeddings, opened when something has to be encoded.
 
-    Parameters
-    ----------
-    home : Home
-    embeddings : mapping of str to Table
-    rows : Rows
-    tell : callable
-        Takes each sentence that the user should know.
+    ``tell`` takes each sentence that the user should know.
     """
 
     def __init__(self, home: Home, embeddings: Mapping[str, Table], rows: Rows, tell: Callable[[str], object]) -> None:
@@ -42,13 +35,7 @@ class Encoding:
 
     @cached_property
     def encoder(self) -> "Encoder":
-        """The encoder itself.
-
-        Raises
-        ------
-        EspalierError
-            When it is no longer the one that made the vectors.
-        """
+        """The encoder itself, which must still be the one that made the vectors."""
         from espalier.io.encoders import load_encoder
 
         encoder = load_encoder(

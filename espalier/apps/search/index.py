@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from espalier.apps.search.encoding import Encoding, check_same_encoder
-from espalier.apps.search.filters import check_subsets, mask
 from espalier.apps.search.indexed import ApproximateIndex
 from espalier.apps.search.messages import DEFAULT_TOPK, Result, SearchRequest, SearchResponse
 from espalier.apps.search.queries import QueryPicture, find_picture
 from espalier.apps.search.ranking import Question, rank
-from espalier.apps.search.rows import Rows
+from espalier.apps.search.rows import Rows, check_subsets, mask
 from espalier.apps.search.spaces import Space, features_of
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.home import Home
@@ -25,22 +24,10 @@ LEAST_COPIES = 256
 
 
 class SearchIndex:
-    """Datasets that are searched together; kept in memory for repeated questions.
+    """Datasets that are searched together, all embedded by one encoder; kept in memory for repeated questions.
 
-    Parameters
-    ----------
-    home : Home
-    datasets : sequence of str
-        Names of datasets with embeddings, all of one encoder.
-    copies : bool
-        Find the copies that were dropped, too.
-    tell : callable
-        Takes each sentence that the user should know.
-
-    Raises
-    ------
-    EspalierError
-        When a dataset has no embeddings, or their encoders differ.
+    With ``copies`` those that were dropped are found too. ``tell`` takes each sentence that the user should know. An
+    EspalierError says when a dataset has no embeddings, or their encoders differ.
     """
 
     def __init__(
@@ -78,10 +65,7 @@ class SearchIndex:
     def ask(self, request: SearchRequest) -> SearchResponse:
         """Answer a question.
 
-        Raises
-        ------
-        EspalierError, UsageError
-            When a query cannot be read or found, or filters or options make no sense.
+        An EspalierError says which query cannot be read or found, a UsageError which filter or option makes no sense.
         """
         if request.item_subset is not None:
             check_subsets(self.home, self.rows, [request.item_subset])

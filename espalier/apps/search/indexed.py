@@ -28,19 +28,9 @@ _LEAST = 64  # neighbours that recall is measured at; doubled until they are eno
 
 
 class ApproximateIndex:
-    """The kept samples of several datasets, each dataset in an index of its own.
+    """The kept samples of several datasets, each dataset in an index of its own, over a space of hashes.
 
-    Parameters
-    ----------
-    warehouse : Warehouse
-    embeddings : mapping of str to Table
-    rows : Rows
-    space : Space
-        Of hashes.
-    k : int
-        Most neighbours that will be asked for.
-    tell : callable
-        Is told when an index has to be built.
+    ``k`` is the most neighbours that will be asked for. ``tell`` is told when an index has to be built.
     """
 
     def __init__(

@@ -15,27 +15,13 @@ FUSES = ("best", "mean", "rrf")
 class SearchRequest:
     """One question.
 
-    Attributes
-    ----------
-    queries : tuple of Query
-        At least one that does not push away.
-    topk : int
-    metric : {"hamming", "cosine"}
-    fuse : {"best", "mean", "rrf"}
-        See ``espalier.core.search.Explorer.topk``.
-    subsets, labels : tuple of str
-        Show only samples of one of these subsets, with one of these labels.
-    where : str
-        An SQL condition over the columns of the view ``ledger``, and uri, sha256, n_bytes, width, height, caption, uid.
-    unique : bool
-        Hide near duplicates of what is shown.
-    others : bool
-        Leave out the samples that are asked with.
-    item_subset : str, optional
-        The subset of the items that are asked with.
-    approximate : bool
-        Look only into the nearest groups of hashes (``espalier.apps.search.indexed``): with ``hamming`` and
-        ``best``, and nothing that filters or pushes away.
+    ``queries`` hold at least one that does not push away. ``metric`` is hamming or cosine, ``fuse`` best, mean or rrf
+    as those of ``espalier.core.search.Explorer.topk``. Only samples of one of the ``subsets``, with one of the
+    ``labels``, are shown, for which ``where`` holds: SQL over the columns of the view ``ledger``, and uri, sha256,
+    n_bytes, width, height, caption, uid. ``unique`` hides near duplicates of what is shown, ``others`` leaves out the
+    samples that are asked with. ``item_subset`` is the subset of those. ``approximate`` looks only into the nearest
+    groups of hashes (``espalier.apps.search.indexed``): with ``hamming`` and ``best``, and nothing that filters or
+    pushes away.
     """
 
     queries: tuple[Query, ...]
@@ -86,17 +72,8 @@ class SearchRequest:
 class Result:
     """One sample that was found.
 
-    Attributes
-    ----------
-    dataset, sample_id, subset, uri : str
-    distance : float
-        To the nearest query: differing bits of 512 (``hamming``) or 1 - cosine.
-    query : int
-        The number of that query.
-    copy_of : str or None
-        The kept sample in whose favour this one was dropped.
-    text : str or None
-        Of a sample that is a text without a picture.
+    ``distance`` is to the nearest query, of number ``query``: differing bits of 512 (``hamming``) or 1 - cosine.
+    ``copy_of`` is the kept sample in whose favour this one was dropped; ``text`` is that of a sample without a picture.
     """
 
     dataset: str
@@ -119,15 +96,8 @@ class Result:
 class SearchResponse:
     """What was found, best first.
 
-    Attributes
-    ----------
-    request : SearchRequest
-    results : tuple of Result
-    pictures : tuple of (Query, str)
-        The queries with a picture, each with the uri of it.
-    encoder : str
-    recall : float or None
-        Measured recall of an approximate search; None means exact.
+    ``pictures`` are the queries with a picture, each with the uri of it. ``recall`` is the measured one of an
+    approximate search; None means exact.
     """
 
     request: SearchRequest

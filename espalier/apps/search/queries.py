@@ -22,12 +22,7 @@ Kind = Literal["image", "item", "text"]
 class Query:
     """One thing that is looked for, or (``away``) that pushes away.
 
-    Attributes
-    ----------
-    kind : {"image", "item", "text"}
-    value : str
-        A path or URL, a sample's id (``DATASET:ID`` where several have it), or words.
-    away : bool
+    ``value`` is a path or URL, a sample's id (``DATASET:ID`` where several have it), or words.
     """
 
     kind: Kind
@@ -51,15 +46,7 @@ class Query:
 
 @dataclass(frozen=True)
 class QueryPicture:
-    """Where the picture of a query is.
-
-    Attributes
-    ----------
-    uri : str
-        Where its bytes are.
-    row : int
-        Its row among the samples, or -1: it is in none of the datasets.
-    """
+    """Where the bytes of a query's picture are, and its row among the samples, or -1: it is in none of the datasets."""
 
     uri: str
     row: int
@@ -75,15 +62,7 @@ def read_query(value: str, *, away: bool = False) -> Query:
 
 
 def find_picture(query: Query, home: Home, rows: Rows, subset: str | None) -> QueryPicture:
-    """Find the bytes of a picture query, and its row if it is a sample.
-
-    Raises
-    ------
-    EspalierError
-        When there is no such file or it cannot be read.
-    UsageError
-        For an id that no dataset has, or several.
-    """
+    """Find the bytes of a picture query, and its row if it is a sample; an id must be that of one sample."""
     if query.kind == "item":
         return _item(query.value, home, rows, subset)
     uri = query.value if is_url(query.value) else os.path.abspath(os.path.expanduser(query.value))  # noqa: PTH100, PTH111

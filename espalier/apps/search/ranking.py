@@ -20,15 +20,9 @@ Ranked = tuple[np.ndarray, np.ndarray, np.ndarray]
 class Question:
     """The queries that are searched in one space.
 
-    Attributes
-    ----------
-    space : Space
-    queries, without : ndarray of shape (n, width)
-        Features; ``without`` pushes away. Either may be empty, ``queries`` only where another space has some.
-    places : ndarray of shape (n_queries,), int64
-        The queries' numbers in the request.
-    pictures : Space or None
-        Where likeness for ``unique`` is judged when it is not this space.
+    ``queries`` and ``without`` (which pushes away) are features, (n, width); either may be empty, ``queries`` only
+    where another space has some. ``places``, (n_queries,) int64, are their numbers in the request. Likeness for
+    ``unique`` is judged in ``pictures`` when it is not this space.
     """
 
     space: Space

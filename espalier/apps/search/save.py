@@ -65,23 +65,10 @@ def sheet(response: SearchResponse) -> bytes:
 
 
 def save(response: SearchResponse, folder: Path, *, overwrite: bool = False, link: bool = False) -> dict[str, Any]:
-    """Write an answer to a folder.
+    """Write an answer to a folder, which is made when missing; with ``overwrite`` into one that holds something.
 
-    Parameters
-    ----------
-    response : SearchResponse
-    folder : Path
-        Made when missing.
-    overwrite : bool
-        Write into a folder that holds something.
-    link : bool
-        Symbolic links to local files instead of copies.
-
-    Returns
-    -------
-    dict
-        What ``results.json`` says: the answer, each result with its ``file`` below the folder (None where the
-        bytes could not be had).
+    ``link`` makes symbolic links to local files instead of copies. Returns what ``results.json`` says: the answer, each
+    result with its ``file`` below the folder (None where the bytes could not be had).
     """
     folder = check_folder(folder, overwrite=overwrite)
     inside = folder.is_dir()

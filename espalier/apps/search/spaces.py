@@ -32,14 +32,9 @@ def features_of(vectors: np.ndarray, metric: str) -> np.ndarray:
 
 @dataclass
 class Space:
-    """Features of all rows under one metric.
+    """Features of all rows under one metric: (n, bytes) uint8 for ``hamming``, (n, dim) float32 for ``cosine``.
 
-    Attributes
-    ----------
-    features : ndarray of shape (n, bytes), uint8, or (n, dim), float32
-    known : ndarray of shape (n,), bool
-        Rows that may be ranked.
-    metric : {"hamming", "cosine"}
+    ``known``, (n,) bool, are the rows that may be ranked.
     """
 
     features: np.ndarray

@@ -42,7 +42,7 @@ _BLACK = 1e-6  # weight of a constant entry that only images without any gradien
 
 @dataclass(frozen=True)
 class NdrResult:
-    """What NDR decided.
+    """What NDR decided, a row each.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class NdrResult:
     subset : ndarray of shape (n,), str
         The subset of each row afterwards: removed ones are in ``duplicated_subset``.
     search : SearchReport
-        How pairs were sought: all of them, or by an index (above 100,000 rows) whose recall was measured.
+        How pairs were sought: all of them, or by an index whose recall was measured.
     """
 
     kept: np.ndarray
@@ -71,30 +71,15 @@ class NdrResult:
 class Ndr:
     """NDR's parameters; call it with features.
 
-    Attributes
-    ----------
-    working_subset : str or None, default None
-        The subset to work in; None: all rows.
-    per_subset : bool, default False
-        Work in every subset by itself instead of in all together: copies in two subsets both stay, and ``num_cut`` is
-        shared out by the sizes of the subsets.
-    duplicated_subset : str, default "duplicated"
-        Where removed rows go.
-    algorithm : {"gradient"}
-    num_cut : int or None, default None
-        Rows of the working subset to keep; None: those that are no duplicates.
-    over_sample : {"random", "similarity"}
-        When ``num_cut`` exceeds what removal leaves: bring back removed rows by chance, or the least similar first.
-    under_sample : {"uniform", "inverse"}
-        When it is less: draw with equal weights, or so that every hash key weighs the reciprocal of its rows, which
-        they share.
-    block_shape : (int, int), default (8, 8)
-        Rows and columns of blocks; used by :func:`ndr_features`.
-    hash_dim : int, default 32
-        Bits of the key.
-    sim_threshold : float, default 0.5
-        Rows are duplicates from this ``cosine ** 50`` on (0.5: a cosine of 0.986). Greater keeps more.
-    seed : int, default 0
+    It works in ``working_subset``, in all rows together, or with ``per_subset`` in every subset by itself: then copies
+    in two subsets both stay, and ``num_cut`` is shared out by the sizes of the subsets. Rows are duplicates from a
+    ``cosine ** 50`` of ``sim_threshold`` on (0.5: a cosine of 0.986); removed ones go to ``duplicated_subset``.
+
+    ``num_cut`` rows of the working subset are kept, None: those that are no duplicates. When it exceeds what removal
+    leaves, ``over_sample`` brings back removed rows by chance (``random``), or the least similar first
+    (``similarity``). When it is less, ``under_sample`` draws with equal weights (``uniform``), or so that every hash
+    key of ``hash_dim`` bits weighs the reciprocal of its rows, which they share (``inverse``). ``block_shape``, rows
+    and columns of blocks, is used by :func:`ndr_features`.
     """
 
     working_subset: str | None = None
@@ -131,25 +116,10 @@ class Ndr:
             raise UsageError(f"num_cut {self.num_cut} must not be negative.")
 
     def __call__(self, features: np.ndarray, subsets: np.ndarray | None = None) -> NdrResult:
-        """Decide which rows stay.
+        """Decide which rows of ``features`` stay.
 
-        Parameters
-        ----------
-        features : ndarray of shape (n, d), float32
-            From :func:`ndr_features` or :func:`ndr_grid_features`.
-        subsets : ndarray of shape (n,), str, optional
-            Subset of every row; needed with ``working_subset`` and ``per_subset``.
-
-        Returns
-        -------
-        NdrResult
-
-        Raises
-        ------
-        UsageError
-            For an unknown subset or more bits than the feature has entries.
-        EspalierError
-            When fewer rows are there than ``num_cut``.
+        The features are those of :func:`ndr_features` or :func:`ndr_grid_features`; ``subsets``, of every row, are
+        needed with ``working_subset`` and ``per_subset``.
         """
         n = len(features)
         names = np.full(n, "") if subsets is None else np.asarray(subsets, dtype=str)
@@ -189,28 +159,14 @@ class Ndr:
         return NdrResult(kept, duplicate_of, similarity, np.where(kept, names, self.duplicated_subset), search)
 
     def check(self, n: int, dimension: int) -> None:
-        """Refuse what cannot be done with ``n`` rows of ``dimension`` entries, before any is made.
-
-        Raises
-        ------
-        UsageError
-            For more bits than the feature has entries.
-        EspalierError
-            When there are fewer rows than ``num_cut``.
-        """
+        """Refuse what cannot be done with ``n`` rows of ``dimension`` entries, before any is made."""
         if self.hash_dim > dimension:
             raise UsageError(f"hash_dim {self.hash_dim} exceeds the {dimension} entries of the feature.")
         if self.num_cut is not None and self.num_cut > n:
             raise EspalierError(f"ndr cannot keep {self.num_cut} of {n} samples.", "Ask for fewer.")
 
     def working_rows(self, names: np.ndarray) -> np.ndarray:
-        """Return the rows of the working subset, ascending, given the subset of every row.
-
-        Raises
-        ------
-        UsageError
-            When there is no such subset.
-        """
+        """Return the rows of the working subset, ascending, given the subset of every row."""
         if self.working_subset is None:
             return np.arange(len(names))
         rows = np.flatnonzero(names == self.working_subset)
@@ -274,24 +230,10 @@ def hash_keys(features: np.ndarray, hash_dim: int, seed: int) -> np.ndarray:
 
 
 def ndr_features(images: list[np.ndarray], block_shape: tuple[int, int] = (8, 8)) -> np.ndarray:
-    """Gradients of block means and deviations, as the plugin takes them.
+    """Gradients of block means and deviations, as the plugin takes them: (n, 12 * rows * columns + 1) float32.
 
-    Parameters
-    ----------
-    images : list of ndarrays of shape (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)
-        Grey or colour, uint8 or float in 0..1; a fourth channel is left out.
-    block_shape : (int, int), default (8, 8)
-        Rows and columns of blocks; area-weighted, so any image size will do.
-
-    Returns
-    -------
-    ndarray of shape (n, 12 * rows * columns + 1), float32
-        Unit rows within 1e-3, entries in multiples of 1/2048, so that their products are exact.
-
-    Raises
-    ------
-    ValueError
-        For an image of another shape.
+    Images are grey or colour, uint8 or float in 0..1, of any size; a fourth channel is left out. Rows are unit within
+    1e-3, entries multiples of 1/2048, so that their products are exact.
     """
     features = np.empty((len(images), feature_length(block_shape)), dtype=np.float32)
     for place, image in enumerate(images):
@@ -307,17 +249,9 @@ def feature_length(block_shape: tuple[int, int]) -> int:
 
 
 def ndr_grid_features(grids: np.ndarray, block_shape: tuple[int, int] = (8, 8)) -> np.ndarray:
-    """Make the same feature, of means only, from the stored 9 x 9 area grids.
+    """Make the same feature, of means only, from the stored 9 x 9 area grids, (n, 243) uint16.
 
-    Parameters
-    ----------
-    grids : ndarray of shape (n, 243), uint16
-    block_shape : (int, int), default (8, 8)
-        At most (9, 9) carry information.
-
-    Returns
-    -------
-    ndarray of shape (n, 6 * rows * columns + 1), float32
+    The result is (n, 6 * rows * columns + 1) float32; blocks up to (9, 9) carry information.
     """
     rows, columns = block_shape
     features = np.empty((len(grids), 6 * rows * columns + 1), dtype=np.float32)

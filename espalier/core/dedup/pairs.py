@@ -1,7 +1,6 @@
 """Pairs of similar rows, and what can be decided from them: groups, and who stays when earlier rows win.
 
-Shared by near duplicates and semantic duplicates. Not here: finding the pairs (``espalier.core.dedup.near.neighbours``,
-``espalier.core.dedup.semantic``) or ranking the rows. Nothing loops over rows; the loops below run over rounds.
+Shared by near and semantic duplicates. Nothing loops over rows; the loops below run over rounds.
 """
 
 from __future__ import annotations
@@ -13,13 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of rows with their similarity; every pair once, ``i < j``.
-
-    Attributes
-    ----------
-    i, j : ndarray of shape (m,), int64
-    similarity : ndarray of shape (m,), float32
-    """
+    """Pairs of rows, int64, with their similarity, float32; every pair once, ``i < j``."""
 
     i: np.ndarray
     j: np.ndarray
@@ -54,24 +47,10 @@ class Pairs:
 
 
 def components(n: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """Find the connected components of the graph with edges ``i[e] - j[e]``.
+    """Name each of ``n`` nodes by the smallest one of its connected component, given the edges ``i[e] - j[e]``: int64.
 
-    Parameters
-    ----------
-    n : int
-        Number of nodes.
-    i, j : ndarray of shape (m,), int
-        Ends of the edges.
-
-    Returns
-    -------
-    ndarray of shape (n,), int64
-        The smallest node of each node's component.
-
-    Notes
-    -----
-    Every round hooks the larger root of each edge under the smallest root it meets and then shortens all paths
-    to their roots; the number of rounds grows with the logarithm of the longest chain.
+    Every round hooks the larger root of each edge under the smallest root it meets and then shortens all paths to their
+    roots; the number of rounds grows with the logarithm of the longest chain.
     """
     root = np.arange(n, dtype=np.int64)
     left, right = np.asarray(i, dtype=np.int64), np.asarray(j, dtype=np.int64)
@@ -90,24 +69,11 @@ def components(n: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
 
 
 def keep_greedily(n: int, earlier: np.ndarray, later: np.ndarray, always: np.ndarray | None = None) -> np.ndarray:
-    """Keep each node that has no edge from an earlier *kept* node.
+    """Keep each of ``n`` nodes that has no edge from an earlier *kept* node, and those ``always`` kept: (n,) bool.
 
     The result is that of the plain loop over nodes in rank order (every dropped node has a kept neighbour, and no two
-    kept nodes are neighbours unless both are in ``always``), found in rounds over whole frontiers.
-
-    Parameters
-    ----------
-    n : int
-        Number of nodes.
-    earlier, later : ndarray of shape (m,), int
-        Edges, each from its better-ranked to its worse-ranked end. There must be no cycle.
-    always : ndarray of shape (n,), bool, optional
-        Nodes kept whatever their neighbours.
-
-    Returns
-    -------
-    ndarray of shape (n,), bool
-        True where kept.
+    kept nodes are neighbours unless both are in ``always``), found in rounds over whole frontiers. Edges lead from the
+    ``earlier``, better-ranked end to the ``later`` one, without a cycle.
     """
     order = np.argsort(earlier, kind="stable")
     target = np.asarray(later, dtype=np.int64)[order]
@@ -141,23 +107,9 @@ def _targets(nodes: np.ndarray, start: np.ndarray, target: np.ndarray) -> np.nda
 def best_partner(
     n: int, row: np.ndarray, partner: np.ndarray, similarity: np.ndarray, position: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each row, its most similar partner; of equals the one with the lowest ``position``.
+    """For each of ``n`` rows its most similar partner, -1 without one, and that similarity, 0 without.
 
-    Parameters
-    ----------
-    n : int
-        Number of rows.
-    row, partner : ndarray of shape (m,), int64
-    similarity : ndarray of shape (m,), float32
-    position : ndarray of shape (n,), int
-        Rank of every row.
-
-    Returns
-    -------
-    partner : ndarray of shape (n,), int64
-        -1 where a row has none.
-    similarity : ndarray of shape (n,), float32
-        0 where a row has none.
+    Of equally similar partners it is the one with the lowest ``position``, the rank of every row.
     """
     order = np.lexsort((position[partner], -similarity, row))
     ordered = row[order]

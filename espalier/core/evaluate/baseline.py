@@ -1,8 +1,4 @@
-"""Recipes and their random baselines: each measured with random subsets of its own size, and judged.
-
-Selecting is done by ``espalier.core.prune``, measuring by ``evaluation.py``, judging by ``judge.py``; here is which
-recipes, which seeds, and what is compared with what.
-"""
+"""Recipes and their random baselines: each measured with random subsets of its own size, and judged."""
 
 from __future__ import annotations
 
@@ -30,21 +26,11 @@ RAW_RANDOM = "raw_random"
 
 @dataclass(frozen=True)
 class Measured:
-    """One recipe, measured.
+    """One recipe, measured: as asked, without the seeds that were run through.
 
-    Attributes
-    ----------
-    recipe : Recipe
-        As asked, without the seeds that were run through.
-    seeds : tuple of int
-        One a record; empty when the method draws nothing, and one record stands for all.
-    qualities : tuple of Quality
-    baseline : tuple of Quality
-        Random subsets of the same size, one a seed.
-    verdict : Verdict or None
-        None for random itself.
-    raw : Verdict or None
-        The verdict against random over all files, where that was asked for.
+    There is a record a seed in ``qualities``; ``seeds`` is empty when the method draws nothing, and one record stands
+    for all. ``baseline`` are random subsets of the same size, one a seed. ``verdict`` is None for random itself;
+    ``raw`` is the verdict against random over all files, where that was asked for.
     """
 
     recipe: Recipe
@@ -70,19 +56,7 @@ class Comparison:
 def plan(methods: Sequence[str], ratios: Sequence[str], recipes: Sequence[str] = ()) -> list[Recipe]:
     """List the recipes to compare: every method at every ratio, then ``recipes``, each once, random first.
 
-    Parameters
-    ----------
-    methods : sequence of str
-        Names; empty means all, unless ``recipes`` are given.
-    ratios : sequence of str
-        Amounts as in a recipe: ``0.3``, ``30%``, ``n500``.
-    recipes : sequence of str
-        Whole recipes.
-
-    Raises
-    ------
-    UsageError
-        For a method, ratio or recipe that is none.
+    No ``methods`` means all, unless ``recipes`` are given.
     """
     names = list(methods) or ([] if recipes else list(METHODS))
     asked = [Recipe.build(name, ratio) for ratio in ratios for name in names] if names else []
@@ -119,29 +93,10 @@ def compare(
 ) -> Comparison:
     """Apply each recipe to the training samples and measure it with random of its size.
 
-    A recipe that draws is run with the seeds 0 to ``seeds`` - 1, unless it names its own; one that draws
-    nothing is run once. A recipe that cannot be applied here is left out, with the reason.
-
-    Parameters
-    ----------
-    recipes : sequence of Recipe
-        As :func:`plan` lists them.
-    features : Features
-        Of the training samples, in order of sample_id.
-    evaluation : Evaluation
-        Of the same rows.
-    subset_names : ndarray of shape (n,), str
-        For recipes that name subsets.
-    seeds : int, default 3
-    raw : Evaluation, optional
-        All files: random is also drawn from these, at the same counts.
-    progress : callable, optional
-        Called with 1 after each recipe.
-
-    Raises
-    ------
-    EspalierError
-        When random is all that can be applied of more.
+    A recipe that draws is run with the seeds 0 to ``seeds`` - 1, unless it names its own; one that draws nothing is run
+    once. A recipe that cannot be applied here is left out, with the reason. ``evaluation`` is of the rows of
+    ``features``; with ``raw``, that of all files, random is also drawn from these, at the same counts. ``progress`` is
+    called with 1 after each recipe. Refused when random is all that can be applied of more.
     """
     left_out: list[tuple[str, str]] = []
     randoms: dict[str, tuple[Quality, ...]] = {}

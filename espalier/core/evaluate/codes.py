@@ -20,17 +20,7 @@ def n_rows(codes: Codes) -> int:
 
 
 def pairs(codes: Codes) -> tuple[np.ndarray, np.ndarray]:
-    """Return the (sample, code) pairs, in order of the samples; samples without a code have none.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n,), int, or compressed rows
-        Negative codes mean "none".
-
-    Returns
-    -------
-    rows, values : ndarray of shape (n_pairs,), int64
-    """
+    """Return the (sample, code) pairs, int64, in order of the samples; samples without a code have none."""
     if isinstance(codes, np.ndarray):
         rows, flat = np.arange(len(codes)), codes
     else:
@@ -55,18 +45,10 @@ def take(codes: Codes, rows: np.ndarray) -> Codes:
 
 
 def divergence(codes_full: Codes, codes_kept: Codes) -> float:
-    """Measure the Jensen-Shannon divergence of the kept samples' mix of codes from the full set's.
+    """Measure the Jensen-Shannon divergence of the kept samples' mix of codes from the full set's, in [0, 1], base 2.
 
-    Parameters
-    ----------
-    codes_full, codes_kept : ndarray of shape (n,), int, or compressed rows
-        Codes of all samples, and of the kept ones. Negative codes (no label) are left out of the mix; a
-        sample with several labels counts once for each.
-
-    Returns
-    -------
-    float
-        In [0, 1], base 2. 0.0 when the full set has no codes at all, 1.0 when only the kept ones have none.
+    Negative codes (no label) are left out of the mix; a sample with several labels counts once for each. 0.0 when the
+    full set has no codes at all, 1.0 when only the kept ones have none.
     """
     full, kept = _histograms(codes_full, codes_kept)
     if not full.sum():
@@ -79,13 +61,7 @@ def divergence(codes_full: Codes, codes_kept: Codes) -> float:
 
 
 def classes_lost(codes_full: Codes, codes_kept: Codes) -> np.ndarray:
-    """List the codes that the full set has and the kept samples have no longer.
-
-    Returns
-    -------
-    ndarray of shape (n_lost,), int64
-        Ascending.
-    """
+    """List the codes that the full set has and the kept samples have no longer: int64, ascending."""
     full, kept = _histograms(codes_full, codes_kept)
     return np.flatnonzero((full > 0) & (kept == 0))
 

@@ -1,13 +1,9 @@
 """How well a subset covers the full set, and how much it repeats itself: cosine geometry, blocked.
 
-Every row is compared; nothing is sampled unless ``max_rows`` is given, and the result then says so.
-Memory is bounded: two gathered blocks of rows and one block of products (about 80 MiB at 512 dimensions),
-whatever the number of samples. Cost is O(n_dropped * n_kept * dim), almost all of it in BLAS.
-
-A product's last bits depend on the block and the threads, so every figure is rounded to 6 decimals, a little
-coarser than float32 products are exact.
-
-Coverage is the k-center objective (Sener and Savarese 2018, arXiv 1708.00489, eq. 4) and its mean.
+Coverage is the k-center objective (Sener and Savarese 2018, arXiv 1708.00489, eq. 4) and its mean. Every row is
+compared, unless ``max_rows`` is given. Memory is bounded (about 80 MiB at 512 dimensions) whatever the number of
+samples; cost is O(n_dropped * n_kept * dim), almost all of it in BLAS. A product's last bits depend on the block and
+the threads, so every figure is rounded to 6 decimals, a little coarser than float32 products are exact.
 """
 
 from __future__ import annotations
@@ -27,15 +23,10 @@ _DECIMALS = 6
 
 @dataclass(frozen=True)
 class Coverage:
-    """How far the dropped samples are from what is kept.
+    """How far the dropped samples are from the nearest kept one, in cosine distance; 0.0 when none is dropped.
 
-    Attributes
-    ----------
-    radius_max, radius_mean : float
-        Largest and mean cosine distance of a dropped sample to its nearest kept one; 0.0 when none is
-        dropped. Of a sample of the rows, ``radius_max`` is a lower bound.
-    n_dropped, n_measured : int
-        Dropped samples, and how many of them were measured (fewer only if ``max_rows`` said so).
+    Only ``n_measured`` of the ``n_dropped`` were measured if ``max_rows`` said so; then ``radius_max`` is a lower
+    bound.
     """
 
     radius_max: float
@@ -59,25 +50,18 @@ def coverage(
     vectors : ndarray of shape (n, dim), float32
         Unit rows (checked).
     kept : ndarray of shape (n,), bool, or of shape (n_kept,), int
-        Mask or row indices of the kept samples.
+        Mask or row indices of the kept samples, of which there must be one.
     max_rows : int, optional
-        Measure at most so many dropped samples, drawn without replacement; all by default.
-    seed : int, default 0
-        Of that draw.
+        Measure at most so many dropped samples, drawn without replacement by ``seed``; all by default.
     progress : callable, optional
         Called with the number of dropped samples just measured.
-
-    Raises
-    ------
-    EspalierError
-        When nothing is kept, or rows are not of unit length.
     """
     vectors = as_unit_rows(vectors)
     mask = as_mask(kept, len(vectors))
     base, dropped = np.flatnonzero(mask), np.flatnonzero(~mask)
     if not len(base) and len(dropped):
         raise EspalierError("Nothing is kept, so coverage has no meaning.", "Keep at least one sample.")
-    rows = _draw(dropped, max_rows, seed, "coverage")
+    rows = at_most(dropped, max_rows, seed, "coverage")
     distance = np.empty(len(rows))
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
@@ -102,17 +86,10 @@ def redundancy(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> float:
-    """Measure the mean cosine similarity of a kept sample to its nearest other kept sample.
+    """Measure the mean cosine similarity, in [-1, 1], of a kept sample to its nearest other kept sample.
 
-    Parameters
-    ----------
-    vectors, kept, max_rows, seed, progress
-        As in :func:`coverage`; ``max_rows`` limits the samples asked, never those they are compared with.
-
-    Returns
-    -------
-    float
-        In [-1, 1]; NaN when fewer than two samples are kept.
+    Arguments as in :func:`coverage`; ``max_rows`` limits the samples asked, never those they are compared with. NaN
+    when fewer than two samples are kept.
     """
     vectors = as_unit_rows(vectors)
     base = np.flatnonzero(as_mask(kept, len(vectors)))
@@ -146,7 +123,8 @@ def as_mask(kept: np.ndarray, n: int) -> np.ndarray:
     return mask
 
 
-def _draw(rows: np.ndarray, most: int | None, seed: int, purpose: str) -> np.ndarray:
+def at_most(rows: np.ndarray, most: int | None, seed: int, purpose: str) -> np.ndarray:
+    """Return ``rows``, or ``most`` of them drawn without replacement, in order."""
     if most is None or most >= len(rows):
         return rows
     if most < 1:

@@ -1,7 +1,7 @@
 """What subsets of one dataset are measured on: what is shared is held once, what repeats is remembered.
 
-The measures themselves stand in ``cover.py``, ``codes.py``, ``knn.py`` and ``logistic.py``; who is trained
-on and who is tested on in ``protocol.py``.
+The measures themselves stand in ``cover.py``, ``codes.py`` and ``probes.py``; who is trained on and who is tested on in
+``protocol.py``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ import numpy as np
 
 from espalier.core.errors import EspalierError
 from espalier.core.evaluate.codes import Codes, classes_lost, divergence, pairs, take
-from espalier.core.evaluate.cover import coverage, redundancy
+from espalier.core.evaluate.cover import at_most, coverage, redundancy
 from espalier.core.evaluate.judge import Quality
-from espalier.core.evaluate.knn import knn_accuracy
-from espalier.core.evaluate.logistic import logistic_probe
-from espalier.core.rng import generator
+from espalier.core.evaluate.probes import knn_accuracy, logistic_probe
 
 TEN_NEAREST = 10
 TRAIN_ROWS = 10  # times max_rows: most samples that the probes train on
@@ -57,13 +55,7 @@ class Evaluation:
     _known: dict[bytes, Quality] = field(default_factory=dict, repr=False, compare=False)
 
     def measure(self, kept: np.ndarray) -> Quality:
-        """Measure the subset ``kept``, a mask of shape (n,); the same mask is measured once.
-
-        Raises
-        ------
-        EspalierError
-            When nothing is kept.
-        """
+        """Measure the subset ``kept``, a mask of shape (n,) that is not empty; the same mask is measured once."""
         if not kept.any():
             raise EspalierError("No training sample is kept, so there is nothing to measure.", "Keep more.")
         key = hashlib.blake2b(np.packbits(kept).tobytes(), digest_size=16).digest()
@@ -107,7 +99,7 @@ class Evaluation:
             return None, None, 0, 0
         rows = np.flatnonzero(kept)
         if self.max_rows is not None:
-            rows = at_most(rows, TRAIN_ROWS * self.max_rows, "probe training")
+            rows = at_most(rows, TRAIN_ROWS * self.max_rows, 0, "probe training")
         x, y = self.vectors[rows], take(self.labels, rows)
         n_train = len(np.unique(pairs(y)[0]))
         if not n_train:
@@ -115,10 +107,3 @@ class Evaluation:
         probe = logistic_probe(x, y, self.test_vectors, self.test_labels)
         near = knn_accuracy(x, y, self.test_vectors, self.test_labels, TEN_NEAREST)
         return near, probe.accuracy, n_train, probe.n_test
-
-
-def at_most(rows: np.ndarray, most: int, purpose: str) -> np.ndarray:
-    """Return ``rows``, or ``most`` of them drawn by a fixed seed, in order."""
-    if len(rows) <= most:
-        return rows
-    return np.sort(generator(0, purpose).choice(rows, most, replace=False))

@@ -1,7 +1,4 @@
-"""What is known of a subset's quality in one record, and the verdict against random subsets of its size.
-
-Nothing is measured here (``evaluation.py`` does that); the rule is a pure function of the records.
-"""
+"""What is known of a subset's quality in one record, and the verdict against random subsets of its size."""
 
 from __future__ import annotations
 
@@ -60,23 +57,11 @@ class Quality:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a recipe stands against random subsets of its size.
+    """How a recipe stands against random subsets of its size, in ``words`` for a person and in numbers.
 
-    Attributes
-    ----------
-    words : str
-        One line for a person.
-    beats : bool
-        True only if the difference exceeds the margin.
-    metric : str
-        ``"probe_accuracy"`` where all records have it, else ``"radius_mean"``.
-    recipe, random_mean, random_std : float
-        The metric of the recipe (mean over its records), and of random (deviation with n - 1; 0.0 for one).
-    difference : float
-        Positive is better than random, whatever the metric's direction.
-    margin : float
-        What the difference must exceed.
-    n_random : int
+    ``beats`` is True only if the ``difference``, positive when better than random whatever the metric's direction,
+    exceeds the ``margin``. The metric is ``"probe_accuracy"`` where all records have it, else ``"radius_mean"``: of the
+    recipe its mean over its records, of random mean and deviation (with n - 1; 0.0 for one).
     """
 
     words: str

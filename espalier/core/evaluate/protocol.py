@@ -21,16 +21,10 @@ HELD_OUT, NONE = "held-out tenth", "none"
 
 @dataclass(frozen=True)
 class Protocol:
-    """Who trains and who tests.
+    """Who trains and who tests: two masks, (n,) bool, that do not meet.
 
-    Attributes
-    ----------
-    train : ndarray of shape (n,), bool
-        Training rows that reach pruning: what subsets are measured among.
-    test : ndarray of shape (n,), bool
-        Rows that the probes are tested on; never in ``train``.
-    source : str
-        Where ``test`` comes from: "test", "val", "held-out tenth", or "none" without labels.
+    ``train`` are training rows that reach pruning, what subsets are measured among; ``test`` those that the probes are
+    tested on, from the ``source`` "test", "val", "held-out tenth", or "none" without labels.
     """
 
     train: np.ndarray
@@ -43,23 +37,13 @@ def train_and_test(
 ) -> Protocol:
     """Divide the samples of a dataset into those that train and those that test.
 
-    Samples of the subsets test and val never train, whichever of the two is tested on. The whole ``test``
-    subset tests, else the whole ``val``; where neither has a labelled sample, a seeded, stratified tenth of the
-    labelled training rows does, and leaves them. A dataset that has no other subsets than test and val is
-    read as if it had none. More test rows than ``most`` are thinned by a seeded draw.
+    Samples of the subsets test and val never train, whichever of the two is tested on. The whole ``test`` subset tests,
+    else the whole ``val``; where neither has a labelled sample, a seeded, stratified tenth of the labelled training
+    rows does, and leaves them. A dataset that has no other subsets than test and val is read as if it had none. More
+    test rows than ``most`` are thinned by a seeded draw.
 
-    Parameters
-    ----------
-    roles : ndarray of shape (n,), str
-        Role of each sample's subset: "train", "val", "test", or any other name (a training subset).
-    reach : ndarray of shape (n,), bool
-        Which samples reach pruning; test rows need not.
-    labels : ndarray of shape (n,), int, or compressed rows, or None
-        Label codes.
-    seed : int, default 0
-        Of the held-out tenth, and of the thinning.
-    most : int, optional
-        Most rows to test on; all by default.
+    ``roles``, (n,) str, are those of the samples' subsets ("train", "val", "test", or any other name: a training
+    subset); ``reach``, (n,) bool, says which samples reach pruning, as test rows need not.
     """
     named = np.isin(roles, EVALUATION)
     if named.all():
@@ -94,21 +78,10 @@ def _thin(test: np.ndarray, most: int | None, seed: int) -> np.ndarray:
 
 
 def holdout(codes: Codes, *, share: float = 0.1, seed: int = 0) -> np.ndarray:
-    """Draw the samples to test on.
+    """Draw ``round(share * labelled)`` samples to test on, stratified by the first label code: (n,) bool.
 
-    Parameters
-    ----------
-    codes : ndarray of shape (n,), int, or compressed rows
-        Label codes, in row order. Samples without a label are never drawn: nothing could be tested on them.
-    share : float, default 0.1
-        Of the labelled samples, in (0, 1).
-    seed : int, default 0
-
-    Returns
-    -------
-    ndarray of shape (n,), bool
-        ``round(share * labelled)`` are True (fewer only if classes of one make up most of the set), each
-        class within one sample of its share, and each class keeps at least one sample to train on.
+    Each class is within one sample of its share and keeps at least one sample to train on, so fewer are drawn if
+    classes of one make up most of the set. Samples without a label are never drawn: nothing could be tested on them.
     """
     if not 0 < share < 1:
         raise EspalierError(f"The held-out share is {share}.", "Give a number between 0 and 1.")

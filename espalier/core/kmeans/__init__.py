@@ -1,8 +1,4 @@
-"""Clusters of unit vectors: spherical k-means, exact assignment, the rule for ``k``.
-
-Arrays in, arrays out. What is made of the clusters (complexity, quotas, prune methods) lives beside this
-package.
-"""
+"""Clusters of unit vectors: spherical k-means, exact assignment, the rule for ``k``."""
 
 from __future__ import annotations
 

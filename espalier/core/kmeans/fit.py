@@ -120,10 +120,6 @@ def fit_kmeans(
     progress : callable or None
         Called with 1 after each round.
 
-    Returns
-    -------
-    KMeansResult
-
     Raises
     ------
     EspalierError

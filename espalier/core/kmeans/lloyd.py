@@ -1,9 +1,8 @@
 """Lloyd's rounds for spherical k-means, with bounds that leave out rows that cannot change.
 
-Dhillon and Modha 2001; the bounds follow Hamerly 2010, in cosines: when a centroid moves by a chord of
-length m, no unit row's cosine to it changes by more than m. Skipping is exact: the result is that of the
-plain rounds. Differs from Hamerly: the tenth of the centroids that moved most is compared outright, so that
-one restless centroid does not loosen everyone's bound. Starts and the public entry live in starts.py and fit.py.
+Dhillon and Modha 2001; the bounds follow Hamerly 2010, in cosines: when a centroid moves by a chord of length m, no
+unit row's cosine to it changes by more than m. The result is that of the plain rounds. Differs from Hamerly: the tenth
+of the centroids that moved most is compared outright, so that one restless centroid does not loosen everyone's bound.
 """
 
 from __future__ import annotations
@@ -21,16 +20,9 @@ CALM = 0.02  # and only those that moved by more: smaller steps cost less as loo
 
 
 class Lloyd:
-    """The state of k-means on one matrix: centroids, assignment, bounds and exact sums.
+    """The state of k-means on unit rows: centroids, assignment, bounds and exact sums.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d), float32
-        Unit rows.
-    centroids : ndarray of shape (k, d), float32
-        Starting unit centroids.
-    known : Nearest or None, default None
-        The nearest of them for each row, if known already.
+    ``known`` is the nearest of the starting centroids for each row, if known already.
     """
 
     def __init__(self, vectors: np.ndarray, centroids: np.ndarray, known: Nearest | None = None) -> None:
@@ -45,10 +37,7 @@ class Lloyd:
     def run(self, max_iter: int, tol: float, progress: Callable[[int], None] | None = None) -> tuple[int, bool]:
         """Make rounds until nothing changes, the mean cosine gains less than ``tol``, or ``max_iter`` ends it.
 
-        Returns
-        -------
-        tuple of (int, bool)
-            Rounds made, and whether it converged. Every row ends at the nearest of the final centroids.
+        Returns the rounds made, and whether it converged. Every row ends at the nearest of the final centroids.
         """
         before = -np.inf
         for n_iter in range(1, max_iter + 1):
@@ -120,19 +109,8 @@ def fill_empty(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose for each empty cluster the row farthest from its own centroid, never the last row of a cluster.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d), float32
-    centroids : ndarray of shape (k, d), float32
-    assignment : ndarray of shape (n,), int32
-    size : ndarray of shape (k,), int64
-        Rows in each cluster.
-
-    Returns
-    -------
-    rows, clusters : ndarray of int64, ndarray of int32
-        Row ``rows[i]`` goes to the empty cluster ``clusters[i]``. Rows by falling distance, then by index;
-        clusters by index. Fewer than there are empty clusters when no row lies off its centroid.
+    Row ``rows[i]`` goes to the empty cluster ``clusters[i]``: rows by falling distance, then by index; clusters by
+    index. Fewer than there are empty clusters when no row lies off its centroid.
     """
     empty = np.flatnonzero(size == 0)
     if not len(empty):

@@ -22,21 +22,10 @@ WORTHWHILE = 0.4  # drop stretches only where at most this share of all pairs re
 
 
 def nearest_pruned(vectors: np.ndarray, centroids: np.ndarray, known: np.ndarray) -> Nearest:
-    """Find the nearest of ``centroids`` for each row.
+    """Find the nearest of the unit ``centroids`` for each unit row; best with like centroids side by side.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d), float32
-        Unit rows.
-    centroids : ndarray of shape (k, d), float32
-        Unit centroids, best with like ones side by side.
-    known : ndarray of shape (n,), float32
-        The cosine of each row to one of the centroids, good to 1e-6.
-
-    Returns
-    -------
-    Nearest
-        ``second`` may be an upper bound, ``known - MARGIN + SLACK``, where no other centroid came nearer.
+    ``known``, (n,) float32, is the cosine of each row to one of the centroids, good to 1e-6. The result's ``second``
+    may be an upper bound, ``known - MARGIN + SLACK``, where no other centroid came nearer.
     """
     axes = _leading_axes(centroids)
     if 2 * axes.shape[1] > centroids.shape[1]:

@@ -1,9 +1,8 @@
 """The nearest centroid of each row, exact, in blocks.
 
-BLAS proposes, exact arithmetic decides: a product in float32 finds the best and the second best centroid;
-where the two are closer than BLAS can tell, every candidate's cosine is computed again in double precision,
-row by row. So the answer does not depend on the block size or the number of threads. The k-means itself
-lives in fit.py.
+A product in float32 finds the best and the second best centroid; where the two are closer than BLAS can tell, every
+candidate's cosine is computed again in double precision, row by row. So the answer does not depend on the block size or
+the number of threads.
 """
 
 from __future__ import annotations
@@ -24,14 +23,9 @@ MOST_ROWS = 16384
 class Nearest:
     """The nearest centroid of each row, with what a bound needs.
 
-    Attributes
-    ----------
-    index : ndarray of shape (m,), int32
-        Nearest centroid, exact, ties to the lower index.
-    cosine : ndarray of shape (m,), float32
-        Its cosine, good to about 1e-6 (bits depend on BLAS: a bound, not a result).
-    second : ndarray of shape (m,), float32
-        Greatest cosine to any other centroid, likewise; -inf when there is only one.
+    ``index``, int32, is exact, ties to the lower one. ``cosine`` and ``second``, the greatest to any other centroid
+    (-inf when there is only one), float32, are good to about 1e-6: their bits depend on BLAS, so they are bounds, not
+    results.
     """
 
     index: np.ndarray

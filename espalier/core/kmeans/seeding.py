@@ -1,14 +1,8 @@
 """Rows to start k-means from: greedy k-means++ or, for very many clusters, batches; in exact fixed-point arithmetic.
 
-Arthur and Vassilvitskii 2007, with several candidates a step (their section 6; scikit-learn does so too).
-Rows are rounded to integers small enough that every dot product fits the 24 bits of a float32 without
-rounding. BLAS then gives the same bits in any order of summation, so a draw never depends on threads or
-block shape.
-
-k-means++ draws one row after another, n x k x d products in k small steps. In batches each is drawn at once, by the
-squared distances to all batches before it, as in k-means|| (Bahmani et al. 2012, arXiv 1203.6402); differs: exactly
-k rows are drawn, so there is nothing to thin out afterwards. When the last batch is drawn, every row knows its
-nearest start.
+Arthur and Vassilvitskii 2007, with several candidates a step (their section 6; scikit-learn does so too): n x k x d
+products in k small steps. In batches many rows are drawn at once, by the squared distances to all batches before, as in
+k-means|| (Bahmani et al. 2012, arXiv 1203.6402); differs: exactly k rows are drawn, so there is nothing to thin out.
 """
 
 from __future__ import annotations
@@ -26,9 +20,9 @@ BELOW_ONE = 1.0 - 2.0**-52  # keeps a draw times a total below that total after 
 def fixed_point(vectors: np.ndarray) -> np.ndarray:
     """Round unit rows to integers held in float32, scaled so that all dot products are exact (below 2**24).
 
-    A row's rounded norm is at most scale + sqrt(d) / 2, and partial sums of a dot product are at most the
-    product of the norms (Cauchy-Schwarz). The scale is about 4085 at d = 512, so cosines are good to about
-    1e-4.
+    BLAS then gives the same bits in any order of summation, so a draw never depends on threads or block shape. A row's
+    rounded norm is at most scale + sqrt(d) / 2, and partial sums of a dot product are at most the product of the norms
+    (Cauchy-Schwarz). The scale is about 4085 at d = 512, so cosines are good to about 1e-4.
     """
     scale = 4095.0 / (1.0 + 1e-3) - 0.5 * math.sqrt(vectors.shape[1]) - 1.0
     rows = vectors * np.float32(scale)
@@ -36,25 +30,11 @@ def fixed_point(vectors: np.ndarray) -> np.ndarray:
 
 
 def kmeans_plusplus(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw ``k`` starting rows that lie far from each other.
+    """Draw ``k`` distinct rows of ``fixed_point`` that lie far from each other, fewer when fewer are distinct: int64.
 
-    Each is drawn with probability proportional to its squared distance to the nearest row drawn before. Of
-    2 + log(k) candidates a step the one that lowers the summed squared distance most is taken, the first drawn
-    where they are equal.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (m, d), float32
-        From `fixed_point`.
-    k : int
-        At most m.
-    rng : numpy.random.Generator
-        Source of the draws.
-
-    Returns
-    -------
-    ndarray of shape (k,), int64
-        Distinct row indices, in the order drawn. Fewer than ``k`` when there are fewer distinct rows.
+    Each is drawn with probability proportional to its squared distance to the nearest row drawn before. Of 2 + log(k)
+    candidates a step the one that lowers the summed squared distance most is taken, the first drawn where they are
+    equal.
     """
     half_norm = _half_norms(rows)
     n_candidates = 2 + int(math.log(k))
@@ -88,23 +68,10 @@ def _half_squared_distances(rows: np.ndarray, half_norm: np.ndarray, seeds: np.n
 
 
 def draw_in_batches(vectors: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw ``k`` distinct rows that lie far from each other, and assign all rows to them.
+    """Draw ``k`` distinct unit rows that lie far from each other, and assign all rows to them.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d), float32
-        Unit rows.
-    k : int
-        At most n.
-    rng : numpy.random.Generator
-        Source of the draws.
-
-    Returns
-    -------
-    chosen : ndarray of shape (k,), int64
-        Row indices. Fewer than ``k`` when there are fewer distinct rows.
-    nearest : ndarray of shape (n,), int32
-        For each row the place in ``chosen`` of the nearest one, as near as fixed point tells (1e-4).
+    Returns the rows drawn, int64, fewer than ``k`` when fewer are distinct, and for each row the place of the nearest
+    of them, as near as fixed point tells (1e-4): (n,) int32.
     """
     n = len(vectors)
     gap = np.full(n, np.inf)

@@ -1,10 +1,9 @@
 """Where the rounds start: drawn, settled on a sample and swapped, or, for very many clusters, drawn in batches.
 
-Lloyd's rounds never move a centroid across empty space, so a start that puts two centroids into one group and
-one centroid between two groups stays so. Swaps take a centroid from where two share one group and give it to a
-cluster that holds two: the pairs whose union costs least are merged and the clusters whose halving gains most are
-split, as long as the gain exceeds the cost. The idea is that of Fritzke's breathing k-means (arXiv 2006.15666); here
-costs and gains come from the sums of the clusters. The draws are in seeding.py, the rounds in lloyd.py.
+Lloyd's rounds never move a centroid across empty space. Swaps take one from where two share one group and give it to a
+cluster that holds two groups: the pairs whose union costs least are merged and the clusters whose halving gains most
+are split, as long as the gain exceeds the cost. The idea is that of Fritzke's breathing k-means (arXiv 2006.15666);
+here costs and gains come from the sums of the clusters.
 """
 
 from __future__ import annotations
@@ -36,19 +35,7 @@ def sample_rows(rows: np.ndarray, count: int | None, rng: np.random.Generator) -
 def drawn_start(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Draw centroids from a sample, settle them on a larger one, and swap those that are misplaced.
 
-    Parameters
-    ----------
-    rows : ndarray of shape (n, d), float32
-        Unit rows.
-    k : int
-        At most n.
-    rng : numpy.random.Generator
-        Source of the draws.
-
-    Returns
-    -------
-    ndarray of shape (k, d), float32
-        Fewer than k when there are fewer distinct rows.
+    At most k of them, (k, d) float32: fewer when there are fewer distinct rows.
     """
     sample = sample_rows(rows, max(SETTLE_ROWS, SETTLE_ROWS_PER_CLUSTER * k), rng)
     few = sample_rows(sample, max(DRAW_ROWS, DRAW_ROWS_PER_CLUSTER * k), rng)
@@ -61,20 +48,6 @@ def batched_start(rows: np.ndarray, k: int, rng: np.random.Generator) -> Lloyd:
 
     Costs one assignment, O(n k d), and a part of a second one. On 10,000 x 512 rows 14 times as fast as ``drawn_start``
     at k = 2,000 and on 20,000 32 times at 6,000 (processor seconds), the mean cosine 0.001 lower.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n, d), float32
-        Unit rows.
-    k : int
-        At most n.
-    rng : numpy.random.Generator
-        Source of the draws.
-
-    Returns
-    -------
-    Lloyd
-        Ready for rounds.
     """
     chosen, near = draw_in_batches(rows, k, rng)
     sums = ClusterSums(len(chosen), rows.shape[1])
@@ -97,24 +70,7 @@ def _like_next_to_like(centroids: np.ndarray, rng: np.random.Generator) -> np.nd
 
 
 def improve(vectors: np.ndarray, centroids: np.ndarray, *, rounds: int, max_iter: int, tol: float) -> np.ndarray:
-    """Alternate Lloyd's rounds and swaps while the mean cosine grows.
-
-    Parameters
-    ----------
-    vectors : ndarray of shape (m, d), float32
-        Unit rows, usually a sample.
-    centroids : ndarray of shape (k, d), float32
-        Where to start.
-    rounds : int
-        Most times that swaps are tried.
-    max_iter, tol
-        Of the rounds after each swap, as in `fit_kmeans`.
-
-    Returns
-    -------
-    ndarray of shape (k, d), float32
-        The best centroids met.
-    """
+    """Alternate Lloyd's rounds and swaps, at most ``rounds`` times, while the mean cosine grows; return the best."""
     state = Lloyd(vectors, centroids)
     state.run(max_iter, tol)
     best, best_total = state.centroids, state.sums.norms().sum()
@@ -136,25 +92,9 @@ def swap(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make all swaps that pay, each centroid in one at most.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d), float32
-        Unit rows.
-    centroids : ndarray of shape (k, d), float32
-        Unit centroids.
-    assignment : ndarray of shape (n,), int32
-        Cluster of each row.
-    sums : ClusterSums
-        Of these rows and clusters.
-    window : int or None, default None
-        Look for a centroid's partner only among the ``window`` centroids of its stretch; among all when None.
-
-    Returns
-    -------
-    centroids : ndarray of shape (k, d), float32
-        Where the centroids should go; the very array given when no swap pays.
-    place : ndarray of shape (k,), int64
-        The old centroid that each lies near now: itself, or the one that was split.
+    A centroid's partner is sought among the ``window`` centroids of its stretch only, or among all. Returns where the
+    centroids should go (the very array given when no swap pays) and the old centroid that each lies near now: itself,
+    or the one that was split.
     """
     k = len(centroids)
     norms = sums.norms()

@@ -1,8 +1,7 @@
 """Sums of the rows of each cluster, exact, so that no order of summation shows in the centroids.
 
-Entries are rounded to multiples of 2**-26 (finer than float32 near 1) and summed as whole numbers in
-float64, which is exact for up to 2**27 rows of unit norm a cluster. Rows can therefore be taken out again
-when they move, without drift. Which row belongs where is decided elsewhere.
+Entries are rounded to multiples of 2**-26 (finer than float32 near 1) and summed as whole numbers in float64, which is
+exact for up to 2**27 rows of unit norm a cluster. Rows can be taken out again without drift.
 """
 
 from __future__ import annotations
@@ -14,15 +13,7 @@ BLOCK = 1024  # 4 MiB of doubles at d = 512: stays in the cache
 
 
 class ClusterSums:
-    """Exact sums and sizes of ``k`` clusters of rows of width ``d``.
-
-    Attributes
-    ----------
-    total : ndarray of shape (k, d), float64
-        Sums in units of 2**-26.
-    size : ndarray of shape (k,), int64
-        Rows in each cluster.
-    """
+    """Exact sums, ``total`` in units of 2**-26, and sizes of ``k`` clusters of rows of width ``d``."""
 
     def __init__(self, k: int, d: int) -> None:
         self.total = np.zeros((k, d), dtype=np.float64)

@@ -66,13 +66,7 @@ class Balanced(Method):
         return keep_first(-place, group, quota, group_word="label", group_names=names)
 
     def weights(self, names: tuple[str, ...]) -> np.ndarray:
-        """Return the weight of each label: (n_labels,) float64, whole where they can be: 0.3 and 0.5 are 3 and 5.
-
-        Raises
-        ------
-        UsageError
-            When the mix names a label that the dataset lacks, or that two labels could be.
-        """
+        """Return the weight of each label: (n_labels,) float64, whole where they can be: 0.3 and 0.5 are 3 and 5."""
         weights = [Fraction(1)] * len(names)
         written = [_as_written(name) for name in names]
         for entry in self.mix:

@@ -1,8 +1,5 @@
 """What a prune method is: parameters in a frozen dataclass, data in the call, everything in the result.
 
-Here live the types that every method shares. The methods themselves stand one a file beside this one,
-their names in ``__init__.py``; nothing here knows tables, recipes' text form or Dagster.
-
 Row order is the order of sample_id throughout, so a tie that ends on the row index ends on the sample id.
 """
 
@@ -131,27 +128,15 @@ class Features:
 
     def take(self, rows: np.ndarray) -> Features:
         """Return the features of ``rows`` (ascending indices) only; cluster numbers stay as they are."""
-
-        def pick(x: np.ndarray | None) -> np.ndarray | None:
-            return None if x is None else x[rows]
-
         clusters = self.clusters and dataclasses.replace(
             self.clusters,
             assignment=self.clusters.assignment[rows],
             distance=self.clusters.distance[rows],
             size=np.bincount(self.clusters.assignment[rows], minlength=len(self.clusters.size)),
         )
-        return Features(
-            len(rows),
-            pick(self.vectors),
-            pick(self.hashes),
-            pick(self.text_hashes),
-            clusters,
-            self.labels and self.labels.take(rows),
-            pick(self.grids),
-            pick(self.clip_scores),
-            pick(self.subsets),
-        )
+        names = ("vectors", "hashes", "text_hashes", "grids", "clip_scores", "subsets")
+        arrays = {name: array[rows] for name in names if (array := getattr(self, name)) is not None}
+        return Features(len(rows), clusters=clusters, labels=self.labels and self.labels.take(rows), **arrays)
 
 
 class Rule(IntEnum):

@@ -44,21 +44,9 @@ class Centroid(Method):
 
 
 def fit_cells(vectors: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the samples into at most ``k`` non-empty cells; fewer only when there are fewer distinct vectors.
+    """Cut unit rows into at most ``k`` non-empty cells; fewer only when there are fewer distinct vectors.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d), float32
-        Unit rows.
-    k : int
-        Cells, 1 to n.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    cell : ndarray of shape (n,), int32
-    distance : ndarray of shape (n,), float32
-        Cosine distance to the own cell's centre.
+    Returns the cell of each row, (n,) int32, and its cosine distance to the cell's centre, (n,) float32.
     """
     if k <= FLAT:
         flat = fit_kmeans(vectors, k, rng=rng)

@@ -1,7 +1,7 @@
-"""How many samples a recipe kept, of how many, in numbers that add up and in words.
+"""How many samples a recipe kept, of how many, in numbers that add up and in words, from a manifest's summary.
 
-A recipe that names subsets prunes only these and keeps the others whole, so what a manifest keeps is of two kinds:
-some of the samples that reach pruning, and all of the rest. Whoever tells of it takes the numbers and words from here.
+A recipe that names subsets prunes only these and keeps the others whole, so what a manifest keeps is of two kinds: some
+of the samples that reach pruning, and all of the rest.
 """
 
 from __future__ import annotations
@@ -16,18 +16,9 @@ from espalier.core.recipe import Recipe
 def kept_counts(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Tell the samples that a manifest keeps apart.
 
-    Parameters
-    ----------
-    summary : mapping
-        Of the manifest: ``recipe``, ``n_kept`` (all that it keeps), ``n_total`` (what reached pruning), ``n_whole``
-        (what it keeps of subsets that the recipe does not prune) and, where ``min_clip_score`` left samples out of
-        ``n_total``, their number ``n_filtered``.
-
-    Returns
-    -------
-    dict
-        These, ``n_kept_of_total``, which is ``n_kept - n_whole``, and ``pruned_subsets``, the names of those that the
-        recipe prunes; none means all.
+    ``n_total`` reached pruning; ``n_whole`` are of subsets that the recipe does not prune; ``n_kept``, their sum with
+    ``n_kept_of_total``, is all. ``min_clip_score`` left ``n_filtered`` out of the total. No ``pruned_subsets`` means
+    all.
     """
     recipe, n_kept, n_total, n_whole = (summary[key] for key in ("recipe", "n_kept", "n_total", "n_whole"))
     return {
@@ -42,13 +33,7 @@ def kept_counts(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kept_words(summary: Mapping[str, Any]) -> str:
-    """Say how many were kept: ``2,237 of 4,473 of train, and all 500 of the other subsets``.
-
-    Parameters
-    ----------
-    summary : mapping
-        As for :func:`kept_counts`.
-    """
+    """Say how many were kept: ``2,237 of 4,473 of train, and all 500 of the other subsets``."""
     counts = kept_counts(summary)
     words = f"{counts['n_kept_of_total']:,} of {counts['n_total']:,}"
     if names := counts["pruned_subsets"]:

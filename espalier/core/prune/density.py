@@ -17,9 +17,8 @@ import numpy as np
 from espalier.core.complexity import cluster_complexity
 from espalier.core.errors import UsageError
 from espalier.core.prune.base import Clusters, Features, Method, Selection
-from espalier.core.prune.checks import check_range
 from espalier.core.prune.ranking import keep_first
-from espalier.core.prune.scope import Scope
+from espalier.core.prune.scope import Scope, check_range
 from espalier.core.quota import density_quota, sized_quota
 
 TEMPERATURE = 0.1

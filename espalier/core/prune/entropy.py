@@ -40,19 +40,10 @@ class Entropy(Method):
 
 
 def draw_weights(labels: Labels, assignment: np.ndarray) -> np.ndarray:
-    """Return 1 / (samples of the same label in the same cluster) for each sample.
+    """Return 1 / (samples of the same label in the same cluster) for each sample: (n,) float64, in (0, 1].
 
-    A sample with several labels takes the greatest of their weights (its rarest label speaks for it);
-    samples without a label count as a class of their own.
-
-    Parameters
-    ----------
-    labels : Labels
-    assignment : ndarray of shape (n,), int32
-
-    Returns
-    -------
-    ndarray of shape (n,), float64, in (0, 1]
+    A sample with several labels takes the greatest of their weights (its rarest label speaks for it); samples without a
+    label count as a class of their own.
     """
     n, n_classes = len(assignment), len(labels.names) + 1
     counts = np.diff(labels.indptr)

@@ -64,21 +64,9 @@ class KCenter(Method):
 def farthest_first(vectors: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Traverse unit vectors farthest first, beginning nearest to the mean; ties to the lower row.
 
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d), float32
-        Unit rows (checked: a longer row would make products inexact).
-    target : int
-        How many to pick, at most n.
-
-    Returns
-    -------
-    picks : ndarray of shape (target,), int64
-        Rows in the order of picking.
-    gain : ndarray of shape (target,), float64
-        Cosine distance of each pick to those before it, to about 1e-4, so perhaps a little above 2; 2 for the first.
-    rest : ndarray of shape (n,), float64
-        Cosine distance of each row to the nearest pick, or a bound above it for rows never looked at again.
+    Returns the rows picked in their order, (target,) int64; the cosine distance of each to those before it, to about
+    1e-4, so perhaps a little above 2, and 2 for the first; and of every row to the nearest pick, or a bound above it
+    for rows never looked at again, (n,) float64. Longer rows would make products inexact, so unit length is checked.
     """
     from espalier.core.linalg import as_unit_rows  # the methods are listed without the clustering
 

@@ -19,9 +19,8 @@ from espalier.core.dedup.ndr import Ndr as Plugin
 from espalier.core.dedup.ndr import ndr_grid_features
 from espalier.core.errors import UsageError
 from espalier.core.prune.base import Features, Method, Selection
-from espalier.core.prune.checks import check_range
 from espalier.core.prune.ranking import keep_first
-from espalier.core.prune.scope import Scope
+from espalier.core.prune.scope import Scope, check_range
 
 HASH_DIM = 32
 _GRID = 9  # the stored grids have 9 x 9 cells
@@ -95,13 +94,7 @@ class Ndr(Method):
 
     @property
     def blocks(self) -> tuple[int, int]:
-        """Rows and columns of blocks.
-
-        Raises
-        ------
-        UsageError
-            When ``block_shape`` is not ROWSxCOLUMNS, each from 1 to 9.
-        """
+        """Rows and columns of blocks."""
         sides = re.fullmatch(rf"([1-{_GRID}])x([1-{_GRID}])", self.block_shape, re.ASCII)
         if not sides:
             raise UsageError(

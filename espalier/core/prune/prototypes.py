@@ -13,9 +13,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from espalier.core.prune.base import Features, Method, Selection
-from espalier.core.prune.checks import check_range
 from espalier.core.prune.ranking import keep_first, label_groups, rank_in_groups
-from espalier.core.prune.scope import Scope
+from espalier.core.prune.scope import Scope, check_range
 from espalier.core.quota import SNAP
 
 
@@ -79,17 +78,6 @@ class Prototypes(Method):
 
 
 def even_floor(size: np.ndarray, target: int, ratio: float) -> np.ndarray:
-    """Return the floor of each group: ``min(floor(ratio * target / groups), size)``; empty ones do not count.
-
-    Parameters
-    ----------
-    size : ndarray of shape (n_groups,), int64
-    target : int
-    ratio : float in [0, 1]
-
-    Returns
-    -------
-    ndarray of shape (n_groups,), int64, whose sum is at most ``target``
-    """
+    """Return the floor of each group: ``min(floor(ratio * target / groups), size)``; empty ones do not count."""
     groups = max(1, int((size > 0).sum()))
     return np.minimum(size, int(ratio * target / groups + SNAP))

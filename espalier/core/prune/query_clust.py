@@ -83,18 +83,7 @@ class QueryClust(Method):
 
 
 def representatives(vectors: np.ndarray, labels: Labels) -> np.ndarray:
-    """Return for each label that occurs the row nearest to the mean of its samples, ties to the lower row.
-
-    Parameters
-    ----------
-    vectors : ndarray of shape (n, d), float32
-        Unit rows (checked).
-    labels : Labels
-
-    Returns
-    -------
-    ndarray of shape (n_labels_that_occur,), int64
-    """
+    """Return for each label that occurs the row nearest to the mean of its samples, ties to the lower row."""
     from espalier.core.linalg import as_unit_rows  # the methods are listed without the clustering
 
     vectors = as_unit_rows(vectors)

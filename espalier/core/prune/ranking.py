@@ -1,7 +1,6 @@
 """The step that all methods share: order the samples of each group, keep the first so many of each.
 
-Scores and quotas come from the methods; nothing here knows what they mean. Ties in score end on the row
-index, which is the order of sample_id. Sorting replaces every loop over samples: O(n log n).
+Ties in score end on the row index, which is the order of sample_id. Sorting replaces every loop over samples.
 """
 
 from __future__ import annotations
@@ -12,17 +11,7 @@ from espalier.core.prune.base import Labels, Selection
 
 
 def rank_in_groups(score: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Return each sample's 1-based place in its group, greatest score first, ties by row.
-
-    Parameters
-    ----------
-    score : ndarray of shape (n,), float
-    group : ndarray of shape (n,), int
-
-    Returns
-    -------
-    ndarray of shape (n,), int64
-    """
+    """Return each sample's 1-based place in its group, greatest score first, ties by row: (n,) int64."""
     n = len(score)
     order = np.lexsort((-score, group))
     sorted_group = group[order]
@@ -41,24 +30,7 @@ def keep_first(
     order_word: str = "drawn",
     group_names: tuple[str, ...] = (),
 ) -> Selection:
-    """Keep the ``quota[g]`` samples of greatest score in each group g.
-
-    Parameters
-    ----------
-    score : ndarray of shape (n,), float
-        Greater is kept first.
-    group : ndarray of shape (n,), int
-        Group of each sample, in [0, n_groups).
-    quota : ndarray of shape (n_groups,), int
-        How many each group keeps; never more than it has.
-    group_word, order_word, group_names
-        As in :class:`~espalier.core.prune.base.Selection`.
-
-    Raises
-    ------
-    ValueError
-        When a quota asks for more than its group has (the count would not be exact).
-    """
+    """Keep the ``quota[g]`` samples of greatest score in each group g, which has at least as many."""
     rank = rank_in_groups(score, group)
     kept = rank <= quota[group]
     if kept.sum() != quota.sum():
@@ -76,14 +48,9 @@ def keep_first(
 
 
 def label_groups(labels: Labels) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Put each sample into the group of its rarest label; those without one share the last group.
+    """Put each sample into the group of its rarest label; those without one share the last group, ``(no label)``.
 
-    Returns
-    -------
-    group : ndarray of shape (n,), int32
-    size : ndarray of shape (n_groups,), int64
-    names : tuple of str
-        The label names, and ``(no label)`` at the end when some sample has none.
+    Returns the groups, (n,) int32, their sizes and their names.
     """
     group = labels.rarest()
     names = labels.names

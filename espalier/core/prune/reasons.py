@@ -1,7 +1,6 @@
-"""``reasons``: for every sample, in words, why it was kept or dropped.
+"""``reasons``: for every sample, in words, why it was kept or dropped, from the Selection alone.
 
-The words come from the Selection alone: the rule that decided, the sample's place in its group, the group's
-quota. Built from a text a rank and a text a group, so the work a sample is two additions of strings.
+Built from a text a rank and a text a group, so the work a sample is two additions of strings.
 """
 
 from __future__ import annotations

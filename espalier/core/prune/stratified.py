@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from espalier.core.prune.base import Features, Method, Selection
-from espalier.core.prune.checks import check_range
 from espalier.core.prune.ranking import keep_first
+from espalier.core.prune.scope import check_range
 from espalier.core.quota import largest_remainder
 
 

@@ -51,16 +51,9 @@ class IndexReport:
 
 
 class ApproximateHamming:
-    """An index over the rows of several datasets, numbered through in their order.
+    """An index (with a copy of the hashes) over the rows of several datasets, numbered through in their order.
 
-    Parameters
-    ----------
-    data : Joined
-        Of hashes. Its exact search is the measure of recall.
-    index : faiss.IndexBinaryIVF
-        Holds a copy of them.
-    report : IndexReport
-        What :meth:`build` measured.
+    The exact search of ``data`` is the measure of recall; ``report`` is what :meth:`build` measured.
     """
 
     def __init__(self, data: Joined, index: faiss.IndexBinaryIVF, report: IndexReport) -> None:
@@ -70,16 +63,7 @@ class ApproximateHamming:
     def build(
         cls, data: Joined, *, target: float, k: int, n_sample: int, n_lists: int | None, seed: int
     ) -> ApproximateHamming:
-        """Group the rows, and find how many groups a query must look into.
-
-        Parameters
-        ----------
-        data : Joined
-        target : float
-            Recall to hold, in (0, 1].
-        k, n_sample, n_lists, seed
-            See ``Explorer.build_index``.
-        """
+        """Group the rows, and find how many groups a query must look into to hold the recall ``target``, in (0, 1]."""
         if not 0 < target <= 1:
             raise EspalierError(f"The target recall is {target}.", "Give a number above 0 and up to 1.")
         n = len(data)
@@ -106,13 +90,7 @@ class ApproximateHamming:
 
     @classmethod
     def load(cls, data: Joined, packed: np.ndarray, report: IndexReport) -> ApproximateHamming:
-        """Take up what :meth:`dump` gave, over the same data.
-
-        Raises
-        ------
-        EspalierError
-            When it is no index, or one of other data.
-        """
+        """Take up what :meth:`dump` gave, over the same data; anything else is refused."""
         import faiss
 
         try:
@@ -132,12 +110,9 @@ class ApproximateHamming:
         return np.asarray(faiss.serialize_index_binary(self._index))
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Find about the k nearest rows; a query whose groups hold fewer than k is answered exactly.
+        """Find about the k nearest rows, int64, and distances, float32, of each query.
 
-        Returns
-        -------
-        rows : ndarray of shape (n_queries, k), int64
-        distances : ndarray of shape (n_queries, k), float32
+        A query whose groups hold fewer than k is answered exactly.
         """
         rows, distances = self._probe(queries, k, self.report.n_probes)
         short = np.flatnonzero((rows < 0).any(axis=1))

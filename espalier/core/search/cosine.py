@@ -1,11 +1,9 @@
 """Nearest rows by cosine, exact: float32 products in blocks propose, float64 products decide.
 
-BLAS gives a product whose last bits depend on the block it was computed in and on the number of threads. So a
-row is only ever *excluded* when its product falls short of the k-th best by more than the worst rounding error;
-what remains is computed again row by row. The answer is the same for any block and any number of threads.
-
-Memory: a block of products (32 MiB), part of it again while it is chosen from, and the candidates; with a filter
-also the block's allowed rows (at most 65,536).
+BLAS gives a product whose last bits depend on the block it was computed in and on the number of threads. So a row is
+only ever *excluded* when its product falls short of the k-th best by more than the worst rounding error; what remains
+is computed again row by row. Memory: a block of products (32 MiB), part of it again while it is chosen from, and the
+candidates; with a filter also the block's allowed rows (at most 65,536).
 """
 
 from __future__ import annotations
@@ -13,8 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from espalier.core.linalg import pair_dots
-from espalier.core.search.best import Best, candidates
-from espalier.core.search.part import Metric
+from espalier.core.search.part import Best, Metric, candidates
 
 _PRODUCTS = 8 << 20  # products a block, 32 MiB of float32
 _GATHERED = 1 << 16  # most rows gathered for a block, where a filter leaves some out

@@ -7,6 +7,7 @@ Here the arguments are checked and a result is put together; ranking stands in `
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +18,56 @@ from espalier.core.search.cosine import Cosine
 from espalier.core.search.hamming import Hamming, as_hashes
 from espalier.core.search.joined import Joined, Where
 from espalier.core.search.ranking import FUSE, Ranking, hide_duplicates, near_threshold
-from espalier.core.search.types import Hits, Part
+
+
+@dataclass(frozen=True)
+class Part:
+    """One dataset: its name, its samples' ids and what can be searched; rows in order of id."""
+
+    name: str
+    ids: Sequence[str] | None = None
+    hashes: np.ndarray | None = None
+    vectors: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The results of a fused search, best first.
+
+    Attributes
+    ----------
+    part : ndarray of shape (m,), int64
+        Which dataset, an index into ``names``.
+    row : ndarray of shape (m,), int64
+        Row within that dataset.
+    distance : ndarray of shape (m,), float32
+        To the nearest query (the mean over the queries for ``fuse="mean"``): differing bits or 1 - cosine.
+    score : ndarray of shape (m,), float32
+        What ranked; less is better. The distance itself, unless ``rrf`` or ``without`` made it another number.
+    query : ndarray of shape (m,), int64
+        The nearest query.
+    ids : tuple of str
+        Sample ids; empty where the explorer was given none.
+    names : tuple of str
+        Names of the datasets.
+    metric : str
+        ``"hamming"`` or ``"cosine"``.
+    recall : float or None
+        Measured recall of an approximate search; None means exact.
+    """
+
+    part: np.ndarray
+    row: np.ndarray
+    distance: np.ndarray
+    score: np.ndarray
+    query: np.ndarray
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    metric: str
+    recall: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.row)
 
 
 class Explorer:
@@ -86,7 +136,7 @@ class Explorer:
         n_lists: int | None = None,
         seed: int = 0,
     ) -> IndexReport:
-        """Build the approximate index over the hashes and measure its recall.
+        """Build the approximate index over the hashes, measure its recall and tell of it.
 
         Parameters
         ----------
@@ -99,11 +149,6 @@ class Explorer:
         n_lists : int, optional
             Groups; by default the power of two nearest the square root of the number of rows.
         seed : int, default 0
-
-        Returns
-        -------
-        IndexReport
-            Also given by every approximate result (``Hits.recall``).
         """
         self._index = ApproximateHamming.build(
             self._kind("hamming"), target=recall, k=k, n_sample=n_sample, n_lists=n_lists, seed=seed
@@ -118,12 +163,7 @@ class Explorer:
         where: Where = None,
         approximate: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the k nearest rows of each query by itself.
-
-        Parameters
-        ----------
-        queries, k, where, approximate
-            As in :meth:`topk`.
+        """Find the k nearest rows of each query by itself; arguments as in :meth:`topk`.
 
         Returns
         -------
@@ -196,7 +236,8 @@ class Explorer:
         if unique is False:
             rows, scores = ranking.first(most)
         else:
-            rows, scores = hide_duplicates(ranking.first, data, most, left, self._threshold(data, unique))
+            apart = near_threshold(data.name, 8 * self._bytes) if unique is True else float(unique)
+            rows, scores = hide_duplicates(ranking.first, data, most, left, apart)
         distance, query = ranking.distances(rows)
         part, row = data.locate(rows)
         return Hits(
@@ -238,9 +279,6 @@ class Explorer:
         if data.name != "hamming" or where is not None:
             raise UsageError("The approximate index knows hashes only, and no filter.", "Search exactly.")
         return self._index
-
-    def _threshold(self, data: Joined, unique: bool | float) -> float:
-        return near_threshold(data.name, 8 * self._bytes) if unique is True else float(unique)
 
     def _named(self, part: np.ndarray, row: np.ndarray) -> tuple[str, ...]:
         if len(self._ids) < len(self.names):

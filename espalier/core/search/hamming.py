@@ -1,7 +1,6 @@
-"""Nearest rows by Hamming distance of packed bits, exact, by faiss's popcount kernels.
+"""Nearest rows by Hamming distance of packed bits, exact, by faiss's popcount kernels, without an index or a copy.
 
-A search keeps a heap a query; faiss orders it by (distance, row), so ties end on the row (pinned by
-tests). No index is built and nothing is copied.
+A search keeps a heap a query; faiss orders it by (distance, row), so ties end on the row (pinned by tests).
 """
 
 from __future__ import annotations
@@ -19,14 +18,9 @@ _SLICE = 100_000  # rows below which a thread of its own is not worth starting
 
 
 def as_hashes(hashes: np.ndarray, what: str = "hashes") -> np.ndarray:
-    """Return packed hashes, C-contiguous and padded with zero bits to a multiple of 64.
+    """Return packed hashes, (n, bits // 8) uint8, C-contiguous and padded with zero bits to a multiple of 64.
 
-    Parameters
-    ----------
-    hashes : ndarray of shape (n, bits // 8), uint8
-        Copied only where they must be padded or made contiguous.
-    what : str
-        The name used in the message.
+    Copied only where they must be; ``what`` is what the message calls them.
     """
     if hashes.ndim != 2 or hashes.dtype != np.uint8 or not hashes.shape[1]:
         raise EspalierError(

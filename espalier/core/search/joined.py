@@ -18,13 +18,7 @@ Allowed = list[np.ndarray | None]  # a dataset's rows that may be shown, ascendi
 
 
 class Joined:
-    """Datasets under one metric.
-
-    Parameters
-    ----------
-    metrics : sequence of Metric
-        One a dataset, all of one metric and one width.
-    """
+    """Datasets under one metric, all of one width."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.metrics = list(metrics)

@@ -24,20 +24,7 @@ _HEAP = 4096  # above that many results a query, distances are taken all at once
 
 @dataclass(frozen=True)
 class Ranking:
-    """One question, checked: what is wanted, what pushes away, where to look.
-
-    Attributes
-    ----------
-    data : Joined
-    queries, without : ndarray
-        Rows like the data's; ``without`` may be empty.
-    fuse : {"best", "mean", "rrf"}
-    weight : float
-        Of ``without``.
-    allowed : list of ndarray or None
-    index : ApproximateHamming or None
-        None means exact.
-    """
+    """One question, checked: what is wanted, what pushes away, where to look; exactly, if without an ``index``."""
 
     data: Joined
     queries: np.ndarray
@@ -89,22 +76,10 @@ def score_together(
 ) -> np.ndarray:
     """Score rows by distances of several kinds (of pictures and of words, say), as ``Explorer.topk`` does by one kind.
 
-    Parameters
-    ----------
-    wanted, unwanted : ndarray of shape (n_queries, n) and (n_without, n), float32
-        Exact distances, each in its own kind; NaN where a row has nothing of that kind. ``n_without`` may be 0.
-    fuse : {"best", "mean", "rrf"}
-    weight : float
-        Of ``unwanted``.
-    unrelated : float
-        The distance that stands for NaN with ``best`` and ``mean``; with ``rrf`` such a row has no rank there.
-    k : int
-        Results asked for; with ``rrf`` each ranking is followed for max(10 k, 1000) rows.
-
-    Returns
-    -------
-    ndarray of shape (n,), float32
-        Less is better.
+    ``wanted`` and ``unwanted``, (n_queries, n) and (n_without, n) float32, are exact distances, each in its own kind;
+    NaN where a row has nothing of that kind. ``unrelated`` stands for NaN with ``best`` and ``mean``; with ``rrf`` such
+    a row has no rank there, and each ranking is followed for max(10 k, 1000) rows. Returns (n,) float32; less is
+    better.
     """
     if fuse == "rrf":
         depth = max(10 * k, _RRF_DEPTH)
@@ -132,23 +107,10 @@ def near_threshold(metric: str, bits: int) -> float:
 def hide_duplicates(
     first: Callable[[int], tuple[np.ndarray, np.ndarray]], data: Joined, k: int, left: int, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Take the first k of a ranking of which none is within ``threshold`` of an earlier one.
+    """Take the first k of a ranking of which none is within the distance ``threshold`` of an earlier one.
 
-    Parameters
-    ----------
-    first : callable
-        ``first(m)`` gives the m best rows and their scores; asked for more until k are found.
-    data : Joined
-    k : int
-    left : int
-        Rows that can be ranked at all.
-    threshold : float
-        A distance; at or below it two rows count as duplicates.
-
-    Returns
-    -------
-    rows : ndarray of shape (at most k,), int64
-    scores : ndarray of the same shape, float32
+    ``first(m)`` gives the m best rows and their scores, and is asked for more until k are found; ``left`` rows can be
+    ranked at all.
     """
     depth = min(left, max(4 * k, 256))
     while True:

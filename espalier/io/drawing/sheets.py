@@ -32,21 +32,9 @@ class Cell:
 
 
 def contact_sheet(groups: Sequence[Sequence[Cell]], read: Callable[[str], bytes], columns: int = 8) -> bytes:
-    """Draw groups of pictures, as many groups a line as fit; a marked picture has a frame.
+    """Draw groups of pictures (at most ``columns`` each) as a PNG, as many groups a line as fit.
 
-    What cannot be read is a grey tile.
-
-    Parameters
-    ----------
-    groups : sequence of sequences of Cell
-        Pictures that belong together, at most ``columns`` each.
-    read : callable
-        Gives the bytes behind a uri.
-
-    Returns
-    -------
-    bytes
-        A PNG.
+    A marked picture has a frame; what cannot be read is a grey tile.
     """
     rows: list[list[Cell]] = [[]]
     for group in groups:

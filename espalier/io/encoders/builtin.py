@@ -1,9 +1,9 @@
 """The encoder that is always there: oriented gradients and colour as an OpenVINO graph, without weights.
 
-Dalal and Triggs 2005, "Histograms of oriented gradients": 8 x 8 cells, 9 orientations, 2 x 2 blocks normalised
-and clipped at 0.2. Differs: gradients of square-root intensities, each block minus its own mean (so that unrelated
-images are near right angles), 4 x 4 means and deviations of colour beside it (luminance and two opponent axes),
-and a seeded orthonormal projection to 512. Good for near duplicates and rough likeness.
+Dalal and Triggs 2005, "Histograms of oriented gradients": 8 x 8 cells, 9 orientations, 2 x 2 blocks normalised and
+clipped at 0.2. Differs: gradients of square-root intensities, each block minus its own mean (so that unrelated images
+are near right angles), 4 x 4 means and deviations of colour beside it (luminance and two opponent axes), and a seeded
+orthonormal projection to 512. Good for near duplicates and rough likeness.
 """
 
 from functools import cache

@@ -1,8 +1,7 @@
 """Encoders that are ready to be named, as data; fetched when they are first used.
 
-Not here: fetching (``espalier.io.encoders.fetch``) and names that a user adds (``espalier.io.encoders.names``). CLIP is
-Radford et al. 2021 (arXiv 2103.00020), DINOv2 is Oquab et al. 2023 (arXiv 2304.07193). Datumaro's graphs are what
-its ``prune`` and ``explore`` used; it gave them ImageNet's mean and deviation, here they get CLIP's own.
+CLIP is Radford et al. 2021 (arXiv 2103.00020), DINOv2 is Oquab et al. 2023 (arXiv 2304.07193). Datumaro's graphs are
+what its ``prune`` and ``explore`` used; it gave them ImageNet's mean and deviation, here they get CLIP's own.
 """
 
 from dataclasses import dataclass
@@ -13,16 +12,9 @@ DATUMARO = "https://storage.openvinotoolkit.org/repositories/datumaro/models"
 
 @dataclass(frozen=True)
 class Bundle:
-    """Files that are put together as a folder of two towers.
+    """Files that are put together as a folder of two towers, which keep the names of their addresses.
 
-    Attributes
-    ----------
-    urls : tuple of str
-        Models: addresses of files that keep their names.
-    tokenizer : str
-        Repository of the Hugging Face hub whose tokenizer the text tower takes.
-    settings : dict
-        What ``preprocessor_config.json`` says.
+    ``tokenizer`` is a repository of the Hugging Face hub, ``settings`` become ``preprocessor_config.json``.
     """
 
     urls: tuple[str, ...]
@@ -32,23 +24,7 @@ class Bundle:
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """An entry.
-
-    Attributes
-    ----------
-    name : str
-    dim : int
-        Components of an image's vector.
-    about : str
-        A few words.
-    text : bool
-        Whether there is a text side that shares the images' space.
-    spec : str
-        What the name stands for; empty for a bundle.
-    bundle : Bundle, optional
-    also : str
-        Another name of the same.
-    """
+    """An encoder by its name (or ``also``): a spec or a bundle; ``text`` tells of a text side in the images' space."""
 
     name: str
     dim: int

@@ -1,8 +1,7 @@
 """From a checkpoint of transformers to a folder of OpenVINO models, as ``espalier.io.encoders.folder`` reads it.
 
-Here live the checkpoint's files, read and written. Weights are read from safetensors only: PyTorch's own files are
-pickles, which can run any code when they are opened. Not here: tracing (``espalier.io.encoders.towers``), quantising,
-and checkpoints of open_clip.
+Weights are read from safetensors only: PyTorch's own files are pickles, which can run any code when they are opened.
+Not here: tracing (``espalier.io.encoders.towers``), quantising, and checkpoints of open_clip.
 """
 
 import importlib.util
@@ -34,28 +33,10 @@ _ENDINGS = (".safetensors", ".json", ".txt", ".model")
 
 
 def convert(checkpoint: str, target: Path, *, overwrite: bool = False) -> dict[str, Any]:
-    """Write a folder with an image tower, a text tower where there is one, settings and tokenizer.
+    """Write a folder with an image tower, a text tower where there is one, settings and tokenizer; whole or not at all.
 
-    Parameters
-    ----------
-    checkpoint : str
-        A folder with ``config.json`` and safetensors (or such a file in it), or ``hf:<repo>[@revision]``.
-    target : Path
-        The folder to write; made whole or not at all.
-    overwrite : bool, default=False
-        Whether a folder that holds something is replaced.
-
-    Returns
-    -------
-    dict
-        ``folder``, ``dim``, ``text``, ``least_cosine`` (to PyTorch's vectors) and the encoder's ``id``.
-
-    Raises
-    ------
-    EspalierError
-        When a library is missing, the checkpoint cannot be read, or the graphs do not give what PyTorch gives.
-    UsageError
-        When the checkpoint is a pickle, or the folder is not empty.
+    ``checkpoint`` is a folder with ``config.json`` and safetensors (or such a file in it), or ``hf:<repo>[@revision]``.
+    Returns ``folder``, ``dim``, ``text``, ``least_cosine`` (to PyTorch's vectors) and the encoder's ``id``.
     """
     from espalier.io.encoders.loading import load_encoder
 

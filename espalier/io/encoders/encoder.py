@@ -1,7 +1,6 @@
 """The encoder that all kinds become: a graph for images and, where there is one, a text side.
 
-Here live the encoder's id, its lazy compilation and its description. Not here: how graphs come about, and where
-vectors are kept.
+Not here: how graphs come about, and where vectors are kept.
 """
 
 import hashlib
@@ -30,19 +29,10 @@ PRECISIONS = ("f32", "bf16", "f16")
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs graphs.
+    """What runs graphs: an OpenVINO device (CPU, GPU, AUTO) at a precision of ``PRECISIONS``.
 
-    Attributes
-    ----------
-    device : str
-        An OpenVINO device: CPU, GPU, AUTO.
-    precision : {"f32", "bf16", "f16"}
-    cache_dir : Path, optional
-        Where OpenVINO keeps compiled graphs.
-    threads : int, optional
-        Bound on inference threads; by default all cores. Never changes a vector at f32.
-    max_pixels : int, optional
-        Larger images are refused; see ``espalier.io.images.decode``.
+    ``cache_dir`` is where OpenVINO keeps compiled graphs; ``threads`` bounds inference threads (all cores by default)
+    and never changes a vector at f32; images of more than ``max_pixels`` are refused (``espalier.io.images.decode``).
     """
 
     device: str = "CPU"

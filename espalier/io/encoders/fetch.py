@@ -31,21 +31,9 @@ _DOWNLOADS, _BUNDLES = "downloads", "catalogue"
 
 
 def fetch(spec: EncoderSpec, folder: Path | None) -> Path:
-    """Return where the model is, downloading it when it is not here.
+    """Return where the model is, downloading it into ``folder`` (the hub's models have a cache of their own).
 
-    Parameters
-    ----------
-    spec : EncoderSpec
-        Not a name that a user added; see ``espalier.io.encoders.names.resolve``.
-    folder : Path, optional
-        Where downloaded models are kept, but for the hub's, which have a cache of their own.
-
-    Raises
-    ------
-    EspalierError
-        When it cannot be had.
-    UsageError
-        When the address or its checksum is none, or there is no such name.
+    ``spec`` is no name that a user added; see ``espalier.io.encoders.names.resolve``.
     """
     if spec.model.startswith("hf:"):
         return snapshot(spec.model, _of_encoder(spec.model))
@@ -136,21 +124,9 @@ def _of_encoder(model: str) -> Wanted:
 
 
 def snapshot(model: str, wanted: Wanted) -> Path:
-    """Return the folder of a repository of the hub; without a network, the one in its cache.
+    """Return the folder of ``hf:<repo>[@revision]`` in the hub's cache, which has to do where there is no network.
 
-    Parameters
-    ----------
-    model : str
-        ``hf:<repo>[@revision]``.
-    wanted : callable
-        Takes the names of all files and gives those to download.
-
-    Raises
-    ------
-    EspalierError
-        When it cannot be had.
-    UsageError
-        When the name is none.
+    ``wanted`` takes the names of all files and gives those to download.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError
@@ -244,24 +220,9 @@ def _from_web(spec: EncoderSpec, folder: Path | None) -> Path:
 
 
 def download(url: str, sha256: str | None, target: Path) -> str:
-    """Download a file once: continue a broken download, verify, then rename it into place.
+    """Download a file once: continue a broken download, verify, then rename it into place; return its SHA-256.
 
-    Parameters
-    ----------
-    url : str
-    sha256 : str or None
-        What the content must have; None takes what comes.
-    target : Path
-
-    Returns
-    -------
-    str
-        The content's SHA-256.
-
-    Raises
-    ------
-    EspalierError
-        When it cannot be reached, breaks off, or is not what the checksum says.
+    Where ``sha256`` is None, what comes is taken.
     """
     if target.is_file():
         return sha256 or _digest(target)

@@ -1,8 +1,7 @@
 """A folder of model files as an encoder: the layout of optimum-intel exports, and of two towers side by side.
 
-Here live the names of the files and the reading of their settings. Known image graphs: one ``openvino_model.xml``,
-or a tower of its own beside a text tower; settings: ``preprocessor_config.json`` (transformers),
-``open_clip_config.json`` (open_clip). Options of the spec go before what the files say.
+Known image graphs: one ``openvino_model.xml``, or a tower of its own beside a text tower; settings:
+``preprocessor_config.json`` (transformers), ``open_clip_config.json`` (open_clip). Options of the spec go before them.
 """
 
 import hashlib
@@ -34,19 +33,7 @@ _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}
 
 @dataclass(frozen=True)
 class Folder:
-    """What was found.
-
-    Attributes
-    ----------
-    root : Path
-        The folder itself; settings and tokenizer are there.
-    image : Path
-        The model with the image graph.
-    text : Path, optional
-        The model with the text graph; the same file where one holds both.
-    options : EncoderOptions
-        Of the settings files.
-    """
+    """The models of a folder and the options that its settings say; ``text`` may be the same file as ``image``."""
 
     root: Path
     image: Path
@@ -61,15 +48,7 @@ class Folder:
 
 
 def read_folder(root: Path) -> Folder:
-    """Find the models and settings of a folder.
-
-    Raises
-    ------
-    EspalierError
-        When there is no model, or several and none has a known name.
-    UsageError
-        When two towers stand there without settings, or the settings ask for what is not supported.
-    """
+    """Find the models and settings of a folder; two towers need settings, and several models known names."""
     models = [path for sub in SUBFOLDERS for path in sorted((root / sub).glob("*")) if path.suffix in MODEL_SUFFIXES]
     image, text, whole = _towers(models, str(root))
     settings = read_settings(root)
@@ -96,17 +75,7 @@ def is_encoder(root: Path) -> bool:
 def wanted_files(names: list[str], repo: str) -> list[str]:
     """Return those of a repository's files that ``read_folder`` would use: models, their weights, settings.
 
-    Parameters
-    ----------
-    names : list of str
-        Paths of all files, with ``/``.
-    repo : str
-        What errors call the repository.
-
-    Raises
-    ------
-    EspalierError
-        When there is no model, or several and none has a known name.
+    ``names`` are the paths of all files, with ``/``; errors speak of ``repo``.
     """
     paths = [Path(name) for name in names]
     models = sorted(p for p in paths if p.suffix in MODEL_SUFFIXES and str(p.parent) in SUBFOLDERS)

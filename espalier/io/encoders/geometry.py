@@ -1,10 +1,9 @@
 """From a file's bytes to the fixed-size pixels that an encoder's graph takes.
 
-Here live resizing and cropping, done in the decode threads: measured twice as fast as the same filter in the graph.
-Pillow does it, pixel for pixel as reference pipelines do, but for one case: a picture that is enlarged bilinearly is
-enlarged by OpenCV, at half the time and within one level of Pillow's (its cubic filter and its way of shrinking are
-other ones). Everything after it (type, layout, colour order, mean, deviation) is compiled into
-the graph.
+Resizing and cropping are done in the decode threads: measured twice as fast as the same filter in the graph. Pillow
+does it, pixel for pixel as reference pipelines do, but for one case: a picture that is enlarged bilinearly is enlarged
+by OpenCV, at half the time and within one level of Pillow's (its cubic filter and its way of shrinking are other ones).
+Everything after it (type, layout, colour order, mean, deviation) is compiled into the graph.
 """
 
 from dataclasses import asdict, dataclass
@@ -34,25 +33,14 @@ _HALVES_UP = 2.0**-11  # added before rounding, which takes halves to the even n
 class Geometry:
     """How an image of any size becomes (height, width) pixels.
 
-    Parameters
-    ----------
-    height, width : int
-        What the graph takes.
-    shorter : int
-        The shorter side is brought to this length and the middle is cut out; 0 stretches the whole image to
-        height x width.
-    filter : str, default="bilinear"
-        A key of ``FILTERS``.
-    tiny : int, default=64
-        Of an image whose shorter side has at most this many pixels no margin is cut: the shorter side is brought
-        straight to the size of the input. (On 32-pixel pictures a linear probe gains 3.6 points by it.)
-    reduce : float, default=2.0
-        A JPEG may be decoded at reduced scale as long as it stays this many times larger than what is needed;
-        0 decodes in full.
-    exact : bool, default=False
-        Resize the whole image and then crop, in full scale. By default only what will be seen is resized, at half
-        the cost; Pillow takes its edges in single precision, which moves a few values by one level. Networks in
-        floats do not feel that, quantised ones do (cosine 0.995).
+    The shorter side is brought to ``shorter`` and the middle is cut out; 0 stretches the whole image. Where it has at
+    most ``tiny`` pixels no margin is cut: it is brought straight to the size of the input (on 32-pixel pictures a
+    linear probe gains 3.6 points by it). A JPEG may be decoded smaller as long as it stays ``reduce`` times larger than
+    what is needed; 0 decodes it in full.
+
+    ``exact`` resizes the whole image, in full scale, and then crops. By default only what will be seen is resized, at
+    half the cost; Pillow takes its edges in single precision, which moves a few values by one level. Networks in floats
+    do not feel that, quantised ones do (cosine 0.995).
     """
 
     height: int
@@ -95,24 +83,10 @@ class Geometry:
         return left * across, top * down, min(right, float(width)), min(bottom, float(height))
 
     def pixels(self, data: bytes, max_pixels: int | None = None) -> np.ndarray:
-        """Decode, resize and crop.
+        """Decode, resize and crop to (height, width, 4) uint8, of images of at most ``max_pixels``.
 
-        Parameters
-        ----------
-        data : bytes
-            The whole file.
-        max_pixels : int, optional
-            Larger images are refused; see ``espalier.io.images.decode``.
-
-        Returns
-        -------
-        ndarray of shape (height, width, 4), uint8
-            Red, green, blue and a fourth byte without meaning; may be a read-only view of Pillow's memory.
-
-        Raises
-        ------
-        UnreadableImage
-            With a short reason.
+        The fourth byte has no meaning; it may be a read-only view of Pillow's memory. Raises UnreadableImage with a
+        reason.
         """
         if not self._enlarges:
             return pixels_of(self._fit(decode_image(data, self.at_least, max_pixels=max_pixels)))

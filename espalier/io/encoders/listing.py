@@ -1,7 +1,4 @@
-"""What encoders there are to be named, and which of them are on this machine: for a list to be shown.
-
-Nothing is loaded, nothing is fetched.
-"""
+"""What encoders there are to be named, and which of them are on this machine; nothing is loaded, nothing is fetched."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,23 +12,10 @@ from espalier.io.encoders.spec import EncoderSpec
 
 @dataclass(frozen=True)
 class ListedEncoder:
-    """A line of the list.
+    """A line of the list; ``kind`` is builtin, added, catalogue or cached (which lies in a cache and has no name).
 
-    Attributes
-    ----------
-    name : str
-        What to write; a spec where it has no name.
-    kind : {"builtin", "added", "catalogue", "cached"}
-        ``cached`` lies in a cache and has no name.
-    spec : str
-        What the name stands for.
-    dim : int or None
-        Components of an image's vector, None where it was not looked up.
-    text : bool or None
-        Whether texts share the images' space.
-    here : str
-        Where it lies on this machine; empty where it has to be fetched.
-    about : str
+    ``name`` is what to write, ``spec`` what it stands for; ``dim`` and ``text`` are None where nobody looked them up;
+    ``here`` is where it lies on this machine, empty where it has to be fetched.
     """
 
     name: str
@@ -44,13 +28,7 @@ class ListedEncoder:
 
 
 def list_encoders(models: Path) -> list[ListedEncoder]:
-    """List the builtin encoder, what was added, the catalogue, and what else lies in the caches.
-
-    Parameters
-    ----------
-    models : Path
-        The home's folder of models; need not be there.
-    """
+    """List the builtin encoder, what was added, the catalogue, and what else lies in the caches."""
     rows = [
         ListedEncoder("builtin", "builtin", "builtin", builtin.DIM, False, "code", "always there, needs no download")
     ]

@@ -1,7 +1,4 @@
-"""From a spec to an encoder.
-
-Here lives the choice between the kinds. Not here: any of them.
-"""
+"""From a spec to an encoder: the choice between the kinds."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,8 +1,7 @@
 """A model file as an encoder: its graph with the preprocessing compiled in.
 
-Here live reading ``.xml``, ``.onnx`` and ``.tflite`` files, finding the image input and the embedding among the
-outputs, and the graph surgery. Not here: folders of models with their own settings
-(``espalier.io.encoders.folder``) and running (``espalier.io.encoders.runner``).
+Here are reading ``.xml``, ``.onnx`` and ``.tflite`` files, finding the image input and the embedding among the outputs,
+and the graph surgery. Not here: folders of models (``espalier.io.encoders.folder``).
 """
 
 import hashlib
@@ -30,13 +29,7 @@ _QUANTISING = {"FakeQuantize", "FakeConvert"}
 class ImageGraph:
     """A graph that takes (batch, height, width, 4) uint8 RGBX and gives (batch, dim) float32.
 
-    Attributes
-    ----------
-    model : openvino.Model
-    geometry : Geometry
-    dim, batch : int
-    facts : dict
-        What was chosen, as plain values: part of the encoder's id.
+    ``facts`` are what was chosen, as plain values: part of the encoder's id.
     """
 
     model: "openvino.Model"
@@ -47,13 +40,7 @@ class ImageGraph:
 
 
 def read_model(path: Path) -> "openvino.Model":
-    """Read a model file.
-
-    Raises
-    ------
-    EspalierError
-        When it is missing or not a model.
-    """
+    """Read a model file; its weights have to be beside it."""
     import openvino
 
     if not path.is_file():
@@ -88,21 +75,10 @@ def digest(path: Path) -> str:
 
 
 def image_graph(model: "openvino.Model", options: EncoderOptions, name: str) -> ImageGraph:
-    """Compile the preprocessing into a model's graph and leave one output, the embedding.
+    """Compile the preprocessing into a model's graph, in place, and leave one output, the embedding.
 
-    Parameters
-    ----------
-    model : openvino.Model
-        Changed in place.
-    options : EncoderOptions
-        What is None is found out or takes its usual value (see ``EncoderOptions``).
-    name : str
-        What errors call the model.
-
-    Raises
-    ------
-    EspalierError, UsageError
-        When input or output is unclear; the message lists what there is.
+    Options that are None are found out or take their usual values (see ``EncoderOptions``). Where input or output is
+    unclear, the error lists what ``name`` has.
     """
     source = _image_input(model, name)
     layout = options.layout or _layout(source, name)
@@ -177,13 +153,7 @@ def _size(source: "openvino.Output", layout: str, crop: tuple[int, ...] | None, 
 def embedding_output(
     model: "openvino.Model", known: tuple[str, ...], wanted: str | None, name: str
 ) -> "openvino.Output":
-    """Return the output that is the embedding: the one that is wanted, one with a known name, or the only one.
-
-    Raises
-    ------
-    UsageError
-        When none or several could be meant; lists them.
-    """
+    """Return the output that is the embedding: the one that is wanted, one with a known name, or the only one."""
     outputs = {label: port for port in model.outputs for label in (port.get_names() or {_label(port)})}
     if wanted is not None and wanted in outputs:
         return outputs[wanted]

@@ -20,20 +20,7 @@ _FOLDER = "names"
 
 @dataclass(frozen=True)
 class AddedName:
-    """A name that a user added.
-
-    Attributes
-    ----------
-    name : str
-    spec : EncoderSpec
-        What it stands for; a hub's revision is its commit.
-    dim : int
-        Components of an image's vector.
-    text : bool
-        Whether there is a text side that shares the images' space.
-    given : str
-        What the user wrote.
-    """
+    """A name that a user added: what was ``given``, and what it stands for (a hub's revision is its commit)."""
 
     name: str
     spec: EncoderSpec
@@ -53,11 +40,6 @@ def resolve(spec: EncoderSpec, models: Path | None) -> EncoderSpec:
     """Return the spec that a name stands for, with the options given beside the name on top.
 
     Bundles of the catalogue keep their name; a spec that is no name stays as it is.
-
-    Raises
-    ------
-    EspalierError
-        When the name's file cannot be read.
     """
     file = _file(spec.model, models)
     if file is not None:
@@ -90,13 +72,7 @@ def write(entry: AddedName, models: Path) -> None:
 
 
 def check_name(name: str) -> str:
-    """Return a name that an encoder may be added by: a slug, or one of the catalogue.
-
-    Raises
-    ------
-    UsageError
-        For any other.
-    """
+    """Return a name that an encoder may be added by: a slug, or one of the catalogue."""
     if catalogue_entry(name) is not None:
         return name
     return check_slug(name, "name of an encoder")

@@ -31,19 +31,9 @@ class Ngrams:
 
 
 def encode(texts: list[str]) -> np.ndarray:
-    """Hash texts to vectors.
+    """Hash texts to vectors, (n, 512) float32 unit rows; the empty text has one, too.
 
     Case, width of characters and runs of spaces do not matter. A gram that occurs k times counts sqrt(k).
-
-    Parameters
-    ----------
-    texts : list of str
-        The empty text has a vector too, its own.
-
-    Returns
-    -------
-    ndarray of shape (n, 512), float32
-        Unit rows.
     """
     return np.array([_vector(text) for text in texts], dtype=np.float32).reshape(len(texts), DIM)
 

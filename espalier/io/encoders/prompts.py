@@ -1,7 +1,7 @@
 """From labels to the sentences that a text tower was trained on.
 
-Here live the templates by dataset format and the averaging over them. CLIP was trained on captions: "a photo of a
-dog" is nearer to dogs than "dog" is (Radford et al. 2021, section 3.1.4). Captions are embedded as they are.
+CLIP was trained on captions: "a photo of a dog" is nearer to dogs than "dog" is (Radford et al. 2021, section 3.1.4).
+Captions are embedded as they are.
 """
 
 from typing import TYPE_CHECKING
@@ -28,13 +28,7 @@ def templates_for(format_name: str | None) -> tuple[str, ...]:
 
 
 def check_templates(templates: tuple[str, ...]) -> tuple[str, ...]:
-    """Return templates that hold ``{}`` once each.
-
-    Raises
-    ------
-    UsageError
-        When there are none or one does not.
-    """
+    """Return templates that hold ``{}`` once each, or refuse them."""
     wrong = [one for one in templates if one.count("{}") != 1]
     if wrong or not templates:
         raise UsageError(f"{(wrong or [''])[0]!r} is no template of a prompt.", "Put {} where the label goes.")
@@ -47,34 +41,10 @@ def spoken(label: str) -> str:
 
 
 def encode_labels(encoder: "Encoder", labels: list[str], templates: tuple[str, ...] = DEFAULT) -> np.ndarray:
-    """Embed labels: the mean of the unit vectors over the templates, at unit length again.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        With a text side.
-    labels : list of str
-    templates : tuple of str
-        Each with ``{}`` where the label goes.
-
-    Returns
-    -------
-    ndarray of shape (n_labels, d), float32
-    """
+    """Embed labels, (n, d) float32: the mean of the unit vectors over the templates, at unit length again."""
     check_templates(templates)
     texts = [template.replace("{}", spoken(label)) for label in labels for template in templates]
     vectors = encoder.encode_text(texts).astype(np.float64)
     means = vectors.reshape(len(labels), len(templates), vectors.shape[1]).mean(axis=1)
     lengths = np.sqrt((means * means).sum(axis=1, keepdims=True))
     return (means / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
-
-
-def pair_scores(images: np.ndarray, texts: np.ndarray) -> np.ndarray:
-    """Return the CLIP score of image-text pairs: the cosine of each pair of rows, float32.
-
-    Parameters
-    ----------
-    images, texts : ndarray of shape (n, d), float32
-        Unit rows of one joint encoder.
-    """
-    return np.einsum("ij,ij->i", images.astype(np.float64), texts.astype(np.float64)).astype(np.float32)

@@ -1,15 +1,15 @@
 """From files to vectors at the machine's speed: decode threads feed inference requests that are always in flight.
 
-Here live the pipeline and its back-pressure. Not here: what an image becomes (``espalier.io.encoders.geometry``) and
-what the graph computes. Every inference has the same fixed number of images, the last one filled up with zeros, and
-requests are filled and emptied in turn, in the order of the items; so neither the number of threads nor the grouping
-of the items changes a bit of a vector.
+Every inference has the same fixed number of images, the last one filled up with zeros, and requests are filled and
+emptied in turn, in the order of the items; so neither the number of threads nor the grouping of the items changes a bit
+of a vector.
 """
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from espalier.core.errors import EspalierError
 from espalier.io.encoders.geometry import Geometry
-from espalier.io.encoders.requests import Requests
 from espalier.io.images.decode import UnreadableImage
 
 if TYPE_CHECKING:
@@ -68,17 +68,8 @@ def encode(
 ) -> Iterator[EncodedBatch]:
     """Encode ``(row, uri)`` items; see ``espalier.io.encoders.encoder.Encoder.encode_images``.
 
-    Parameters
-    ----------
-    compiled : CompiledModel
-        Takes (b, height, width, 4) uint8 and gives (b, d) float32, b fixed.
-    geometry : Geometry
-        Turns bytes into (height, width, 4) uint8; runs in the decode threads.
-
-    Yields
-    ------
-    EncodedBatch
-        One for each ``BLOCK`` consecutive items. At most two of them are in memory at a time.
+    ``compiled`` takes (b, height, width, 4) uint8 and gives (b, d) float32, b fixed. Yields a batch for each ``BLOCK``
+    consecutive items; at most two of them are in memory at a time.
     """
     threads = threads or cores()
     batches = _Batches(compiled)
@@ -211,3 +202,52 @@ def _deliver(places: list[tuple[_Block, int]], request: "openvino.InferRequest")
     for index, (block, place) in enumerate(places):
         block.vectors[place] = vectors[index]
         block.missing -= 1
+
+
+class Requests:
+    """Requests of one compiled graph, filled, started and emptied in turn by one thread; results come in that order.
+
+    Twice as many as the device works on at a time, so that it always finds the next one. OpenVINO's AsyncInferQueue
+    calls back into Python from its own threads: each call takes the interpreter from the decode threads, and a network
+    that is freed while the last call is returning waits for it forever, holding the interpreter that the call needs.
+    Emptying in turn has neither fault.
+    """
+
+    def __init__(self, compiled: "openvino.CompiledModel") -> None:
+        n = 2 * int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._idle = [compiled.create_infer_request() for _ in range(n)]
+        self._running: deque[tuple[openvino.InferRequest, Callable[[openvino.InferRequest], None]]] = deque()
+
+    def idle(self) -> "openvino.InferRequest":
+        """Return a request to be filled; waits for the oldest one when all are running."""
+        if not self._idle:
+            self._empty()
+        return self._idle.pop()
+
+    def start(self, request: "openvino.InferRequest", deliver: Callable[["openvino.InferRequest"], None]) -> None:
+        """Start a filled request; ``deliver`` is called with it later, in the thread that uses this object."""
+        request.start_async()
+        self._running.append((request, deliver))
+
+    def finish(self) -> None:
+        """Wait for all running requests and deliver them."""
+        while self._running:
+            self._empty()
+
+    def close(self) -> None:
+        """Let running requests end without delivering them; they use memory that is about to go."""
+        for request, _ in self._running:
+            with suppress(RuntimeError):  # it failed, and nobody asks for its result any more
+                request.wait()
+
+    def _empty(self) -> None:
+        request, deliver = self._running.popleft()
+        try:
+            request.wait()
+        except RuntimeError as error:
+            why = str(error).strip().splitlines()[-1]
+            raise EspalierError(
+                f"The encoder failed while running: {why}", "Try another device or precision."
+            ) from None
+        deliver(request)
+        self._idle.append(request)

@@ -38,34 +38,14 @@ _SPELLED = {word.lower(): word for kind in (_Layout, _Order, _Pool, _Filter) for
 class EncoderOptions(BaseModel):
     """Preprocessing and output of a model; None leaves it to the model's files or to the usual values.
 
-    Attributes
-    ----------
-    layout : {"NCHW", "NHWC"}
-        Order of the model's input; by default read off its shape.
-    color : {"RGB", "BGR"}
-        RGB by default.
-    mean, std : tuple of 3 floats
-        In RGB order, of values after ``rescale``; ImageNet's by default.
-    rescale : float
-        Factor of the 8-bit values; 1/255 by default.
-    normalise : bool
-        Whether mean and std are applied at all (True by default). Vectors are brought to unit length always.
-    resize : tuple of ints
-        ``(s,)`` brings the shorter side to s, ``(h, w)`` stretches; by default the crop over 0.875.
-    crop : tuple of ints
-        Size of the input where the model leaves it open; 224 by default.
-    filter : str
-        ``bilinear`` by default.
-    tiny, reduce : int, float
-        See ``espalier.io.encoders.geometry.Geometry``.
-    output : str
-        Name of the model's output that is the embedding.
-    pool : {"cls", "mean"}
-        How an output of one vector a token becomes one.
-    batch : int
-        Images an inference; 1 by default, measured fastest on CPUs (MobileNetV2, f32 and bf16).
-    sha256 : str
-        Expected content of a downloaded model.
+    The fields' descriptions say what they take. ``layout`` is read off the model's input, ``color`` is RGB. ``mean``
+    and ``std`` are in RGB order, of values after ``rescale`` (1/255), ImageNet's by default; ``normalise`` tells
+    whether they are applied at all (vectors are brought to unit length always). ``resize`` is ``(s,)``, which brings
+    the shorter side to s, or ``(h, w)``, which stretches; by default the crop over 0.875. ``crop`` is the size of the
+    input where the model leaves it open, 224. ``tiny`` and ``reduce``: see ``espalier.io.encoders.geometry.Geometry``.
+    ``output`` names the embedding among the outputs; ``pool`` tells how one vector a token becomes one. ``batch`` is
+    images an inference, 1 by default, measured fastest on CPUs (MobileNetV2, f32 and bf16). ``sha256`` is expected of a
+    downloaded model.
     """
 
     model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
@@ -101,13 +81,7 @@ class EncoderOptions(BaseModel):
 
     @classmethod
     def parse(cls, given: Mapping[str, Any], model: str) -> "EncoderOptions":
-        """Check the options of a model; None stands for what is left open.
-
-        Raises
-        ------
-        UsageError
-            For an unknown option or a value that is none.
-        """
+        """Check the options of a model; None stands for what is left open."""
         unknown = sorted(set(given) - set(cls.model_fields))
         if unknown:
             raise UsageError(

@@ -1,7 +1,4 @@
-"""A text tower: tokens in, unit vectors out.
-
-Here lives running it in batches of a fixed size. Not here: tokenizing (``espalier.io.encoders.tokens``).
-"""
+"""A text tower: tokens in, unit vectors out, in batches of a fixed size."""
 
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -11,7 +8,7 @@ import numpy as np
 
 from espalier.core.errors import EspalierError
 from espalier.io.encoders.model import embedding_output
-from espalier.io.encoders.requests import Requests
+from espalier.io.encoders.runner import Requests
 from espalier.io.encoders.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -26,18 +23,10 @@ _BLOCK = 1024
 
 @dataclass
 class TextTower:
-    """The text side of a two-tower encoder.
+    """The text side of a two-tower encoder; ``joint`` where its vectors share the images' space.
 
-    Attributes
-    ----------
-    model : openvino.Model
-        Takes (b, length) ids and maybe a mask, in this order; gives (b, d). b is 8, or what the model fixes.
-    tokens : Tokens
-    engine : Engine
-    content : str
-        Hash of the tower's and the tokenizer's files.
-    joint : bool
-        Whether the vectors share the images' space.
+    ``model`` takes (b, length) ids and maybe a mask, in this order, and gives (b, d); b is 8, or what the model fixes.
+    ``content`` is the hash of the tower's and the tokenizer's files.
     """
 
     model: "openvino.Model"
@@ -47,13 +36,7 @@ class TextTower:
     joint: bool
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Return (n, d) float32 unit rows; the bits do not depend on what other texts are given along.
-
-        Raises
-        ------
-        EspalierError
-            When a text has no vector.
-        """
+        """Return (n, d) float32 unit rows; the bits do not depend on what other texts are given along."""
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         for start in range(0, len(texts), _BLOCK):
             vectors[start : start + _BLOCK] = self._run(texts[start : start + _BLOCK])
@@ -98,24 +81,9 @@ class TextTower:
 def text_tower(
     model: "openvino.Model", tokens: Tokens, engine: "Engine", content: str, dim: int, name: str
 ) -> TextTower:
-    """Make a tower from a model with inputs ``input_ids`` and maybe ``attention_mask``.
+    """Make a tower from a model with inputs ``input_ids`` and maybe ``attention_mask``; errors call it ``name``.
 
-    Parameters
-    ----------
-    model : openvino.Model
-    tokens : Tokens
-    engine : Engine
-    content : str
-        Hash of the files.
-    dim : int
-        Of the images' vectors: texts share their space where theirs is the same.
-    name : str
-        What errors call the model.
-
-    Raises
-    ------
-    EspalierError, UsageError
-        When the inputs are others or the output is unclear.
+    ``dim`` is that of the images' vectors: texts share their space where theirs is the same.
     """
     import openvino
 

@@ -1,8 +1,4 @@
-"""From texts to the token ids that a text tower takes.
-
-Here live the reading of a folder's tokenizer files and OpenAI's CLIP vocabulary. Not here: running the tower
-(``espalier.io.encoders.text``).
-"""
+"""From texts to the token ids that a text tower takes: a folder's tokenizer files and OpenAI's CLIP vocabulary."""
 
 import gzip
 import json
@@ -25,14 +21,7 @@ _CLIP_WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}
 
 @dataclass
 class Tokens:
-    """Tokenizes to a fixed length: cut on the right, filled up on the right.
-
-    Attributes
-    ----------
-    tokenizer : Tokenizer
-    length : int
-        Tokens a text, special ones included.
-    """
+    """Tokenizes to a fixed ``length``, special tokens included: cut on the right, filled up on the right."""
 
     tokenizer: "Tokenizer"
     length: int
@@ -51,19 +40,9 @@ def tokenizer_file(folder: Path) -> Path | None:
 
 
 def read_tokens(folder: Path, length: int | None = None) -> Tokens:
-    """Read a folder's tokenizer.
+    """Read a folder's tokenizer: ``tokenizer.json`` (and ``tokenizer_config.json``), or CLIP's vocabulary.
 
-    Parameters
-    ----------
-    folder : Path
-        Holds ``tokenizer.json`` (and ``tokenizer_config.json``), or CLIP's vocabulary.
-    length : int, optional
-        Where the text tower takes only this many; otherwise what the folder says, or 77.
-
-    Raises
-    ------
-    EspalierError
-        When there is no tokenizer or it cannot be read.
+    ``length`` is given where the text tower takes only this many; otherwise it is what the folder says, or 77.
     """
     from tokenizers import Tokenizer
 

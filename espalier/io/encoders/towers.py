@@ -1,7 +1,4 @@
-"""The towers of a PyTorch model, traced to OpenVINO graphs and compared with what PyTorch gives.
-
-Here lives what makes one vector an image or a text. Not here: files but the graphs (``espalier.io.encoders.convert``).
-"""
+"""The towers of a PyTorch model, traced to OpenVINO graphs and compared with what PyTorch gives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,19 +21,9 @@ _LEAST_COSINE = 0.9999
 
 @dataclass
 class Tower:
-    """One graph to be written.
+    """One graph to be written to ``file`` (without ending): ``forward`` takes ``inputs`` by name and gives (n, d).
 
-    Attributes
-    ----------
-    file : str
-        Its name without ending.
-    model : torch.nn.Module
-    forward : callable
-        Takes the inputs by name and gives (n, d).
-    inputs : dict of ndarray
-        Examples, their first axis free.
-    output : str
-        The vectors' name.
+    The first axis of the inputs, which are examples, is free.
     """
 
     file: str
@@ -46,13 +33,7 @@ class Tower:
     output: str
 
     def write(self, folder: Path) -> float:
-        """Trace the tower, write it, and return the least cosine of its vectors to PyTorch's.
-
-        Raises
-        ------
-        EspalierError
-            When it cannot be traced, or gives other vectors.
-        """
+        """Trace the tower, write it, and return the least cosine of its vectors to PyTorch's; others are refused."""
         import openvino
         import torch
 
@@ -86,18 +67,8 @@ class Tower:
 def image_tower(model: "PreTrainedModel", pixels: np.ndarray, *, pooled: bool) -> Tower:
     """Return what makes a vector of an image: CLIP's way, the pooled output, or the first token.
 
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-    pixels : ndarray of shape (n, 3, height, width), float32
-        An example.
-    pooled : bool
-        Whether the checkpoint has the weights of the pooling.
-
-    Raises
-    ------
-    EspalierError
-        When the model takes no images.
+    ``pixels`` is an example, (n, 3, height, width) float32; ``pooled`` says that the checkpoint has the pooling's
+    weights.
     """
     given = {"pixel_values": pixels}
     if hasattr(model, "get_image_features"):
@@ -115,14 +86,7 @@ def image_tower(model: "PreTrainedModel", pixels: np.ndarray, *, pooled: bool) -
 
 
 def text_tower(model: "PreTrainedModel", tokens: Tokens) -> Tower:
-    """Return what makes a vector of a text.
-
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-    tokens : Tokens
-        Makes the example.
-    """
+    """Return what makes a vector of a text; ``tokens`` makes the example."""
     ids, mask = tokens.encode(["a photo of a dog", "text", "a longer line of words, cut where it must be"])
     given = {"input_ids": ids}
     if model.config.model_type not in _NO_MASK:  # those were trained without one

@@ -13,8 +13,7 @@ Forms of a uri:
 ``data:image/png;base64,...``
     the bytes themselves, for the few formats that keep pictures as numbers and have no file to point to.
 
-What does not belong here: decoding (``espalier.io.images.decode``) and listing (``espalier.io.files.listing``). All
-of it may be called from many threads. A path is absolute and holds no ``..``: a uri cannot climb out of where its
+All of it may be called from many threads. A path is absolute and holds no ``..``: a uri cannot climb out of where its
 reader was.
 """
 
@@ -56,19 +55,10 @@ class BlobError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """The bytes of one sample and what identifies this state of them.
+    """The bytes of one sample (None where there are more than ``limit``) and what identifies this state of them.
 
-    Parameters
-    ----------
-    data : bytes or None
-        None when there are more than ``limit`` of them; the digest is right all the same.
-    sha256 : str
-        Hexadecimal digest of all bytes.
-    n_bytes : int
-        Their number.
-    mtime_ns : int
-        Modification time of the file (for a member or a cell: of its container); a number that changes with
-        it where a store gives an ETag only, 0 where it gives nothing.
+    ``mtime_ns`` is that of the file, or of a member's or cell's container; a number that changes with it where a store
+    gives an ETag only, 0 where it gives nothing.
     """
 
     data: bytes | None
@@ -78,13 +68,7 @@ class Blob:
 
 
 def read_bytes(uri: str) -> bytes:
-    """Read the bytes behind ``uri`` (see the head of this module for its forms).
-
-    Raises
-    ------
-    BlobError
-        When they are gone, cut short, more than ``MAX_BYTES``, or the uri is not one of ours (an OSError).
-    """
+    """Read the bytes behind ``uri``; BlobError when they are gone, cut short, or more than ``MAX_BYTES``."""
     data = read_blob(uri, digest=False).data
     if data is None:
         raise BlobError(f"more than {MAX_BYTES >> 20} MiB")
@@ -92,21 +76,10 @@ def read_bytes(uri: str) -> bytes:
 
 
 def read_blob(uri: str, *, limit: int = MAX_BYTES, digest: bool = True) -> Blob:
-    """Read the bytes behind ``uri`` once, with their SHA-256, size and time.
+    """Read the bytes behind ``uri`` once, with their SHA-256 (left empty without ``digest``), size and time.
 
-    Parameters
-    ----------
-    uri : str
-        See the head of this module.
-    limit : int
-        Above this many bytes the content is hashed in blocks and not kept.
-    digest : bool
-        False leaves ``sha256`` empty and saves its time.
-
-    Raises
-    ------
-    BlobError
-        As :func:`read_bytes`; also when a file changes while it is read.
+    Above ``limit`` bytes the content is hashed in blocks and not kept. A file that changes while it is read is a
+    BlobError.
     """
     try:
         if uri.startswith("data:"):
@@ -121,13 +94,7 @@ def read_blob(uri: str, *, limit: int = MAX_BYTES, digest: bool = True) -> Blob:
 
 
 def read_head(uri: str, n: int = 64) -> bytes:
-    """Read the first ``n`` bytes behind ``uri`` (fewer when there are no more); a cell is read whole.
-
-    Raises
-    ------
-    BlobError
-        As :func:`read_bytes`.
-    """
+    """Read the first ``n`` bytes behind ``uri`` (fewer when there are no more); a cell is read whole."""
     if uri.startswith("data:") or _CELL.fullmatch(uri):
         return read_bytes(uri)[:n]
     path, offset, size = _located(uri)
@@ -144,13 +111,7 @@ def read_head(uri: str, n: int = 64) -> bytes:
 
 
 def stat_blob(uri: str) -> tuple[int | None, int]:
-    """Return size (None where it takes reading to know) and mtime in ns, without reading.
-
-    Raises
-    ------
-    BlobError
-        When there is nothing behind the uri.
-    """
+    """Return size (None where it takes reading to know) and mtime in ns, without reading."""
     if uri.startswith("data:"):
         return len(_inline(uri)), 0
     cell = _CELL.fullmatch(uri)

@@ -1,10 +1,9 @@
 """Reads single binary cells of Parquet and Arrow files, the way ``espalier.io.files.blobs`` asks for them.
 
-Parquet cannot be read cell by cell: a column of a row group is decoded from its start. So each file and
-column has one forward reader, shared by all threads, that keeps what it decoded last; reading in the order of
-rows decodes each byte once. A row group of at most ``WHOLE_GROUP`` bytes is decoded in one piece, a larger
-one in blocks. Arrow files are mapped into memory and read in place. What does not belong here: which cells
-there are (``espalier.io.formats.read.tables``).
+Parquet cannot be read cell by cell: a column of a row group is decoded from its start. So each file and column has one
+forward reader, shared by all threads, that keeps what it decoded last; reading in the order of rows decodes each byte
+once. A row group of at most ``WHOLE_GROUP`` bytes is decoded in one piece, a larger one in blocks. Arrow files are
+mapped into memory and read in place.
 """
 
 import bisect
@@ -32,25 +31,9 @@ class NoCell(Exception):
 
 
 def read_cell(kind: str, path: str, row: int, column: str) -> bytes:
-    """Read one binary cell.
+    """Read one binary cell of a ``parquet`` or (local) ``arrow`` file; ``row`` counts from 0, in the whole file.
 
-    Parameters
-    ----------
-    kind : {"parquet", "arrow"}
-        What the file is.
-    path : str
-        Absolute path or URL (Arrow: local paths only).
-    row : int
-        From 0, in the whole file.
-    column : str
-        Name of a binary column; ``image.bytes`` is the field of a struct column.
-
-    Raises
-    ------
-    NoCell
-        When the cell is null, beyond the end, or not binary.
-    OSError
-        When the file cannot be read.
+    Of a struct column, ``image.bytes`` is a field. A cell that is null, beyond the end or not binary is NoCell.
     """
     value = _OPEN.get(kind, path, column).at(row)
     if isinstance(value, dict):

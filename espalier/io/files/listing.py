@@ -1,12 +1,9 @@
 """Lists what a location holds: a folder, a file or an object store's prefix, one entry at a time.
 
-What belongs here: the walk that the landing zone's fingerprint and the folder readers share, so that both see
-the same files, and the rules of that walk. What does not: what an entry means (``espalier.io.formats.read``).
-
-Rules of the walk: names that begin with a dot are passed over, and so is ``_SUCCESS`` (a signal, not data);
-entries of a folder come in byte order of their UTF-8 names; a link that leaves the root, or that leads to a
-folder, is reported with a reason and never followed; a folder that cannot be listed raises, because failure
-is not emptiness.
+The landing zone's fingerprint and the folder readers share this walk, so that both see the same files. Its rules: names
+that begin with a dot are passed over, and so is ``_SUCCESS`` (a signal, not data); entries of a folder come in byte
+order of their UTF-8 names; a link that leaves the root, or that leads to a folder, is reported with a reason and never
+followed; a folder that cannot be listed raises, because failure is not emptiness.
 """
 
 import os
@@ -41,20 +38,10 @@ PACKAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of a listing.
+    """One file of a listing: its exact POSIX path below the root (bytes that are not UTF-8 appear escaped) and its uri.
 
-    Parameters
-    ----------
-    path : str
-        Path below the root, POSIX separators, exact (bytes that are not UTF-8 appear escaped).
-    uri : str
-        Absolute path or fsspec URL.
-    n_bytes : int
-        Size, -1 when the walk was asked for names only.
-    stamp : str
-        What changes with the content besides the size: mtime in ns, an ETag; '' when not asked for.
-    error : str or None
-        Why the entry must not be read (a link out of the root, a name that is not UTF-8).
+    ``n_bytes`` is -1 and ``stamp`` '' when the walk was asked for names only; the stamp is what changes with the
+    content besides the size: mtime in ns, an ETag. ``error`` tells why the entry must not be read.
     """
 
     path: str
@@ -77,19 +64,7 @@ def local_path(uri: str) -> Path | None:
 
 
 def filesystem(uri: str) -> tuple["AbstractFileSystem", str]:
-    """Open the file system of a URL.
-
-    Returns
-    -------
-    system : fsspec.AbstractFileSystem
-    path : str
-        Inside it.
-
-    Raises
-    ------
-    EspalierError
-        For an unknown scheme, or one whose package is not installed.
-    """
+    """Open the file system of a URL; return it with the path inside it."""
     import fsspec  # most datasets are local folders, and it takes a while to import
 
     try:
@@ -129,13 +104,8 @@ def is_pattern(uri: str) -> bool:
 def expand(uri: str) -> list[str]:
     """Return the places that ``uri`` stands for: itself, or all that its pattern names.
 
-    Patterns are those of WebDataset: ``::`` between several, ``{000..099}`` and ``{a,b}``, and glob signs.
-    Numbers and choices keep their order; what a glob sign finds is in byte order.
-
-    Raises
-    ------
-    EspalierError
-        When a glob finds nothing, or a pattern stands for more than a million places.
+    Patterns are those of WebDataset: ``::`` between several, ``{000..099}`` and ``{a,b}``, and glob signs. Numbers and
+    choices keep their order; what a glob sign finds is in byte order.
     """
     if not is_pattern(uri):
         return [uri]
@@ -176,17 +146,8 @@ def _globbed(pattern: str) -> list[str]:
 def walk(uri: str, *, stat: bool = False) -> Iterator[Entry]:
     """Yield every file below ``uri``, or the file itself, in byte order of the names in each folder.
 
-    Parameters
-    ----------
-    uri : str
-        An absolute local path, an fsspec URL or a pattern; the paths of a pattern's entries are whole uris.
-    stat : bool
-        Also give sizes and stamps (one system call a file more on local disks).
-
-    Raises
-    ------
-    EspalierError
-        When the location does not exist or cannot be listed.
+    The paths of a pattern's entries are whole uris. ``stat`` also gives sizes and stamps (one system call a file more
+    on local disks). A location that does not exist or cannot be listed is an EspalierError.
     """
     if is_pattern(uri):
         for place in expand(uri):

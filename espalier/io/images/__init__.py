@@ -1,1 +1,1 @@
-"""Pictures in and out: decoding, grids and digests of pixels; contact sheets and plots."""
+"""Pictures as pixels: decoding, the grid of near duplicates, digests of pixels."""

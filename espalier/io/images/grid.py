@@ -1,10 +1,8 @@
 """What near duplicates are found by: a grid of area means a colour channel, in fixed point, and a grey thumbnail.
 
-Here lives the one step of near duplicates that touches pixels; it runs while the scan has the image decoded.
-Not here: decoding (``espalier.io.images.decode``), the feature made of the grid and the search (``near``).
-
-The grid's means are exact: a pixel on the border of two cells counts in both by its share. All sums are sums of whole
-numbers below 2^24 (float32) or 2^53 (float64), so the result does not depend on BLAS, its threads or the tiles.
+The one step of near duplicates that touches pixels; it runs while the scan has the image decoded. The grid's means are
+exact: a pixel on the border of two cells counts in both by its share. All sums are sums of whole numbers below 2^24
+(float32) or 2^53 (float64), so the result does not depend on BLAS, its threads or the tiles.
 """
 
 from functools import cache, lru_cache
@@ -29,23 +27,11 @@ _ROWS, _COLUMNS = 128, 224
 
 
 def area_grid(rgb: np.ndarray) -> np.ndarray:
-    """Area means of a 9 x 9 grid a channel.
+    """Return the area means of a 9 x 9 grid a channel of a (h, w, 3 or 4) uint8 image, as (243,) uint16.
 
-    Parameters
-    ----------
-    rgb : ndarray of shape (h, w, 3) or (h, w, 4), uint8
-        Any size from 1 x 1; cells of small images share pixels. A fourth channel is not looked at.
-
-    Returns
-    -------
-    ndarray of shape (243,), uint16
-        Row by row, cell by cell, R G B; 65535 is full intensity (257 units a grey level), rounded half up.
-        ``grid.reshape(9, 9, 3)`` is the small image.
-
-    Raises
-    ------
-    ValueError
-        When it is no such array with at least one pixel.
+    Row by row, cell by cell, R G B; 65535 is full intensity (257 units a grey level), rounded half up, so that
+    ``grid.reshape(9, 9, 3)`` is the small image. Any size from 1 x 1 will do: cells of small images share pixels. A
+    fourth channel is not looked at.
     """
     if rgb.ndim != 3 or rgb.shape[2] not in (3, 4) or rgb.dtype != np.uint8 or rgb.size == 0:
         raise ValueError(f"expected a (h, w, 3 or 4) uint8 image, got {rgb.dtype} of shape {rgb.shape}")

@@ -1,10 +1,7 @@
-"""What tells whether two files hold the same picture: a digest of the decoded pixels.
+"""What tells whether two files hold the same picture: a digest of the decoded pixels, of many pictures in threads.
 
-Here lives reading many pictures for that, in threads. Not here: which of them are worth it
-(``espalier.core.dedup.near.reencoded``), decoding (``espalier.io.images.decode``).
-
-Pictures are equal when they are so as shown: alpha over white, EXIF orientation applied, 8 bits a channel. Of
-greater depths the values count, too. An animation has no digest: only its first frame is looked at.
+Pictures are equal when they are so as shown: alpha over white, EXIF orientation applied, 8 bits a channel. Of greater
+depths the values count, too. An animation has no digest: only its first frame is looked at.
 """
 
 import hashlib
@@ -23,23 +20,7 @@ from espalier.io.images.decode import UnreadableImage, decode_rgb, probe
 def pixel_digests(
     uris: Sequence[str], *, threads: int, max_pixels: int, progress: Callable[[int], None] | None = None
 ) -> list[str | None]:
-    """Digest the pixels of pictures.
-
-    Parameters
-    ----------
-    uris : sequence of str
-    threads : int
-        Pictures decoded at a time.
-    max_pixels : int
-        Larger ones are refused.
-    progress : callable, optional
-        Called with the number of pictures just done.
-
-    Returns
-    -------
-    list of str or None
-        Equal for equal pictures; None for what cannot be read now, and for animations.
-    """
+    """Digest the pixels of pictures: equal for equal ones; None for what cannot be read now, and for animations."""
     digests = []
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="pixels") as pool:
         for digest in pool.map(partial(_digest, max_pixels=max_pixels), uris):

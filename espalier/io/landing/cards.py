@@ -23,6 +23,7 @@ from espalier.core.errors import EspalierError, UsageError
 from espalier.core.names import RENAMED_OPTIONS
 from espalier.io.atomic import written
 from espalier.io.files.listing import is_pattern, local_path
+from espalier.io.formats.read.options import NAMES
 
 _LOG = logging.getLogger(__name__)
 _HEADER = "# A landing card of Espalier. uri: where the data lies; nothing of it was copied.\n"
@@ -37,24 +38,8 @@ Text = Annotated[str, Field(pattern=r"\S")]
 class Card:
     """One landed dataset; the description of a field is what its message says to write.
 
-    Parameters
-    ----------
-    name : str
-        A slug.
-    uri : str
-        Absolute local path or fsspec URL of the data.
-    format : str or None
-        Named by the user, or None to find out.
-    reader_options : dict
-        Options of the format's reader.
-    trust : bool
-        Whether a format that is a pickle may be loaded.
-    reference_datasets : tuple[str, ...]
-        Datasets that are searched for copies of its samples.
-    keep, drop : tuple[str, ...]
-        Sample ids that a human decided on, sorted.
-    options : dict
-        Options of the stages (``espalier.stages.options``), such as the encoder or the number of clusters.
+    ``uri`` is an absolute local path, a pattern or an fsspec URL. ``reader_options`` belong to the format's reader,
+    ``options`` to the stages (``espalier.stages.options``). ``trust`` lets a format that is a pickle be loaded.
     """
 
     name: str
@@ -87,19 +72,8 @@ _WRITTEN = ("uri", "format", "reader_options", "trust", "options", "reference_da
 def read_card(file: Path, name: str, folder: Path | None) -> Card:
     """Read ``landing/<name>.yaml``.
 
-    Parameters
-    ----------
-    file : pathlib.Path
-        The card.
-    name : str
-        Its dataset.
-    folder : pathlib.Path or None
-        ``landing/<name>/`` when there is one; then the card may not name another place.
-
-    Raises
-    ------
-    EspalierError
-        Naming the file, the field, what is wrong and what to do.
+    ``folder`` is ``landing/<name>/`` when there is one; then the card may not name another place. An error names the
+    file, the field, what is wrong and what to do.
     """
     values = _mapping(file)
     for key in values:
@@ -129,7 +103,7 @@ def _present(file: Path, values: dict[str, Any]) -> dict[str, Any]:
     """
     given = values.get("options")
     if "reader_options" not in values and isinstance(given, dict):
-        readers = given if "chain" in values else given.keys() & _names_of_readers()
+        readers = given if "chain" in values else given.keys() & NAMES
         if readers:
             values["reader_options"] = {key: value for key, value in given.items() if key in readers}
             values["options"] = {key: value for key, value in given.items() if key not in readers}
@@ -140,13 +114,7 @@ def _present(file: Path, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def in_new_words(given: Mapping[str, Any], where: str, renamed: Mapping[str, str]) -> dict[str, Any]:
-    """Return ``given`` with the present names in the place of old ones; a line says the new word, once.
-
-    Raises
-    ------
-    UsageError
-        When both stand there.
-    """
+    """Return ``given`` with the present names in the place of old ones; a line says the new word, once."""
     for old in sorted(renamed.keys() & given):
         if renamed[old] in given:
             raise UsageError(f"{where}: {old} is the old word for {renamed[old]}.", "Leave one of them.")
@@ -159,29 +127,8 @@ def _tell(where: str, old: str, new: str) -> None:
     _LOG.warning(f"{where}: {old} is now called {new}.")
 
 
-def _names_of_readers() -> set[str]:
-    from espalier.io.formats.read import columns, image_folder, webdataset  # these import the card
-
-    return {*columns.OPTIONS, *image_folder.OPTIONS, *webdataset.OPTIONS}
-
-
 def write_card(file: Path, card: Card, *, is_folder: bool) -> None:
-    """Write a card so that a reader sees the old one or the new one, never a part.
-
-    Parameters
-    ----------
-    file : pathlib.Path
-        ``landing/<name>.yaml``.
-    card : Card
-        What to write; defaults are left out.
-    is_folder : bool
-        The data is ``landing/<name>/``, so the card names no place.
-
-    Raises
-    ------
-    EspalierError
-        When the card cannot be written.
-    """
+    """Write a card whole or not at all, defaults left out; the card of a folder in the landing zone names no place."""
     values = {key: getattr(card, key) for key in _WRITTEN[is_folder:]}
     text = yaml.safe_dump({key: value for key, value in values.items() if value}, sort_keys=False, allow_unicode=True)
     try:

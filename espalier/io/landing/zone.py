@@ -1,11 +1,8 @@
 """The landing zone: which datasets there are, where they lie, and whether they changed.
 
-``landing/<name>/`` is a dataset, so is a card ``landing/<name>.yaml`` with a ``uri`` for data that stays
-where it is; a card beside a folder of its name only adds to it. What does not belong here: the text of a card
-(``espalier.io.landing.cards``), what the files mean (``espalier.io.formats.read``), and when a run starts (the sensors
-decide).
-
-Nothing here touches the data itself, but ``forget(delete_data=True)``.
+``landing/<name>/`` is a dataset, so is a card ``landing/<name>.yaml`` with a ``uri`` for data that stays where it is; a
+card beside a folder of its name only adds to it. Nothing here touches the data itself, but
+``forget(delete_data=True)``.
 """
 
 import fcntl
@@ -25,24 +22,15 @@ from espalier.io.files.listing import expand, has_success, is_pattern, is_url, l
 from espalier.io.formats.read.detect import check_format
 from espalier.io.landing.cards import Card, read_card, write_card
 
-__all__ = ["Card", "LandingZone", "Listing"]
-
 _MODULUS = 1 << 256
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The state of a dataset's files at one moment.
+    """The state of a dataset's files at one moment; ``has_success``: a file ``_SUCCESS`` says that it is complete.
 
-    Parameters
-    ----------
-    fingerprint : str
-        64 hexadecimal digits over names, sizes, mtimes and what the card says of reading them; the order in
-        which a store lists its files does not matter.
-    n_files, n_bytes : int
-        How many files, and their bytes.
-    has_success : bool
-        Whether the data says that it is complete (a file ``_SUCCESS`` at its top).
+    The fingerprint is 64 hexadecimal digits over names, sizes, mtimes and what the card says of reading them; the order
+    in which a store lists its files does not matter.
     """
 
     fingerprint: str
@@ -52,13 +40,7 @@ class Listing:
 
 
 class LandingZone:
-    """The folder ``landing/`` of an Espalier home.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        The folder; it is made when the first card is written.
-    """
+    """The folder ``landing/`` of an Espalier home; it is made when the first card is written."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root).absolute()
@@ -76,15 +58,7 @@ class LandingZone:
         return {name: fault for name, fault in self._survey().items() if isinstance(fault, EspalierError)}
 
     def card(self, name: str) -> Card:
-        """Return the card of one dataset.
-
-        Raises
-        ------
-        UsageError
-            When the name is no slug, or no dataset has it (the message lists those that exist).
-        EspalierError
-            When its card is faulty.
-        """
+        """Return the card of one dataset; an unknown name is refused with those that there are."""
         check_dataset_name(name)
         folder, file = self.root / name, self._file(name)
         if not folder.is_dir() and not file.is_file():
@@ -106,30 +80,9 @@ class LandingZone:
     ) -> Card:
         """Write the card of a dataset that stays where it is; nothing of it is copied.
 
-        Landing the same place again changes only what is given.
-
-        Parameters
-        ----------
-        path : str or pathlib.Path
-            A folder or file, or an fsspec URL.
-        name : str, optional
-            By default made from the last part of ``path``.
-        format : str, optional
-            A format's name; found out from the files when not given.
-        reader_options : dict, optional
-            Options of the format's reader.
-        options : dict, optional
-            Options of the stages; added to those that the card has.
-        dry_run : bool
-            Return the card that would be written, and write nothing.
-
-        Raises
-        ------
-        UsageError
-            When the name is no slug, the format is unknown, or the name belongs to a dataset that lies
-            elsewhere.
-        EspalierError
-            When there is nothing at ``path``, or the card cannot be written.
+        Landing the same place again changes only what is given; ``options`` of the stages are added to those that the
+        card has. The name comes of the last part of ``path`` where none is given. With ``dry_run`` nothing is written.
+        Refused are an unknown format, a place where nothing is, and a name that belongs to a dataset elsewhere.
         """
         uri = _absolute(str(path))
         if format is not None:
@@ -167,20 +120,7 @@ class LandingZone:
     def record_verdicts(
         self, name: str, keep: Iterable[str] = (), drop: Iterable[str] = (), clear: Iterable[str] = ()
     ) -> Card:
-        """Store which samples a human wants kept or dropped; a later verdict replaces an earlier.
-
-        Parameters
-        ----------
-        name : str
-            A landed dataset.
-        keep, drop, clear : iterable of str
-            Sample ids to keep, to drop, and to leave to the stages again.
-
-        Raises
-        ------
-        UsageError
-            When one sample is given two verdicts at once.
-        """
+        """Store which samples a human wants kept or dropped, or leaves to the stages again; a later verdict counts."""
         kept, dropped, cleared = set(keep), set(drop), set(clear)
         twice = sorted((kept & dropped) | (kept & cleared) | (dropped & cleared))
         if twice:
@@ -193,19 +133,10 @@ class LandingZone:
             return self._write(replace(card, keep=tuple(keep), drop=tuple(drop)))
 
     def forget(self, name: str, *, delete_data: bool = False) -> list[Path]:
-        """Remove a dataset from the landing zone and return what was removed.
+        """Remove a dataset, also one whose card is faulty, from the landing zone and return what was removed.
 
-        Parameters
-        ----------
-        name : str
-            A landed dataset, also one whose card is faulty.
-        delete_data : bool
-            Also delete ``landing/<name>/``, which is the data itself. Data outside is never touched.
-
-        Raises
-        ------
-        UsageError
-            When no dataset has the name, or it is a folder in the landing zone and ``delete_data`` is False.
+        ``delete_data`` also deletes ``landing/<name>/``, which is the data itself; without it such a folder is refused.
+        Data outside is never touched.
         """
         check_dataset_name(name)
         folder, file = self.root / name, self._file(name)
@@ -223,13 +154,7 @@ class LandingZone:
         return removed
 
     def fingerprint(self, name: str) -> Listing:
-        """List the files of a dataset once, in flat memory.
-
-        Raises
-        ------
-        EspalierError
-            When they cannot be listed: a store that does not answer is not an empty one.
-        """
+        """List the files of a dataset once, in flat memory; a store that does not answer is an error, not empty."""
         card = self.card(name)
         total, n_files, n_bytes = 0, 0, 0
         for entry in walk(card.uri, stat=True):

@@ -1,8 +1,4 @@
-"""Whose vector is whose, and how to say it.
-
-Here live the match of vectors' ids with a dataset's samples and its report. Not here: reading ids
-(``espalier.io.precomputed.shards``) and vectors (``espalier.io.precomputed.embeddings``).
-"""
+"""Whose vector is whose, and how to say it: the match of vectors' ids with a dataset's samples, and its report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,19 +15,9 @@ _SHOWN = 5
 class Alignment:
     """Which vector belongs to which sample.
 
-    Attributes
-    ----------
-    rows : ndarray of shape (n_vectors,), int64
-        For each vector, in the order of the shards, the row of its sample; -1 where it belongs to none.
-    n_samples : int
-    missing : ndarray of int64
-        Rows of the samples that have no vector.
-    n_extra, n_repeated : int
-        Vectors whose id no sample has, and those whose id an earlier vector has.
-    extra : tuple of str
-        The first of the ids that no sample has.
-    column : str
-        The column that the ids are in, empty where there is but one.
+    ``rows`` has for each vector, in the order of the shards, the row of its sample (int64; -1 where it belongs to
+    none); ``missing`` the rows of the samples without a vector. ``n_extra`` ids no sample has, the first of which are
+    ``extra``; ``n_repeated`` ids an earlier vector has. ``column`` holds the ids, empty where there is but one.
     """
 
     rows: np.ndarray

@@ -1,10 +1,8 @@
 """Embeddings that a card names in the place of an encoder: where they lie, and their vectors as samples are.
 
-Here live what the user writes, the marks by which changed files are noticed, and the reading. Not here: the layouts
-of files (``espalier.io.precomputed.shards``) and whose vector is whose (``espalier.io.precomputed.alignment``).
-
 A spec is a path, or ``PATH#array=NAME&ids=COLUMN`` where a file has several arrays or columns of ids; in a card it may
-be a mapping with the keys ``path``, ``array`` and ``ids``.
+be a mapping with the keys ``path``, ``array`` and ``ids``. Not here: the layouts of files
+(``espalier.io.precomputed.shards``) and whose vector is whose (``espalier.io.precomputed.alignment``).
 """
 
 import hashlib
@@ -33,16 +31,9 @@ _BELOW = ("img_emb", "metadata")
 
 @dataclass(frozen=True)
 class Gathered:
-    """The vectors of the samples that are wanted.
+    """The unit vectors of the samples that are wanted and ``have`` one, in the order wanted: (have.sum(), dim) float32.
 
-    Attributes
-    ----------
-    have : ndarray of shape (n_wanted,), bool
-        Those with a usable vector.
-    vectors : ndarray of shape (have.sum(), dim), float32
-        Unit rows, in the order wanted.
-    errors : dict of int to str
-        Why the others have none, by their place among those wanted.
+    ``errors`` tells why the others have none, by their place among those wanted.
     """
 
     have: np.ndarray
@@ -59,12 +50,7 @@ class Gathered:
 class PrecomputedEmbeddings:
     """Vectors in files, of one dimension; the files are opened when they are first needed.
 
-    Attributes
-    ----------
-    path : Path
-        A file or a folder.
-    array, ids : str or None
-        Names of the array or column of vectors, and of the column of ids, where they are not the usual ones.
+    ``array`` and ``ids`` name the array or column of vectors, and the column of ids, where they are not the usual ones.
     """
 
     path: Path
@@ -73,13 +59,7 @@ class PrecomputedEmbeddings:
 
     @classmethod
     def parse(cls, value: str | Mapping[str, object]) -> "PrecomputedEmbeddings":
-        """Read a spec.
-
-        Raises
-        ------
-        UsageError
-            For an unknown key, or a missing path.
-        """
+        """Read a spec."""
         if isinstance(value, str):
             path, _, rest = value.strip().partition("#")
             pairs = [piece.partition("=") for piece in rest.split("&") if piece]
@@ -115,13 +95,7 @@ class PrecomputedEmbeddings:
 
     @cached_property
     def shards(self) -> list[Shard]:
-        """The files, in the order of their names; see ``espalier.io.precomputed.shards`` for the layouts.
-
-        Raises
-        ------
-        EspalierError
-            When there are none or the dimensions differ.
-        """
+        """The files, in the order of their names, all of one dimension."""
         shards = find_shards(self.path, self.array)
         dims = {shard.shape[1]: shard.vectors for shard in shards if len(shard)}
         if not dims:
@@ -164,18 +138,8 @@ class PrecomputedEmbeddings:
     def align(self, sample_ids: pa.Array, uids: pa.Array | None = None) -> Alignment:
         """Find the sample of each vector, reading ids only: of ``ids``, else of the column that knows most samples.
 
-        Parameters
-        ----------
-        sample_ids : array of str
-            Of all samples of the dataset, unique.
-        uids : array of str, optional
-            The samples' uids, which a column ``uid`` may hold in the place of ids. Of two samples with one uid the
-            first has the vector.
-
-        Raises
-        ------
-        EspalierError
-            When a file has more or fewer ids than vectors, or no id is known.
+        A column ``uid`` may hold the samples' ``uids`` in the place of ids. Of two samples with one uid the first has
+        the vector.
         """
         chunks: dict[str, list[pa.Array]] = {}
         for shard in self.shards:
@@ -205,16 +169,8 @@ class PrecomputedEmbeddings:
     def read(self, alignment: Alignment, wanted: np.ndarray | None = None) -> Iterator[EncodedBatch]:
         """Read the vectors of samples, bring them to unit length, and refuse those that have no direction by row.
 
-        Parameters
-        ----------
-        alignment : Alignment
-        wanted : ndarray of shape (n_samples,), bool, optional
-            Samples whose vectors are needed; all by default.
-
-        Yields
-        ------
-        EncodedBatch
-            ``rows`` are those of samples, in the order of the files.
+        ``wanted`` is a mask over the samples; all by default. The batches' ``rows`` are those of samples, in the order
+        of the files.
         """
         start = 0
         for shard in self.shards:
@@ -230,14 +186,7 @@ class PrecomputedEmbeddings:
                 start += len(block)
 
     def gather(self, alignment: Alignment, rows: np.ndarray) -> Gathered:
-        """Read the vectors of samples into an order.
-
-        Parameters
-        ----------
-        alignment : Alignment
-        rows : ndarray of shape (n_wanted,), int
-            Rows of the samples that are wanted, each once.
-        """
+        """Read the vectors of samples into the order of ``rows``, which names each sample once."""
         place = np.full(alignment.n_samples, -1, dtype=np.int64)
         place[rows] = np.arange(len(rows))
         have = np.zeros(len(rows), dtype=bool)

@@ -1,7 +1,6 @@
 """Files of vectors that a user brings, as shards: ids beside a matrix.
 
-Here live the layouts and the reading of blocks. Not here: which vector belongs to which sample
-(``espalier.io.precomputed.embeddings``). Layouts:
+No pickle is loaded. Layouts:
 
 ``img_emb/*.npy`` with ``metadata/*.parquet``
     clip-retrieval; files belong together by the number at the end of their names;
@@ -11,8 +10,6 @@ Here live the layouts and the reading of blocks. Not here: which vector belongs 
     DataComp; ``l14_img`` is taken before ``b32_img``;
 ``*.parquet``
     a column of lists of floats beside the ids.
-
-No pickle is loaded.
 """
 
 import re
@@ -37,17 +34,7 @@ _REMEDY = "The layouts that are known stand in docs/embeddings.md."
 
 @dataclass(frozen=True)
 class Shard:
-    """A matrix and where the ids of its rows are.
-
-    Attributes
-    ----------
-    vectors : Path
-        ``.npy``, ``.npz`` or ``.parquet``.
-    ids : Path
-        ``.parquet``, ``.txt``, ``.npy``, or the same file as ``vectors``.
-    array : str
-        Name of the array or column of vectors; empty for ``.npy``.
-    """
+    """A matrix and where the ids of its rows are, maybe the same file; ``array`` is its name or column there."""
 
     vectors: Path
     ids: Path
@@ -104,19 +91,9 @@ class Shard:
 
 
 def find_shards(path: Path, array: str | None = None) -> list[Shard]:
-    """Find the shards at a path, in the order of their names.
+    """Find the shards of a file or folder, in the order of their names.
 
-    Parameters
-    ----------
-    path : Path
-        A file or a folder.
-    array : str, optional
-        Name of the array (``.npz``) or column (``.parquet``) of vectors where it is not a known one.
-
-    Raises
-    ------
-    EspalierError
-        When there are none, or a matrix has no ids.
+    ``array`` names the array (``.npz``) or column (``.parquet``) of vectors where it is not a known one.
     """
     if not path.exists():
         raise EspalierError(f"There are no embeddings at {path}.", "Check the path.")

@@ -25,12 +25,7 @@ ARRAYS = ("grid", "thumb")
 class PreviousScan:
     """The rows of the previous scan, by uri; made by :func:`previous_scan`.
 
-    Attributes
-    ----------
-    codes : ndarray of shape (n,), uint64
-        Hashes of the uris, ascending.
-    rows : ndarray of shape (n,), int64
-        Where in the stored table the row of each code is.
+    ``codes`` are hashes of the uris, (n,) uint64, ascending; ``rows`` where in the stored table the row of each is.
     """
 
     codes: np.ndarray

@@ -20,16 +20,8 @@ from espalier.io.scanning.scan import BATCH, scan
 class ScanRequest:
     """What is to be read, and how.
 
-    Attributes
-    ----------
-    landing : Path
-        The landing zone.
-    dataset : str
-    listing : str
-        Fingerprint of the files that are meant; another one is another request.
-    previous : str
-        File of the stored ``raw_dataset``, whose rows stand for files that did not change; "" for none.
-    threads, max_pixels : int
+    ``listing`` is the fingerprint of the files that are meant, so another one is another request. ``previous`` is the
+    file of the stored ``raw_dataset``, whose rows stand for files that did not change; "" for none.
     """
 
     landing: Path

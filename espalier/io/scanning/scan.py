@@ -1,16 +1,12 @@
 """Turns samples into rows of ``raw_dataset``: each file is read once, for all that is known of it.
 
-What belongs here: the row's schema, the pool of threads, the words in ``error``. What does not: which samples
-there are (``read``), decoding (``espalier.io.images.decode``), the feature (``espalier.io.images.grid``),
-and storing.
-
-A sample that cannot be read, that changes or vanishes meanwhile, is a row with its reason and never stops the
-scan. Rows come in the reader's order, for any number of threads; the warehouse sorts them by sample_id.
+A sample that cannot be read, that changes or vanishes meanwhile, is a row with its reason and never stops the scan.
+Rows come in the reader's order, for any number of threads; the warehouse sorts them by sample_id.
 """
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -23,7 +19,6 @@ from espalier.io.formats.read.base import Reader, Sample
 from espalier.io.images.decode import MAX_PIXELS, UnreadableImage, inspect
 from espalier.io.images.grid import GRID_LENGTH, GRID_SIDE, THUMB_SIDE, area_grid, grey_thumb
 from espalier.io.scanning.previous import PreviousScan
-from espalier.io.scanning.sample_ids import SampleIds, writable
 
 THUMB_LENGTH = THUMB_SIDE**2
 BATCH = 1024
@@ -59,44 +54,18 @@ def scan(
     *,
     threads: int,
     previous: PreviousScan | None = None,
-    progress: Callable[[int], None] | None = None,
     batch_size: int = BATCH,
     max_pixels: int = MAX_PIXELS,
     start: int = 0,
     stop: int | None = None,
     refused: Mapping[int, str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Read every sample of a dataset once.
+    """Read every sample of a dataset once; yield batches of ``RAW_SCHEMA`` in the reader's order.
 
-    Parameters
-    ----------
-    reader : Reader
-        The dataset.
-    threads : int
-        How many files are read and decoded at a time; each holds at most one file and its reduced picture.
-    previous : PreviousScan, optional
-        Rows of the scan before; a file with the same uri, size and mtime is not read again.
-    progress : callable, optional
-        Called with the number of samples just finished.
-    batch_size : int
-        Rows of a batch. At most two batches are in flight, and of batches of one row only one.
-    max_pixels : int
-        Images with more are refused.
-    start, stop : int
-        Rows of the dataset, counted in the reader's order: only those in between are read.
-    refused : mapping of int to str
-        Rows that are not read, with the reason that becomes their error.
-
-    Yields
-    ------
-    pyarrow.RecordBatch
-        Of ``RAW_SCHEMA``, in the reader's order. A sample id that was there before is an error row under the
-        id ``<id>#repeat-<row>``, so that ids stay unique.
-
-    Raises
-    ------
-    EspalierError
-        When the dataset cannot be listed or holds no sample.
+    A file with the uri, size and mtime that it has in ``previous`` is not read again. Each thread holds at most one
+    file and its reduced picture; at most two batches are in flight, and of batches of one row only one. Only rows from
+    ``start`` to ``stop`` are read, and ``refused`` ones are errors with that reason. A sample id that was there before
+    is an error row under the id ``<id>#repeat-<row>``, so that ids stay unique.
     """
     ids, waiting, row = SampleIds(), deque[tuple[list[Sample], list[Future[list[Facts]]]]](), 0
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="scan")
@@ -109,11 +78,11 @@ def scan(
                 chunks = [samples[at : at + _CHUNK] for at in range(0, len(samples), _CHUNK)]
                 waiting.append((samples, [pool.submit(_inspect_all, chunk, known, max_pixels) for chunk in chunks]))
             if len(waiting) > (batch_size > 1):
-                yield _collected(*waiting.popleft(), progress)
+                yield _collected(*waiting.popleft())
             if stop is not None and row >= stop:
                 break
         while waiting:
-            yield _collected(*waiting.popleft(), progress)
+            yield _collected(*waiting.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -172,15 +141,8 @@ def _unchanged(known: Facts, n_bytes: int | None, mtime_ns: int, max_pixels: int
     return same and (known["width"] or 0) * (known["height"] or 0) <= max_pixels
 
 
-def _collected(
-    samples: list[Sample], futures: list[Future[list[Facts]]], progress: Callable[[int], None] | None
-) -> pa.RecordBatch:
-    facts: list[Facts] = []
-    for future in futures:
-        done = future.result()
-        facts += done
-        if progress is not None:
-            progress(len(done))
+def _collected(samples: list[Sample], futures: list[Future[list[Facts]]]) -> pa.RecordBatch:
+    facts = [fact for future in futures for fact in future.result()]
     rows = [
         {
             "sample_id": sample.sample_id,
@@ -206,3 +168,64 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
     if not absent.all():
         filled[~absent] = np.stack([value for value in values if value is not None])
     return pa.FixedSizeListArray.from_arrays(pa.array(filled.ravel()), kind.list_size, mask=pa.array(absent))
+
+
+class SampleIds:
+    """The ids of the samples so far, in 16 bytes each, as sorted blocks of digests that double in size."""
+
+    def __init__(self) -> None:
+        self._blocks: list[np.ndarray] = []
+        self._rows = 0
+
+    def check(self, batch: list[Sample]) -> list[Sample]:
+        """Return the batch with samples whose id was there before, or is empty, turned into errors."""
+        digests = np.array([_digest(sample.sample_id) for sample in batch], dtype="V16").view("S16")
+        repeated = np.ones(len(batch), dtype=bool)
+        repeated[np.unique(digests, return_index=True)[1]] = False
+        for block in self._blocks:
+            places = np.minimum(np.searchsorted(block, digests), len(block) - 1)
+            repeated |= block[places] == digests
+        self._add(np.sort(digests[~repeated]))
+        checked = [
+            self._refused(sample, row) if bad else sample
+            for row, (sample, bad) in enumerate(zip(batch, repeated, strict=True))
+        ]
+        self._rows += len(batch)
+        return checked
+
+    def _add(self, block: np.ndarray) -> None:
+        while self._blocks and len(self._blocks[-1]) <= 2 * len(block):
+            block = np.sort(np.concatenate([self._blocks.pop(), block]), kind="stable")
+        if len(block):
+            self._blocks.append(block)
+
+    def _refused(self, sample: Sample, row: int) -> Sample:
+        return Sample(
+            f"{sample.sample_id}#repeat-{self._rows + row}",
+            sample.subset,
+            sample.uri,
+            sample.labels,
+            sample.caption,
+            sample.uid,
+            f"the sample id {sample.sample_id!r} is there already",
+        )
+
+
+def writable(sample: Sample) -> Sample:
+    """Return the sample, or an error when no column or no kept.txt can hold its texts (JSON allows half characters)."""
+    texts = (sample.sample_id, sample.subset, sample.uri, sample.caption or "", sample.uid or "", *sample.labels)
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        sample_id, subset, uri, caption, uid, *labels = (
+            text.encode("utf-8", "backslashreplace").decode() for text in texts
+        )
+        reason = sample.error or "a text of it is not Unicode"
+        return Sample(sample_id, subset, uri, tuple(labels), caption or None, uid or None, reason)
+    if "\n" in sample.sample_id and sample.error is None:
+        return replace(sample, error="a line break in the sample id, which kept.txt could not hold")
+    return sample
+
+
+def _digest(sample_id: str) -> bytes:
+    return hashlib.blake2b(sample_id.encode(), digest_size=16).digest()

@@ -2,10 +2,7 @@
 
 A file may crash the decoder that reads it, or take all the memory there is. Read there it takes no run with it: the
 rows that were being read then are read again one at a time, the one that ends the process becomes an error with that
-reason, and reading goes on behind it.
-
-What belongs here: starting the processes, and what happens when one ends early. What does not: reading a file
-(``scan``), and the process's own side (``worker``).
+reason, and reading goes on behind it. The process's own side is ``worker``.
 """
 
 import dataclasses
@@ -30,13 +27,7 @@ START = "import sys; sys.path.append(sys.argv[1]); from espalier.io.scanning.wor
 
 
 def read_in_subprocess(request: ScanRequest) -> Rows:
-    """Read in another process, and in a new one from there on when it ends early.
-
-    Raises
-    ------
-    EspalierError
-        What the reading itself raises; or when ``MOST_CRASHES`` files ended the process, or it ends without reading.
-    """
+    """Read in another process, and in a new one from there on when it ends early, up to ``MOST_CRASHES`` times."""
     row, refused, careful = 0, dict[int, str](), 0
     while True:
         single = row < careful

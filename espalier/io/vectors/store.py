@@ -33,20 +33,10 @@ _OF_ROWS = "SELECT n.row, v.vector, v.hash FROM needed n JOIN vectors v USING (s
 class VectorStore:
     """Parts of one dataset and stored tables of all datasets, for one encoder.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the parts are.
-    encoder_id : str
-        Names the parts; those of other encoders are left alone until the folder is removed.
-    dim, hash_bytes : int
-        Widths of a vector and of a packed hash.
-    tables : list of Table
-        Stored ``embeddings`` made with the same encoder.
-    lock : file, optional
-        Held until ``commit`` or ``discard``.
-    source : {"data", "texts"}
-        What of the tables holds the vectors: the samples, or the distinct texts beside them, keyed by their digest.
+    ``encoder_id`` names the parts in ``folder``; those of other encoders are left alone until the folder is removed.
+    ``dim`` and ``hash_bytes`` are the widths of a vector and of a packed hash. ``tables`` are stored ``embeddings``
+    made with the same encoder; ``source`` tells what of them holds the vectors: the samples (``data``), or the distinct
+    texts beside them (``texts``), keyed by their digest. The lock is held until ``commit`` or ``discard``.
     """
 
     folder: Path

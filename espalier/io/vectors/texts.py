@@ -15,21 +15,11 @@ from espalier.io.warehouse.table import array_block, array_column
 
 @dataclass(frozen=True)
 class Texts:
-    """The distinct texts of a dataset with their vectors, and which sample has which.
+    """The distinct texts of a dataset with their unit vectors, (n_texts, dim) float32, and which sample has which.
 
-    Attributes
-    ----------
-    texts : pyarrow.Array of str
-        Distinct texts.
-    code : ndarray of shape (n,), int32
-        Row of ``texts`` of each sample; -1 where it has none.
-    vectors : ndarray of shape (n_texts, dim), float32
-        Unit vectors.
-    hashes : ndarray of shape (n_texts + 1, bytes), uint8
-        Packed SimHash bits; the last row, zeros, stands for samples without text.
-    scored : ndarray of shape (n,), bool, or None
-        Samples with a picture whose vector lives in the texts' space, so that a cosine between them is a score;
-        None where no sample has one.
+    ``code`` is the row of ``texts`` of each sample, -1 where it has none. ``hashes`` are packed SimHash bits, (n_texts
+    + 1, bytes) uint8; the last row, zeros, stands for samples without text. ``scored`` marks samples with a picture
+    whose vector lives in the texts' space, so that a cosine between them is a score; None where no sample has one.
     """
 
     texts: pa.Array
@@ -40,16 +30,7 @@ class Texts:
 
     @classmethod
     def of_samples(cls, column: pa.ChunkedArray, texts: pa.Array, vectors: np.ndarray, hashes: np.ndarray) -> "Texts":
-        """Find each sample's text among distinct ones.
-
-        Parameters
-        ----------
-        column : ChunkedArray of str
-            The text of each sample, null where it has none.
-        texts : Array of str
-        vectors : ndarray of shape (n_texts, dim), float32
-        hashes : ndarray of shape (n_texts, bytes), uint8
-        """
+        """Find each sample's text (null where it has none) among distinct ones."""
         rows = pc.index_in(column, value_set=texts, skip_nulls=True)
         code = pc.fill_null(rows, -1).to_numpy().astype(np.int32)
         return cls(texts, code, vectors, np.concatenate([hashes, np.zeros((1, hashes.shape[1]), np.uint8)]))
@@ -74,15 +55,7 @@ class Texts:
         return fields if self.scored is None else [*fields, pa.field("clip_score", pa.float32())]
 
     def beside(self, batches: Iterator[pa.RecordBatch], kept: np.ndarray) -> Iterator[pa.RecordBatch]:
-        """Add text, text hash and (joint encoders) the cosine of image and text to rows with vectors.
-
-        Parameters
-        ----------
-        batches : iterator of RecordBatch
-            Rows with ``vector``, in the order of ``code[kept]``.
-        kept : ndarray of shape (n,), bool
-            Which samples the batches hold.
-        """
+        """Add text, text hash and (joint encoders) the cosine of image and text to the rows of ``code[kept]``."""
         codes, start = self.code[kept], 0
         scored = None if self.scored is None else self.scored[kept]
         for batch in batches:
@@ -98,17 +71,10 @@ class Texts:
 
 
 def encode_texts(encoder: Encoder, texts: list[str], words: list[str | None], templates: tuple[str, ...]) -> np.ndarray:
-    """Encode texts to (n, dim) float32 unit rows; with several templates, a text of labels has their mean vector.
+    """Encode texts to (n, dim) float32 unit rows: captions as they are, labels in the first template.
 
-    Parameters
-    ----------
-    encoder : Encoder
-        With a text side.
-    texts : list of str
-        Captions as they are, labels in the first template.
-    words : list of str or None
-        The labels that a text is made of; None for captions.
-    templates : tuple of str
+    ``words`` are the labels that a text is made of, None for captions; with several templates they have their mean
+    vector.
     """
     vectors = np.asarray(encoder.encode_text(texts))
     made = [row for row, said in enumerate(words) if said is not None] if len(templates) > 1 else []

@@ -24,18 +24,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def attached(files: Mapping[str, Path]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Lend a connection with some files attached read-only; temporary tables and views end with the block.
-
-    Parameters
-    ----------
-    files : mapping of str to Path
-        DuckDB files by the names that they have as databases.
-
-    Raises
-    ------
-    duckdb.Error
-        When a file is no readable database.
-    """
+    """Lend a connection with some files, by name, attached read-only; temporary tables and views end with the block."""
     with _lent(next(iter(files.values()), None)) as (instance, connection, names):
         for name, path in files.items():
             instance.execute(f"ATTACH {quoted(path)} AS {name} (READ_ONLY)")
@@ -47,10 +36,7 @@ def attached(files: Mapping[str, Path]) -> Iterator[duckdb.DuckDBPyConnection]:
 def created(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Lend a connection to a new database at ``path``; at the end of the block all of it is in that one file.
 
-    Raises
-    ------
-    duckdb.Error
-        When it cannot be written; the half-written file and its log stay for the caller to remove.
+    When it cannot be written, the half-written file and its log stay for the caller to remove.
     """
     with _lent(path) as (instance, connection, names):
         instance.execute(f"ATTACH {quoted(path)} AS made")

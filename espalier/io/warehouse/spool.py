@@ -15,13 +15,8 @@ from espalier.io.atomic import temporary
 def spooled(batches: Iterable[pa.RecordBatch], schema: pa.Schema, target: Path) -> pa.RecordBatchReader:
     """Write all batches to a file beside ``target`` and return a reader of them, in order, to be read once.
 
-    The file has no name any more when this returns: its room is free again as soon as the reader is gone, also
-    when the process is killed.
-
-    Raises
-    ------
-    OSError
-        When the disk is full or may not be written; what ``batches`` raises passes through. Nothing is left.
+    The file has no name any more when this returns: its room is free again as soon as the reader is gone, also when the
+    process is killed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     path = temporary(target, target.stem, ".tmp")
@@ -41,13 +36,8 @@ IN_MEMORY = 64 << 20
 def array_aside(shape: tuple[int, int], dtype: DTypeLike, folder: Path) -> np.ndarray:
     """Return an array of zeros to be filled; a large one lies in a file without a name, not in memory.
 
-    Its pages are written back and dropped by the system when memory is wanted; its room is free again when the array
-    is gone, also when the process is killed.
-
-    Raises
-    ------
-    OSError
-        When the disk is full or may not be written.
+    Its pages are written back and dropped by the system when memory is wanted; its room is free again when the array is
+    gone, also when the process is killed.
     """
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if n_bytes <= IN_MEMORY:

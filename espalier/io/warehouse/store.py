@@ -13,9 +13,8 @@ import pyarrow as pa
 from espalier.core.errors import EspalierError
 from espalier.core.names import check_dataset_name
 from espalier.io.atomic import put, remove_leftovers, sync, temporary
-from espalier.io.warehouse.draft import Draft, Meta, Rows
 from espalier.io.warehouse.pool import created
-from espalier.io.warehouse.table import Table
+from espalier.io.warehouse.table import Draft, Meta, Rows, Table
 
 WIDE_ARRAY = 32
 

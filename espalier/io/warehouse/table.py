@@ -1,30 +1,75 @@
-"""A read-only handle on one stored partition; columns stream out of DuckDB through Arrow."""
+"""What is stored for an asset partition: the draft of it, its record, and the read-only table that it becomes."""
 
 import functools
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from espalier.core.errors import EspalierError
-from espalier.io.warehouse.draft import Meta
+from espalier.core.names import RENAMED_OPTIONS
 from espalier.io.warehouse.pool import attached
 
 BLOCK_ROWS = 16384
 
 
+Rows: TypeAlias = pa.Table | pa.RecordBatchReader
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Tables about to be stored together.
+
+    ``rows`` become the main table ``data``, ordered by the column ``sort`` ("": in order already); ``side`` tables are
+    stored as they come. ``stats`` are counts that the command line and the next stages read without opening the tables.
+    """
+
+    rows: Rows
+    sort: str = "sample_id"
+    side: Mapping[str, Rows] = field(default_factory=dict)
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Meta:
+    """Where a stored partition came from; kept inside its file, so it is swapped in with the rows.
+
+    ``recipe`` is "" for assets with one dimension. ``inputs`` has the data version of each upstream partition at that
+    time. ``data_version`` is 128 bits of the rows' contents, whatever their order: equal contents give equal versions.
+    """
+
+    asset: str
+    dataset: str
+    recipe: str
+    code_version: str
+    params: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    data_version: str = ""
+    n_rows: int = 0
+    stats: Mapping[str, Any] = field(default_factory=dict)
+
+    def dumps(self) -> str:
+        """Write as JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def loads(cls, text: str) -> "Meta":
+        """Read what ``dumps`` wrote."""
+        record = json.loads(text)
+        params = {RENAMED_OPTIONS.get(name, name): value for name, value in record["params"].items()}
+        return cls(**record | {"params": params})
+
+
 class Table:
-    """One asset partition, opened read-only on first use.
+    """One asset partition (a DuckDB file, stored or staged), opened read-only on first use.
 
     The main table is ``data``, in order of its key (sample_id or cluster); ``side`` tables have names.
-
-    Parameters
-    ----------
-    path : Path
-        The partition's DuckDB file, or a staged one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,13 +93,8 @@ class Table:
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the file read-only, as it is now, for the length of a block.
 
-        It is attached, not connected to: DuckDB gives a second connection to a path the database that the first
-        one opened, even when another file stands there since.
-
-        Raises
-        ------
-        EspalierError
-            When it is no readable database.
+        It is attached, not connected to: DuckDB gives a second connection to a path the database that the first one
+        opened, even when another file stands there since.
         """
         with ExitStack() as stack:
             try:
@@ -132,3 +172,19 @@ def centroid_table(centroids: np.ndarray) -> pa.Table:
 
 _RECORDS: dict[tuple[int, int, int], Meta] = {}
 """Records of files read before in this process; a stored file never changes, so neither does its record."""
+
+
+@contextmanager
+def session(**tables: Table | pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the tables read-only under the names given; the connection closes at the end of the block.
+
+    The main table of ``clusters=...`` is the view ``clusters``; its side tables are ``in_clusters.<name>``.
+    """
+    stored = {name: table for name, table in tables.items() if isinstance(table, Table)}
+    with attached({f"in_{name}": table.path for name, table in stored.items()}) as db:
+        for name, table in tables.items():
+            if name in stored:
+                db.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM in_{name}.data")
+            else:
+                db.register(name, table)
+        yield db

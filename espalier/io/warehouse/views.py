@@ -1,4 +1,4 @@
-"""All of the warehouse as SQL views: one an asset, with ``dataset`` (and ``recipe``) columns."""
+"""All of the warehouse as SQL views: one an asset, with ``dataset`` (and ``recipe``) columns, and ``ledger``."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,6 @@ from pathlib import Path
 import duckdb
 
 from espalier.core.errors import UsageError
-from espalier.io.warehouse.ledger_view import LEDGER_ASSETS, ledger_view
 from espalier.io.warehouse.pool import quoted
 from espalier.io.warehouse.store import Warehouse, file_recipe
 from espalier.io.warehouse.table import unreadable
@@ -22,13 +21,6 @@ def query(warehouse: Warehouse, sql: str) -> Iterator[duckdb.DuckDBPyRelation]:
     """Run one read-only SELECT over the assets' views; only the assets that it names are opened.
 
     It sees no file but the warehouse's. A mistake that shows only while the rows are read is reported like any other.
-
-    Raises
-    ------
-    UsageError
-        When the SQL is not valid, changes something, or names what is not there (with what is).
-    EspalierError
-        When a stored file is damaged.
     """
     stored = _partitions(warehouse)
     with duckdb.connect(config={"allow_community_extensions": "false"}) as db:
@@ -109,3 +101,48 @@ def _as_lists(db: duckdb.DuckDBPyConnection, aliases: list[str]) -> dict[str, st
     for alias, name, kind in arrays:
         replaced[alias].append(f"{name}::{kind}[] AS {name}")
     return {alias: f" REPLACE ({', '.join(texts)})" if texts else "" for alias, texts in replaced.items()}
+
+
+VIEW = """
+SELECT r.dataset, m.recipe, r.sample_id, r.subset, r.labels, r.error, e.clip_score,
+  d.kept AS dedup_kept, d.stage AS dedup_stage, d.exact_by, d.duplicate_of AS copy_of,
+  d.of_dataset AS copy_of_dataset, d.similarity AS copy_similarity, d.chained, d.via,
+  s.kept AS semantic_kept, s.duplicate_of AS semantic_copy_of, s.similarity AS semantic_similarity,
+  c.cluster, c.distance, m.kept, m.fate, m.reason, m.score, m.rank,
+  CASE WHEN m.cluster IS NOT NULL
+    THEN count(*) FILTER (m.kept) OVER (PARTITION BY r.dataset, m.recipe, m.cluster) END AS cluster_keeps
+FROM raw_dataset r
+LEFT JOIN ledger_dedup_set d USING (dataset, sample_id)
+LEFT JOIN scores e USING (dataset, sample_id)
+LEFT JOIN ledger_semantic_dedup_set s USING (dataset, sample_id)
+LEFT JOIN ledger_clusters c USING (dataset, sample_id)
+LEFT JOIN ledger_pruned_manifest m USING (dataset, sample_id)
+"""
+LEDGER_ASSETS = ("raw_dataset", "dedup_set", "embeddings", "semantic_dedup_set", "clusters", "pruned_manifest")
+"""The assets that VIEW reads; where one is not stored yet, its columns are empty."""
+
+
+def ledger_view(db: duckdb.DuckDBPyConnection, present: set[str]) -> None:
+    """Make the view ``ledger``, a row a sample and recipe; what is not stored yet counts as empty."""
+    wanted = {
+        "dedup_set": "kept BOOL, stage VARCHAR, exact_by VARCHAR, duplicate_of VARCHAR, of_dataset VARCHAR, "
+        "similarity FLOAT, chained BOOL, via VARCHAR",
+        "semantic_dedup_set": "kept BOOL, duplicate_of VARCHAR, similarity FLOAT",
+        "clusters": "cluster INT, distance FLOAT",
+        "pruned_manifest": "recipe VARCHAR, kept BOOL, fate VARCHAR, reason VARCHAR, score DOUBLE, rank BIGINT, "
+        "cluster INT",
+    }
+    for asset, columns in wanted.items():
+        db.execute(f"CREATE TEMP TABLE no_{asset} (dataset VARCHAR, sample_id VARCHAR, {columns})")
+        stored = f"SELECT * FROM {asset} UNION ALL BY NAME " if asset in present else ""
+        db.execute(f"CREATE TEMP VIEW ledger_{asset} AS {stored}SELECT * FROM no_{asset}")
+    db.execute(f"CREATE TEMP VIEW scores AS {_scores(db, present)}")
+    db.execute(f"CREATE VIEW ledger AS {VIEW}")
+
+
+def _scores(db: duckdb.DuckDBPyConnection, present: set[str]) -> str:
+    """Return the SQL of dataset, sample_id and clip_score; empty where no encoder gave scores."""
+    columns = db.execute("DESCRIBE embeddings").fetchall() if "embeddings" in present else []
+    if "clip_score" in [column[0] for column in columns]:
+        return "SELECT dataset, sample_id, clip_score FROM embeddings"
+    return "SELECT '' AS dataset, '' AS sample_id, NULL::FLOAT AS clip_score WHERE false"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from espalier.core.dedup.near.copy_pairs import CopyPairs
 from espalier.core.dedup.near.duplicates import Duplicates, find_duplicates
-from espalier.core.dedup.near.features import gradient_features, mirror_features
-from espalier.core.dedup.near.threshold import DEFAULT_THRESHOLD, auto_threshold
+from espalier.core.dedup.near.features import DEFAULT_THRESHOLD, auto_threshold, gradient_features, mirror_features
 from espalier.core.dedup.near.verified import find_verified_duplicates
 
 __all__ = [

@@ -1,7 +1,4 @@
-"""Comparing some rows with others: the bound first, then exact products for what it lets through.
-
-Both searches, brute force and index, are made of these comparisons. Not here: which rows are compared.
-"""
+"""Comparing some rows with others: the bound first, then exact products for what it lets through."""
 
 from __future__ import annotations
 
@@ -19,16 +16,7 @@ MOST_SCREEN = 1 << 30  # bytes of projected features held at once
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows made ready to be compared many times.
-
-    Attributes
-    ----------
-    rows : ndarray of shape (b,), int64
-    ways : tuple of bool
-        As they are, mirrored, or both.
-    screened : list of ndarray
-        The screened rows for each way.
-    """
+    """Rows made ready to be compared many times: screened for each way, as they are, mirrored, or both."""
 
     rows: np.ndarray
     ways: tuple[bool, ...]
@@ -36,23 +24,11 @@ class Prepared:
 
 
 class Comparer:
-    """Finds pairs above ``floor`` between given rows of ``features``.
+    """Finds pairs above ``floor`` between given rows of ``features``, whose products are exact: bounds only save work.
 
-    Parameters
-    ----------
-    features : ndarray of shape (n, d), float32
-        From ``gradient_features``: their products are exact, so the bound decides nothing but the speed.
-    floor : float
-    pairs : int
-        About how many pairs will be compared; for few no bound is prepared.
-    cosine : bool, default False
-        Divide each product by the norms of its rows, which rounding has left a little off 1: equal rows then have a
-        similarity of exactly 1, and no rows a greater one.
-
-    Attributes
-    ----------
-    comparisons : int
-        Pairs looked at so far, mirrored ones counted apart.
+    About ``pairs`` pairs will be compared; for few no bound is prepared. With ``cosine`` each product is divided by the
+    norms of its rows, which rounding has left a little off 1: equal rows then have a similarity of exactly 1, and no
+    rows a greater one. ``comparisons`` counts the pairs looked at so far, mirrored ones apart.
     """
 
     def __init__(self, features: np.ndarray, floor: float, pairs: int, *, cosine: bool = False) -> None:

@@ -1,8 +1,6 @@
 """Exact and near duplicates of a dataset: which rows stay, and for each that goes which kept row it copies.
 
 The stage in one call: equal bytes (or pixels), then equal grids, then the gradient feature, the search and the groups.
-Masks say which rows may not go (protected subsets, rows kept by hand, rows of an earlier run) and which must.
-Not here: reading images or tables, and semantic duplicates (``espalier.core.dedup.semantic``).
 """
 
 from __future__ import annotations
@@ -14,18 +12,48 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import DTypeLike
 
-from espalier.core.dedup.near.border import BORDER_BELOW, BORDER_PAIRS, Border
 from espalier.core.dedup.near.equal import Nodes, make_nodes
-from espalier.core.dedup.near.features import DIMENSION, gradient_features
+from espalier.core.dedup.near.features import DIMENSION, auto_threshold, gradient_features
 from espalier.core.dedup.near.groups import Fates, Grouper, settle
 from espalier.core.dedup.near.neighbours import Block, SearchReport, pair_blocks
-from espalier.core.dedup.near.threshold import auto_threshold
 from espalier.core.dedup.pairs import Pairs
 from espalier.core.errors import UsageError
 from espalier.core.rng import generator
 
 if TYPE_CHECKING:
     from espalier.core.dedup.near.copy_pairs import CopyPairs
+BORDER_PAIRS = 24
+BORDER_BELOW = 0.08
+
+
+class Border:
+    """Keeps the ``count`` lowest pairs above ``threshold`` and the ``count`` highest at or below it, for a look."""
+
+    def __init__(self, threshold: float, count: int) -> None:
+        self._threshold, self._count = threshold, count
+        self._above, self._below = Pairs.empty(), Pairs.empty()
+
+    def above(self, pairs: Pairs) -> Pairs:
+        """Take note of ``pairs`` and return those above the threshold."""
+        over = pairs.similarity > self._threshold
+        high, low = pairs.take(over), pairs.take(~over)
+        self._above = self._nearest(Pairs.concatenate([self._above, high]), 1)
+        self._below = self._nearest(Pairs.concatenate([self._below, low]), -1)
+        return high
+
+    def pairs(self, row: np.ndarray) -> Pairs:
+        """All pairs kept so far, most similar first, with their numbers mapped by ``row``."""
+        nearest = Pairs.concatenate([self._above, self._below])
+        nearest = nearest.take(np.lexsort((nearest.j, nearest.i, -nearest.similarity)))
+        a, b = row[nearest.i], row[nearest.j]
+        return Pairs(np.minimum(a, b), np.maximum(a, b), nearest.similarity)
+
+    def _nearest(self, pairs: Pairs, sign: int) -> Pairs:
+        if len(pairs) > 64 * self._count:  # cut before sorting: a block can hold millions
+            bound = np.partition(sign * pairs.similarity, self._count)[self._count]
+            pairs = pairs.take(sign * pairs.similarity <= bound)
+        order = np.lexsort((pairs.j, pairs.i, sign * pairs.similarity))
+        return pairs.take(order[: self._count])
 
 
 @dataclass(frozen=True)
@@ -112,7 +140,7 @@ def find_duplicates(
         Larger is better, the most important first, for example ``(width * height, n_bytes)``. Ties end on the row.
     threshold : float or "auto", default "auto"
         Rows more similar than this are copies. ``auto`` is 0.66, or more where all images of the set look alike
-        (see ``espalier.core.dedup.near.threshold``).
+        (see ``auto_threshold``).
     flips : bool, default False
         Mirror images are copies too.
     protected : ndarray of shape (n,), bool, optional
@@ -132,10 +160,6 @@ def find_duplicates(
         For the index and the automatic threshold.
     progress : callable, optional
         Called with numbers of rows that add up to n.
-
-    Returns
-    -------
-    Duplicates
 
     Raises
     ------

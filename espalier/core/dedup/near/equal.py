@@ -17,18 +17,7 @@ _BLOCK = 8192
 
 
 def first_equal(grids: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """For each chosen row the place, among those chosen, of the first one with an equal grid.
-
-    Parameters
-    ----------
-    grids : ndarray of shape (n, d), uint16
-    rows : ndarray of shape (p,), int64
-
-    Returns
-    -------
-    ndarray of shape (p,), int64
-        At most the row's own place.
-    """
+    """For each chosen row the place, among those chosen, of the first one with an equal grid: (p,) int64."""
     keys = _keys(grids, rows)
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     place = first[inverse]
@@ -59,14 +48,8 @@ def _keys(grids: np.ndarray, rows: np.ndarray) -> np.ndarray:
 class Nodes:
     """Classes of equal rows, known ones first, then by preference.
 
-    Attributes
-    ----------
-    of : ndarray of shape (n,), int64
-        Node of every row; -1 for rows left out.
-    leader : ndarray of shape (m,), int64
-        The row whose grid stands for the node.
-    face : ndarray of shape (m,), int64
-        The row preferred to be kept. A row that may not go, when the node has one.
+    ``of`` is the node of every row, -1 for rows left out; ``leader`` the row whose grid stands for the node; ``face``
+    the row preferred to be kept, one that may not go when the node has one. All int64.
     """
 
     of: np.ndarray
@@ -82,25 +65,10 @@ def make_nodes(
     rows: np.ndarray,
     blind: np.ndarray,
 ) -> Nodes:
-    """Collapse equal rows.
+    """Collapse equal rows: of equal codes, or of equal grids unless ``blind``, whose grids mean nothing.
 
-    Parameters
-    ----------
-    codes : ndarray of shape (n,)
-        Sortable; equal codes mean equal files.
-    grids : ndarray of shape (n, 243), uint16
-    preference : ndarray of shape (n,), int64
-        Rank of each row, all different.
-    known : ndarray of shape (n,), bool
-        Rows of an earlier run: their nodes come first.
-    rows : ndarray of shape (p,), int64
-        The rows that take part, ascending.
-    blind : ndarray of shape (n,), bool
-        Rows whose grid means nothing.
-
-    Returns
-    -------
-    Nodes
+    ``preference`` ranks the rows, all differently; ``rows``, ascending, take part; nodes of ``known`` rows, of an
+    earlier run, come first.
     """
     n, p = len(codes), len(rows)
     by_code = _first_equal_code(codes[rows])

@@ -1,9 +1,8 @@
 """Who stays among near duplicates, decided while the pairs arrive.
 
-Rows come in rank order, best first. A row goes when an earlier row that stays is above the threshold with it, so
-every dropped row has a kept neighbour. Rows connected through others, but not above the threshold with the best of
-their group, are ``chained``: they keep their own place, and the link to the rest of the group is told.
-Not here: the search, exact copies and what the ranks are made of (``espalier.core.dedup.near.duplicates``).
+Rows come in rank order, best first. A row goes when an earlier row that stays is above the threshold with it, so every
+dropped row has a kept neighbour. Rows connected through others, but not above the threshold with the best of their
+group, are ``chained``: they keep their own place, and the link to the rest of the group is told.
 """
 
 from __future__ import annotations
@@ -20,25 +19,12 @@ from espalier.core.dedup.pairs import Pairs, components, keep_greedily
 class Grouper:
     """Consumes the blocks of a search and holds the decisions; O(n) memory whatever the number of pairs.
 
-    Parameters
-    ----------
-    immune : ndarray of shape (n,), bool
-        Rows that stay whatever they resemble. No immune row may follow a row that is not, except known rows first.
-    preference : ndarray of shape (n,), int64
-        Lower is preferred as the representative of a dropped row; no two are equal.
-
-    Attributes
-    ----------
-    kept : ndarray of shape (n,), bool
-    owner : ndarray of shape (n,), int64
-        The kept row, most preferred of those above the threshold, that a dropped row is a copy of; for a kept row
-        the kept row that it resembles (both immune); -1 without one.
-    owner_similarity : ndarray of shape (n,), float32
-    group : ndarray of shape (n,), int64
-        Connected component, named by its lowest row.
-    link, link_similarity : ndarray of shape (n,)
-        For a kept row: the most similar row outside its own star (itself and the rows it owns) with which it, or a
-        row it owns, is above the threshold; -1 without one.
+    ``immune`` rows stay whatever they resemble, and none may follow a row that is not, except known rows first. Lower
+    ``preference``, no two equal, is preferred as the representative. ``owner`` is the kept row, most preferred of those
+    above the threshold, that a dropped row is a copy of; for a kept row the kept row that it resembles (both immune).
+    ``group`` is the connected component, named by its lowest row. ``link`` is, for a kept row, the most similar row
+    outside its own star (itself and the rows it owns) with which it, or a row it owns, is above the threshold. -1
+    without one.
     """
 
     def __init__(self, immune: np.ndarray, preference: np.ndarray) -> None:
@@ -131,18 +117,8 @@ class Fates:
 def settle(grouper: Grouper, features: np.ndarray, *, flips: bool, drop_chained: bool) -> Fates:
     """Name representatives and chains once all pairs have been seen.
 
-    Parameters
-    ----------
-    grouper : Grouper
-    features : ndarray of shape (m, d), float32
-    flips : bool
-        Tell which copies are mirrored ones.
-    drop_chained : bool
-        Drop chained rows, and hand the rows that they own to the group's representative.
-
-    Returns
-    -------
-    Fates
+    ``flips``: tell which copies are mirrored ones. ``drop_chained``: drop chained rows, and hand the rows that they own
+    to the group's representative.
     """
     m = len(grouper.kept)
     best = np.full(m, np.iinfo(np.int64).max)

@@ -2,9 +2,9 @@
 
 Each row belongs to the cell of its nearest centre and visits the cells of its ``PROBES`` nearest centres; a pair is
 found when either row visits the other's cell. Centres are rows themselves, so all products are exact (see
-``near.features``) and what is found does not depend on threads or blocks; k-means centres would depend on
-them, and visits from both sides make up for their better cells. On 50,000 features it was faster than faiss's
-IVFFlat, because tiles of rows times cells are products of matrices. Not here: the choice between this and brute force.
+``near.features``) and what is found does not depend on threads or blocks; k-means centres would depend on them, and
+visits from both sides make up for their better cells. On 50,000 features it was faster than faiss's IVFFlat, because
+tiles of rows times cells are products of matrices.
 """
 
 from __future__ import annotations
@@ -22,21 +22,9 @@ _STEP = 4096
 
 
 class CellIndex:
-    """Finds pairs of rows; built once, read many times.
+    """Finds pairs of rows, visiting as they are, mirrored, or both; built once, read many times.
 
-    Parameters
-    ----------
-    comparer : Comparer
-        Holds the features and the floor.
-    ways : tuple of bool
-        Visit with the rows as they are, or mirrored too.
-    rng : numpy.random.Generator
-        Draws the centres.
-
-    Attributes
-    ----------
-    comparisons : int
-        Inner products with the centres.
+    ``rng`` draws the centres; ``comparisons`` counts the inner products with them.
     """
 
     def __init__(self, comparer: Comparer, ways: tuple[bool, ...], *, rng: np.random.Generator) -> None:
@@ -68,14 +56,7 @@ class CellIndex:
         return nearest
 
     def pairs_of(self, start: int, stop: int, most: int) -> Pairs | None:
-        """Pairs of rows ``start .. stop - 1`` with earlier rows.
-
-        Parameters
-        ----------
-        start, stop : int
-        most : int
-            Give up (None) when there are more pairs, unless there is one row only.
-        """
+        """Pairs of rows ``start .. stop - 1`` with earlier rows; None for more than ``most``, unless of one row."""
         parts: list[Pairs] = []
         held = 0
         for way, visits in zip(self._ways, self._visits, strict=True):

@@ -2,7 +2,6 @@
 
 The search walks the rows in their order and hands out, for each block of rows, all pairs with earlier rows. So the
 caller can decide block by block and forget the pairs, and memory stays bounded however many pairs there are.
-Not here: the feature, and what the pairs decide (``espalier.core.dedup.near.groups``).
 """
 
 from __future__ import annotations
@@ -26,14 +25,7 @@ RECALL_SAMPLE = 1024
 
 @dataclass(frozen=True)
 class Block:
-    """All pairs whose later row is one of ``start .. stop - 1``.
-
-    Attributes
-    ----------
-    start, stop : int
-    pairs : Pairs
-        Not sorted; ``i < j`` and ``start <= j < stop``.
-    """
+    """All pairs whose later row is one of ``start .. stop - 1``: ``i < j`` and ``start <= j < stop``, not sorted."""
 
     start: int
     stop: int
@@ -42,19 +34,11 @@ class Block:
 
 @dataclass
 class SearchReport:
-    """What a search did; filled while its blocks are consumed.
+    """What a search did, ``exact`` or by ``index``; filled while its blocks are consumed.
 
-    Attributes
-    ----------
-    method : str
-        ``exact`` or ``index``.
-    comparisons : int
-        Inner products computed between rows (mirrored ones count too).
-    recall : float
-        Share of the true pairs that were found, measured on a sample of rows against brute force; 1 when exact,
-        NaN when the sample has no pair.
-    recall_pairs : int
-        The number of true pairs in that sample; 0 when exact.
+    ``comparisons`` are inner products between rows, mirrored ones too. ``recall`` is the share of the true pairs that
+    were found, measured on a sample of rows against brute force; 1 when exact, NaN when the sample has no pair.
+    ``recall_pairs`` is the number of true pairs in that sample; 0 when exact.
     """
 
     method: str = "exact"
@@ -89,38 +73,14 @@ def pair_blocks(
     report: SearchReport | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Block]:
-    """Find all pairs of rows whose similarity, their inner product, is above ``floor``, by blocks of the later row.
+    """Find all pairs of rows whose inner product is above ``floor``: blocks of later rows, ascending, ``first`` to n.
 
-    Parameters
-    ----------
-    features : ndarray of shape (n, d), float32
-        From ``gradient_features``; the products of such rows are exact, so the result has no noise.
-    floor : float
-        Pairs above it are given.
-    first : int, default 0
-        Rows before ``first`` are known: they are compared with later rows, not with one another.
-    flips : bool, default False
-        Take the greater of the similarities to the row and to its mirror image.
-    cosine : bool, default False
-        Divide the products by the norms of the rows (see ``Comparer``).
-    method : {"auto", "exact", "index"}
-        ``auto`` is exact up to ``EXACT_LIMIT`` rows, or when the work is no more than that of so many rows.
-    rng : numpy.random.Generator
-        Used by the index only (centres, recall sample).
-    report : SearchReport, optional
-        Filled with what was done.
-    progress : callable, optional
-        Called with the number of rows just finished.
-
-    Yields
-    ------
-    Block
-        In ascending order, covering rows ``first`` to ``n``.
-
-    Raises
-    ------
-    ValueError
-        For an unknown method.
+    The products of rows from ``gradient_features`` are exact, so the result has no noise. Rows before ``first`` are
+    known: they are compared with later rows, not with one another. ``flips``: take the greater of the similarities to
+    the row and to its mirror image. ``cosine``: see ``Comparer``. ``method`` is exact, index or auto: exact up to
+    ``EXACT_LIMIT`` rows, or when the work is no more than that of so many rows. The index draws centres and a recall
+    sample with ``rng``; ``report`` is filled with what was done, ``progress`` called with the number of rows just
+    finished.
     """
     if method not in ("auto", "exact", "index"):
         raise ValueError(f"unknown method {method!r}: auto, exact, index")

@@ -1,8 +1,8 @@
 """Which images may be one picture that was saved again without loss, so that only these need decoding in full.
 
-Equal pixels give equal grids when both files are decoded alike, so equal grid and size make a candidate. A decoder
-that reads one format at reduced scale (JPEG) gives a slightly other grid than the whole picture saved in another
-format: there a pair of equal size, found as near duplicates, is a candidate. Not here: decoding, the verdict.
+Equal pixels give equal grids when both files are decoded alike, so equal grid and size make a candidate. A decoder that
+reads one format at reduced scale (JPEG) gives a slightly other grid than the whole picture saved in another format:
+there a pair of equal size, found as near duplicates, is a candidate.
 """
 
 from __future__ import annotations
@@ -16,22 +16,10 @@ ALIKE = 0.9  # photos read at reduced scale and in full: 0.976 or more; uniform 
 
 
 def equal_grid_rows(codes: np.ndarray, grids: np.ndarray, shapes: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Find rows that share grid and size with a row of other bytes.
+    """Find rows that share grid and size with a row of other bytes: int64, ascending; of equal bytes only the first.
 
-    Parameters
-    ----------
-    codes : ndarray of shape (n,)
-        Equal for equal files.
-    grids : ndarray of shape (n, 243), uint16
-    shapes : ndarray of shape (n, 2), int64
-        Width and height as displayed; 0 for rows without a picture, which are passed over.
-    known : ndarray of shape (n,), bool
-        Rows of an earlier run: groups of such rows alone are passed over.
-
-    Returns
-    -------
-    ndarray of shape (m,), int64
-        Ascending; of rows with equal bytes only the first.
+    ``shapes``, (n, 2) int64, are width and height as displayed; 0 for rows without a picture, which are passed over, as
+    are groups of ``known`` rows, of an earlier run, alone.
     """
     n = len(codes)
     if not n:
@@ -53,16 +41,7 @@ def equal_grid_rows(codes: np.ndarray, grids: np.ndarray, shapes: np.ndarray, kn
 def other_format_rows(duplicates: Duplicates, grids: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     """Find near duplicates that may be their representative in another format.
 
-    Parameters
-    ----------
-    duplicates : Duplicates
-    grids : ndarray of shape (n, 243), uint16
-    shapes : ndarray of shape (n, 2), int64
-
-    Returns
-    -------
-    ndarray of shape (m,), int64
-        Rows as large as the row that they copy, more similar to it than 0.9, of another grid; ascending.
+    Rows as large as the row that they copy, more similar to it than 0.9, of another grid; ascending.
     """
     rows = np.flatnonzero(
         (duplicates.stage == "near") & ~duplicates.mirrored & ~duplicates.chained & (duplicates.similarity > ALIKE)

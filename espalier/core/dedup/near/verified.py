@@ -15,13 +15,20 @@ import numpy as np
 from espalier.core.dedup.copies import Found, Verified, auto_threshold, find_copies
 from espalier.core.dedup.copies.affine import identity
 from espalier.core.dedup.copies.candidates import Candidates
-from espalier.core.dedup.near.border import BORDER_BELOW, BORDER_PAIRS, Border
 from espalier.core.dedup.near.copy_pairs import CopyPairs, equal_rows, joined_pairs, rows_of_nodes
-from espalier.core.dedup.near.duplicates import Duplicates, checked_threshold, searched, spread
+from espalier.core.dedup.near.duplicates import (
+    BORDER_BELOW,
+    BORDER_PAIRS,
+    Border,
+    Duplicates,
+    checked_threshold,
+    searched,
+    spread,
+)
 from espalier.core.dedup.near.features import CELLS, DIMENSION, gradient_features
+from espalier.core.dedup.near.features import auto_threshold as grid_threshold
 from espalier.core.dedup.near.groups import Fates, settle
 from espalier.core.dedup.near.neighbours import Block, SearchReport, pair_blocks
-from espalier.core.dedup.near.threshold import auto_threshold as grid_threshold
 from espalier.core.dedup.pairs import Pairs
 from espalier.core.linalg import pair_dots
 from espalier.core.rng import generator

@@ -9,13 +9,15 @@ can be found, every similar pair inside a cluster is found whatever the cluster'
 from __future__ import annotations
 
 from espalier.core.dedup.semantic.direct import resolve_directly
-from espalier.core.dedup.semantic.resolve import RANKS, RULES, SemanticDuplicates, rank_positions, resolve
+from espalier.core.dedup.semantic.resolve import (
+    SemanticDuplicates,
+    eps_for_share,
+    rank_positions,
+    resolve,
+)
 from espalier.core.dedup.semantic.search import SimilarPairs, TooManyPairs, similar_pairs
-from espalier.core.dedup.semantic.share import eps_for_share
 
 __all__ = [
-    "RANKS",
-    "RULES",
     "SemanticDuplicates",
     "SimilarPairs",
     "TooManyPairs",

@@ -29,7 +29,7 @@ def resolve_directly(
     drop: np.ndarray | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SemanticDuplicates:
-    """Decide under ``keep_one`` without storing pairs.
+    """Decide under ``keep_one`` without storing pairs: what ``resolve`` gives with the pairs at ``n_probe=1``.
 
     Parameters
     ----------
@@ -38,21 +38,9 @@ def resolve_directly(
     assignment : ndarray of shape (n,), int
         Cluster of each row.
     position, eps, immune, drop
-        As for :func:`espalier.core.dedup.semantic.resolve`; eps above 0.
+        As for :func:`espalier.core.dedup.semantic.resolve`; eps in (0, 2).
     progress : callable, optional
         Called with numbers of rows that add up to n.
-
-    Returns
-    -------
-    SemanticDuplicates
-        The same as that of ``resolve`` with the pairs of ``similar_pairs`` at ``n_probe=1``.
-
-    Raises
-    ------
-    UsageError
-        When eps is not in (0, 2).
-    EspalierError
-        When rows are not of unit norm.
     """
     check_search(1 - eps, 1, None, len(vectors), len(assignment))
     rows = as_unit_rows(vectors)

@@ -1,4 +1,7 @@
-"""From similar pairs to verdicts: the order in which samples are looked at, who stays, and whose duplicate it is."""
+"""From similar pairs to verdicts: the order in which samples are looked at, who stays, and whose duplicate it is.
+
+Also the ``eps`` that keeps a wanted share, sought among the stored pairs without a new comparison.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ import numpy as np
 
 from espalier.core.dedup.pairs import best_partner, keep_greedily
 from espalier.core.dedup.semantic.search import SimilarPairs
-from espalier.core.errors import UsageError
+from espalier.core.errors import EspalierError, UsageError
 
 RULES = ("keep_one", "paper")
-RANKS = ("hard", "easy", "random")
+ORDERS = ("hard", "easy", "random")
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,6 @@ def resolve(
         Rows that stay (protected subsets, kept by hand). They rank before all others.
     drop : ndarray of shape (n,), bool, optional
         Rows dropped by hand. They drop no other row.
-
-    Returns
-    -------
-    SemanticDuplicates
 
     Raises
     ------
@@ -129,36 +128,81 @@ def _ends(via: np.ndarray) -> np.ndarray:
         end = further
 
 
-def rank_positions(distance: np.ndarray, rank: str = "hard", *, rng: np.random.Generator) -> np.ndarray:
-    """Rank all rows; inside each cluster and across clusters the same order holds.
+def rank_positions(distance: np.ndarray, which_to_keep: str = "hard", *, rng: np.random.Generator) -> np.ndarray:
+    """Rank all rows, 0 first; inside each cluster and across clusters the same order holds: (n,) int64.
 
-    Parameters
-    ----------
-    distance : ndarray of shape (n,), float32
-        Cosine distance of each row to its own centroid.
-    rank : {"hard", "easy", "random"}
-        Hard: far from the centroid first (the paper's choice); easy: near first.
-    rng : numpy.random.Generator
-        Used by ``random`` only.
-
-    Returns
-    -------
-    ndarray of shape (n,), int64
-        Position of each row, 0 first. Distances equal to six digits tie and end on the row.
-
-    Raises
-    ------
-    UsageError
-        For an unknown rank.
+    By ``distance``, (n,) float32, the cosine distance of each row to its own centroid: ``hard``, far first (the paper's
+    choice), or ``easy``, near first. Distances equal to six digits tie and end on the row. Only ``random`` uses
+    ``rng``.
     """
     n = len(distance)
-    if rank == "random":
+    if which_to_keep == "random":
         order = rng.permutation(n)
-    elif rank in RANKS:
+    elif which_to_keep in ORDERS:
         rounded = np.round(np.asarray(distance, dtype=np.float64), 6)
-        order = np.argsort(-rounded if rank == "hard" else rounded, kind="stable")
+        order = np.argsort(-rounded if which_to_keep == "hard" else rounded, kind="stable")
     else:
-        raise UsageError(f"There is no rank {rank!r}.", f"Use one of {', '.join(RANKS)}.")
+        raise UsageError(f"which_to_keep={which_to_keep!r} is no order.", f"Use one of {', '.join(ORDERS)}.")
     position = np.empty(n, dtype=np.int64)
     position[order] = np.arange(n)
     return position
+
+
+@dataclass(frozen=True)
+class Share:
+    """An ``eps``, how many rows it keeps, and their share of all."""
+
+    eps: float
+    kept: int
+    share: float
+
+
+def eps_for_share(
+    similar: SimilarPairs,
+    position: np.ndarray,
+    *,
+    target_share: float,
+    rule: str = "keep_one",
+    immune: np.ndarray | None = None,
+    drop: np.ndarray | None = None,
+) -> Share:
+    """Find the eps that keeps the share of all rows nearest to ``target_share``, in (0, 1].
+
+    Of equally near ones the least eps. Under ``keep_one`` the number kept can rise by a few rows as eps grows, so
+    the bisection's best is within those few rows of the very best. The other arguments are those of ``resolve``.
+
+    Raises
+    ------
+    EspalierError
+        When even the greatest eps that the stored pairs cover keeps more.
+    """
+    if not 0 < target_share <= 1:
+        raise UsageError(f"The share {target_share} is out of range.", "It is the share to keep: above 0, up to 1.")
+    n = similar.n
+    target = target_share * n
+    # Between two neighbouring similarities every eps decides alike: one candidate an interval.
+    levels = np.unique(similar.pairs.similarity.astype(np.float64))[::-1]
+    middle = (levels[:-1] + levels[1:]) / 2
+    ends = [1 - (levels[-1] + similar.floor) / 2] if len(levels) else []
+    candidates = np.concatenate([[0.0], 1 - middle, ends])
+    tried: dict[int, int] = {}
+
+    def kept(place: int) -> int:
+        if place not in tried:
+            verdict = resolve(similar, position, eps=float(candidates[place]), rule=rule, immune=immune, drop=drop)
+            tried[place] = int(verdict.kept.sum())
+        return tried[place]
+
+    low, high = 0, len(candidates) - 1
+    if kept(high) > target + 0.5:
+        least = f"{kept(high) / n:.4g}"
+        raise EspalierError(
+            f"No eps up to {1 - similar.floor:.4g} keeps a share of {target_share:g}; that one keeps {least}.",
+            "Search for similar pairs with a lower floor (a greater eps) first.",
+        )
+    while high - low > 1:
+        centre = (low + high) // 2
+        low, high = (centre, high) if kept(centre) > target else (low, centre)
+    kept(low), kept(high)
+    best = min(tried, key=lambda place: (abs(tried[place] - target), place))
+    return Share(float(candidates[best]), tried[best], tried[best] / n if n else 0.0)

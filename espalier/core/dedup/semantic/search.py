@@ -1,9 +1,8 @@
 """All similar pairs inside the clusters, and on demand across the borders of neighbouring clusters.
 
-The upper triangle of each cluster's similarity matrix is walked in tiles; the whole matrix never exists, and only the
-rows of one tile are held at a time. So a cluster bigger than a tile is split, and every part is compared with every
-other part of its cluster: splitting loses no pair. A bound (``linalg.Screen``) rules most tiles out at a quarter of the
-arithmetic. Not here: clustering, ranking, verdicts.
+The upper triangle of each cluster's similarity matrix is walked in tiles, and only the rows of one tile are held at a
+time. A cluster bigger than a tile is split, and all its parts are compared with each other: splitting loses no pair. A
+bound (``linalg.Screen``) rules most tiles out at a quarter of the arithmetic.
 """
 
 from __future__ import annotations
@@ -168,10 +167,6 @@ def similar_pairs(
         Find only pairs of which at least one row is fresh; those of other rows are known. All rows by default.
     progress : callable, optional
         Called with numbers of rows that add up to n.
-
-    Returns
-    -------
-    SimilarPairs
 
     Raises
     ------

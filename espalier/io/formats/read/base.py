@@ -1,7 +1,6 @@
 """What every dataset reader gives: samples in batches, and the names of the categories.
 
-What belongs here: the sample, the base of all readers, the rules that all readers share (which extensions are pictures,
-which folder names are subsets). What does not: any one format, and pixels.
+Here are also the rules that all readers share: which extensions are pictures, which folder names are subsets.
 """
 
 from abc import ABC, abstractmethod
@@ -38,22 +37,10 @@ class Objects(TypedDict):
 class Sample:
     """One sample as its dataset describes it, before anything of it is read.
 
-    Parameters
-    ----------
-    sample_id : str
-        The user's own key, exact; unique in the dataset.
-    subset : str
-        As the dataset spells it, '' when it has none.
-    uri : str
-        Where the bytes are (``espalier.io.files.blobs``); '' when there are none.
-    labels : tuple[str, ...]
-        Distinct class names, in the dataset's order of classes.
-    caption, uid : str or None
-        Text of the sample; the identifier that the dataset gives it.
-    error : str or None
-        Why there is nothing to read (not downloaded, a link that leaves the folder, an unsafe path).
-    objects : Objects or None
-        Boxes that a table, list or ``.json`` gives; what Datumaro reads has more, and keeps it to itself.
+    ``sample_id`` is the user's own key, exact and unique in the dataset; ``subset`` is spelled as the dataset does, ''
+    when it has none; ``uri`` is where the bytes are (``espalier.io.files.blobs``), '' when there are none; ``labels``
+    are distinct, in the dataset's order of classes; ``error`` tells why there is nothing to read. ``objects`` are boxes
+    that a table, list or ``.json`` gives; what Datumaro reads has more, and keeps it to itself.
     """
 
     sample_id: str
@@ -69,10 +56,7 @@ class Sample:
 class Reader(ABC):
     """Streams the samples of one dataset; made by ``espalier.io.formats.read.detect.open_reader``.
 
-    Parameters
-    ----------
-    card : Card
-        Where the data lies; its options are those of the format, ``known_options``.
+    The card's options are those of the format, ``known_options``.
     """
 
     format: str

@@ -1,8 +1,4 @@
-"""Reads boxes from a cell of a table, a row of a list or the ``.json`` of a tar.
-
-What belongs here: the forms in which Hugging Face's datasets and our own exports hold them. What does not: annotations
-of formats that Datumaro reads, which stay its own.
-"""
+"""Reads boxes from a cell of a table, a row of a list or the ``.json`` of a tar, as Hugging Face and our exports do."""
 
 import json
 import math

@@ -1,8 +1,7 @@
 """Which column of a table means what, and how a row becomes a sample.
 
-What belongs here: the usual names of columns in img2dataset, Hugging Face, LAION and DataComp tables and in
-lists that people write by hand, and the rule that a path in a table cannot leave the folder of the dataset.
-What does not: reading Parquet, Arrow, CSV or JSON.
+Here are the usual names of columns in img2dataset, Hugging Face, LAION and DataComp tables and in lists that people
+write by hand, and the rule that a path in a table cannot leave the folder of the dataset.
 """
 
 import json
@@ -18,41 +17,18 @@ from espalier.core.errors import EspalierError, UsageError
 from espalier.io.files.listing import is_url, lies_in
 from espalier.io.formats.read.base import Sample
 from espalier.io.formats.read.boxes import box_labels, boxes_of
+from espalier.io.formats.read.options import USUAL
 
-USUAL = {
-    "image": "jpg jpeg png webp image img image_bytes bytes picture".split(),
-    "path": "path file_name filename image_path filepath image_file file image img".split(),
-    "key": "key __key__ sample_id image_id id".split(),
-    "caption": "caption text captions description sentence".split(),
-    "label": "label labels class category categories cls".split(),
-    "uid": ["uid"],
-    "status": ["status"],
-    "message": ["error_message"],
-    "subset": ["subset", "split"],
-    "objects": ["objects"],
-}
-OPTIONS = {
-    **{role: f"the column that holds it, by default one of {', '.join(names)}" for role, names in USUAL.items()},
-    "root": "the folder or URL that paths are relative to, by default that of the table",
-    "label_separator": "what stands between several labels in one text, for example |",
-}
 _DONE = ("success", "ok", "")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The column of each role, '' where there is none, and how its values are understood.
+    """The column of each role, '' where there is none (``image`` holds bytes), and how its values are understood.
 
-    Parameters
-    ----------
-    image, path, key, caption, label, uid, status, message, subset, objects : str
-        Names of columns; ``image`` holds bytes.
-    root : str
-        What relative paths start from, and what no path may leave.
-    separator : str
-        Splits one text into several labels; '' leaves it whole.
-    names, box_names : tuple[str, ...]
-        Names of the classes of a column of numbers, and of the numbers in ``objects``.
+    Relative paths start from ``root``, which no path may leave. ``separator`` splits one text into several labels; ''
+    leaves it whole. ``names`` and ``box_names`` are the classes of a column of numbers, and of the numbers in
+    ``objects``.
     """
 
     image: str = ""
@@ -86,16 +62,9 @@ class Columns:
         return [name for name in names if name not in used]
 
     def sample(self, row: Mapping[str, Any], key: str, subset: str, image_uri: str) -> Sample:
-        """Make a sample of a row.
+        """Make a sample of a row (the values of :meth:`wanted`); ``key`` and ``subset`` stand in where it says none.
 
-        Parameters
-        ----------
-        row : mapping
-            Values of :meth:`wanted`.
-        key, subset : str
-            What is taken where the row does not say.
-        image_uri : str
-            Where its bytes are, '' when the table holds none.
+        ``image_uri`` is where its bytes are, '' when the table holds none.
         """
         path = _text(row.get(self.path))
         given = _text(row.get(self.key)) or (path if self.path and not self.image else "") or key
@@ -140,23 +109,10 @@ class Columns:
 
 
 def choose(schema: pa.Schema, options: Mapping[str, Any], uri: str) -> Columns:
-    """Find the column of each role, by the card's options (``OPTIONS``) and by the usual names.
+    """Find the column of each role, by the card's options (``COLUMN_OPTIONS``) and by the usual names.
 
-    Parameters
-    ----------
-    schema : pyarrow.Schema
-        The columns; its metadata may name the classes of columns of numbers.
-    options : mapping
-        The card's options.
-    uri : str
-        The table; paths are relative to its folder unless the options say otherwise.
-
-    Raises
-    ------
-    UsageError
-        When an option names a column that there is not.
-    EspalierError
-        When no column holds pictures, paths or texts.
+    The schema's metadata may name the classes of columns of numbers. Paths are relative to the folder of the table,
+    ``uri``, unless the options say otherwise.
     """
     names, classes = _column_kinds(schema), _class_names(schema)
     chosen = {role: _column(role, names, options, uri) for role in USUAL}

@@ -1,15 +1,13 @@
 """Reads the formats that Datumaro imports: COCO, VOC, YOLO, CVAT, Open Images and some eighty more.
 
-Datumaro parses the annotations and holds them in memory; the pictures stay where they are and are not opened
-here. A sample's labels are the classes of all its annotations (labels, boxes, masks, polygons, points), its
-caption joins the captions by newlines. The id is the item's own; when two subsets share an id, as YOLO's
-often do, all ids of the dataset get their subset before them (``train/1``). Items come sorted by subset and
-id, whatever order the importer has.
+Datumaro parses the annotations and holds them in memory; the pictures stay where they are and are not opened here. A
+sample's labels are the classes of all its annotations (labels, boxes, masks, polygons, points), its caption joins the
+captions by newlines. The id is the item's own; when two subsets share an id, as YOLO's often do, all ids of the dataset
+get their subset before them (``train/1``). Items come sorted by subset and id, whatever order the importer has.
 
-An item that its importer cannot read, or that has an annotation it cannot read, is an error row, not the end
-of the import. A picture outside the dataset's folder is refused. The few formats that keep pictures as
-numbers (CIFAR, MNIST) get their pixels as PNG in a ``data:`` uri. What does not belong here: finding out the
-format (``espalier.io.formats.read.detect``), and writing.
+An item that its importer cannot read, or that has an annotation it cannot read, is an error row, not the end of the
+import. A picture outside the dataset's folder is refused. The few formats that keep pictures as numbers (CIFAR, MNIST)
+get their pixels as PNG in a ``data:`` uri.
 """
 
 import base64
@@ -40,21 +38,9 @@ MAX_INLINE = 64 << 10
 
 
 class DatumaroReader(Reader):
-    """Streams the items of a dataset that Datumaro imports.
+    """Streams the items of a local dataset that Datumaro imports; the card's options are passed to its importer.
 
-    Parameters
-    ----------
-    card : Card
-        ``uri`` is the local folder; the options are passed to Datumaro's importer.
-    format_name : str
-        Datumaro's name of the format.
-
-    Raises
-    ------
-    UsageError
-        For a format that is a pickle when the card does not trust it.
-    EspalierError
-        When Datumaro is not installed, or the data is not local.
+    A format that is a pickle is refused when the card does not trust it.
     """
 
     def __init__(self, card: Card, format_name: str) -> None:
@@ -117,13 +103,7 @@ class _Faults:
 
 @cache
 def environment() -> "Environment":
-    """Return Datumaro's environment.
-
-    Raises
-    ------
-    EspalierError
-        When Datumaro is not installed.
-    """
+    """Return Datumaro's environment; EspalierError when it is not installed."""
     try:
         from datumaro import Environment
     except ImportError as error:
@@ -143,13 +123,7 @@ def importers() -> list[str]:
 
 
 def detect(uri: str) -> list[str]:
-    """Return the formats that Datumaro takes a local folder for, sorted.
-
-    Raises
-    ------
-    EspalierError
-        When Datumaro is not installed, or fails on the folder.
-    """
+    """Return the formats that Datumaro takes a local folder for, sorted."""
     known = environment()
     try:
         return list(known.detect_dataset(uri))

@@ -1,13 +1,11 @@
 """Opens the right reader for a card: the named format, or the one that the files speak for.
 
-What belongs here: the names of the formats, and the rules that tell them apart. What does not: reading.
-
-Rules, the first that fits: a single file goes by its extension; a folder with ``dataset_dict.json`` or
-``state.json`` is a saved Hugging Face dataset; tars, then Parquet tables, are what they are when no other
-pictures lie about (those of img2dataset's ``files`` output do not count); ``metadata.csv`` or
-``metadata.jsonl`` beside pictures, or alone, is a list; pictures alone are an image folder; anything else is shown to
-Datumaro. Of its answers a general format stands for its special cases (``voc`` for ``voc_detection``), and
-image folders are read by our own reader. What is still ambiguous is refused with the candidates.
+Rules, the first that fits: a single file goes by its extension; a folder with ``dataset_dict.json`` or ``state.json``
+is a saved Hugging Face dataset; tars, then Parquet tables, are what they are when no other pictures lie about (those of
+img2dataset's ``files`` output do not count); ``metadata.csv`` or ``metadata.jsonl`` beside pictures, or alone, is a
+list; pictures alone are an image folder; anything else is shown to Datumaro. Of its answers a general format stands for
+its special cases (``voc`` for ``voc_detection``), and image folders are read by our own reader. What is still ambiguous
+is refused with the candidates.
 """
 
 import difflib
@@ -35,7 +33,7 @@ _READERS = {
     "image_folder": ("image_folder", "ImageFolder"),
     "webdataset": ("webdataset", "WebDataset"),
     "parquet": ("tables", "ParquetTables"),
-    "hf_disk": ("saved_dataset", "SavedDataset"),
+    "hf_disk": ("tables", "SavedDataset"),
     "list": ("lists", "ListFile"),
 }  # modules are loaded when they are needed
 _ALIASES = {
@@ -56,13 +54,7 @@ def known_formats() -> list[str]:
 
 
 def check_format(name: str) -> str:
-    """Return the reader's own name of a format.
-
-    Raises
-    ------
-    UsageError
-        For an unknown name, with the nearest known ones.
-    """
+    """Return the reader's own name of a format; an unknown one is refused with the nearest known ones."""
     canonical = _ALIASES.get(name, name)
     if canonical in _READERS:
         return canonical
@@ -80,12 +72,7 @@ def check_format(name: str) -> str:
 def open_reader(card: Card) -> Reader:
     """Open the reader of a card, by its format or by what its files look like.
 
-    Raises
-    ------
-    UsageError
-        For an unknown format or option, or files that several formats claim (the candidates are listed).
-    EspalierError
-        When there is nothing to read.
+    Files that several formats claim are a UsageError that lists the candidates.
     """
     name = check_format(card.format) if card.format else detect_format(card.uri)
     if name in _READERS:

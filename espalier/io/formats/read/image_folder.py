@@ -21,9 +21,9 @@ from itertools import takewhile
 from espalier.core.errors import EspalierError, UsageError
 from espalier.io.files.listing import Entry, folders, is_pattern, walk
 from espalier.io.formats.read.base import IMAGE_EXTENSIONS, SUBSET_NAMES, Reader, Sample, suffix
+from espalier.io.formats.read.options import FOLDER_OPTIONS
 from espalier.io.landing.cards import Card
 
-OPTIONS = {"subsets": "names of the first-level folders that are subsets ([] when all of them are classes)"}
 _CONTAINERS = frozenset("images image imgs img jpegimages pictures photos data".split())
 
 
@@ -31,7 +31,7 @@ class ImageFolder(Reader):
     """Streams the pictures of a folder, local or remote; the option ``subsets`` overrides the rule for subsets."""
 
     format = "image_folder"
-    known_options = OPTIONS
+    known_options = FOLDER_OPTIONS
 
     def __init__(self, card: Card) -> None:
         super().__init__(card)

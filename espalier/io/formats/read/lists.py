@@ -1,7 +1,7 @@
 """Reads lists: a CSV, TSV or JSONL with a row a sample, of paths, labels and captions, or of texts only.
 
-A path is relative to the list's folder (or the option ``root``) and cannot leave it. The id is the key
-column, or the path as it is written, or, for texts, the row's number in nine digits. Which column means what:
+A path is relative to the list's folder (or the option ``root``) and cannot leave it. The id is the key column, or the
+path as it is written, or, for texts, the row's number in nine digits. Which column means what:
 ``espalier.io.formats.read.columns``, decided on the first row. A folder of pictures with a ``metadata.csv`` or
 ``metadata.jsonl`` in it or in its subset folders, as Hugging Face has them, is read by these; ids then begin with the
 folder. A line that cannot be parsed is an error row under its number.

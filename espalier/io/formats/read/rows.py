@@ -1,8 +1,4 @@
-"""What readers of lists, tables and saved datasets share: files of rows, of which each is a sample.
-
-What belongs here: the files, their columns, and the keys of rows without one of their own. What does not: opening any
-one kind of file, and which column means what (``espalier.io.formats.read.columns``).
-"""
+"""What readers of lists, tables and saved datasets share: files of rows, of which each is a sample, and their keys."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +9,8 @@ import pyarrow as pa
 
 from espalier.io.files.blobs import cell_uri
 from espalier.io.formats.read.base import Reader, Sample
-from espalier.io.formats.read.columns import OPTIONS, Columns, choose
+from espalier.io.formats.read.columns import Columns, choose
+from espalier.io.formats.read.options import COLUMN_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class RowFile:
 class RowReader(Reader):
     """Streams the rows of one file after another; the card's options name columns."""
 
-    known_options = OPTIONS
+    known_options = COLUMN_OPTIONS
 
     @abstractmethod
     def files(self) -> Iterator[RowFile]:

@@ -1,9 +1,8 @@
 """Walks the headers of an uncompressed tar and says where each member's bytes lie, without extracting any.
 
-Python's tarfile keeps a list of all members and makes an object of each; this reads USTAR, GNU (long names,
-base-256 sizes) and pax headers straight from the file, in flat memory. Only regular files are of use here:
-anything else is passed on with its kind, for the caller to refuse. What does not belong here: what a member
-means.
+Python's tarfile keeps a list of all members and makes an object of each; this reads USTAR, GNU (long names, base-256
+sizes) and pax headers straight from the file, in flat memory. Only regular files are of use here: anything else is
+passed on with its kind, for the caller to refuse.
 """
 
 from collections.abc import Iterator
@@ -23,17 +22,7 @@ class BadTar(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of a tar.
-
-    Parameters
-    ----------
-    name : str
-        As written, POSIX separators.
-    offset, size : int
-        First byte of the content, and how many.
-    kind : str
-        '' for a regular file, else what it is ("a link").
-    """
+    """One member of a tar; ``kind`` is '' for a regular file, else what it is ("a link")."""
 
     name: str
     offset: int
@@ -42,19 +31,10 @@ class Member:
 
 
 def members(file: BinaryIO, size: int) -> Iterator[Member]:
-    """Yield the members of a tar in their order; folders are passed over.
+    """Yield the members of a seekable tar of ``size`` bytes in their order; folders are passed over.
 
-    Parameters
-    ----------
-    file : binary file
-        Seekable. The caller may read from it between members.
-    size : int
-        Bytes of the file; content that a header promises beyond them is an error.
-
-    Raises
-    ------
-    BadTar
-        When a header is damaged, or the file ends inside a member.
+    The caller may read from the file between members. BadTar when a header is damaged, or the file ends inside a
+    member.
     """
     position = 0
     long_name, pax, common = "", {}, {}  # type: str, dict[str, str], dict[str, str]

@@ -1,15 +1,14 @@
 """Reads WebDataset tars, sharded or not, by streaming their headers; a picture's place is kept, not its bytes.
 
-A sample is a run of members that share a key, as the webdataset package forms them: the key is the member's
-name up to the first dot after its last slash, the rest is the field (``.jpg``, ``.txt``, ``.json``,
-``.cls``). ``.txt`` is the caption, ``.cls`` the class, ``.json`` may hold ``caption``, ``label`` (one or a list) and
-``uid`` where those are missing, and boxes as ``objects``. A file ``classnames.txt`` or ``classes.txt`` beside the
-shards names the classes of numbers.
+A sample is a run of members that share a key, as the webdataset package forms them: the key is the member's name up to
+the first dot after its last slash, the rest is the field (``.jpg``, ``.txt``, ``.json``, ``.cls``). ``.txt`` is the
+caption, ``.cls`` the class, ``.json`` may hold ``caption``, ``label`` (one or a list) and ``uid`` where those are
+missing, and boxes as ``objects``. A file ``classnames.txt`` or ``classes.txt`` beside the shards names the classes of
+numbers.
 
-A shard belongs to the subset that its folder or its name says (``train/00000.tar``,
-``imagenet-val-0001.tar``). Members that climb out (``../``), absolute ones, links and devices become error
-rows; a shard that is damaged becomes one under the shard's name, after the samples before the damage. What
-does not belong here: the headers of a tar (``espalier.io.formats.read.tar_members``).
+A shard belongs to the subset that its folder or its name says (``train/00000.tar``, ``imagenet-val-0001.tar``). Members
+that climb out (``../``), absolute ones, links and devices become error rows; a shard that is damaged becomes one under
+the shard's name, after the samples before the damage.
 """
 
 import json
@@ -24,13 +23,10 @@ from espalier.io.files.blobs import read_bytes
 from espalier.io.files.listing import Entry, is_pattern, is_url, local_path, open_binary, walk
 from espalier.io.formats.read.base import IMAGE_EXTENSIONS, SUBSET_NAMES, Reader, Sample
 from espalier.io.formats.read.boxes import box_labels, boxes_of
+from espalier.io.formats.read.options import TAR_OPTIONS
 from espalier.io.formats.read.tar_members import BadTar, Member, members
 from espalier.io.landing.cards import Card
 
-OPTIONS = {
-    "image": "the field that holds the picture, for example jpg or left.png",
-    "shard_in_key": "true puts the shard's path before each key, for shards that number their samples alike",
-}
 CLASS_FILES = ("classnames.txt", "classes.txt")
 _LIMITS = {"txt": 1 << 20, "cls": 1 << 20, "json": 16 << 20}
 _TOKEN = re.compile(r"[a-z]+")
@@ -43,7 +39,7 @@ class WebDataset(Reader):
 
     format = "webdataset"
     holds = "tar with a sample"
-    known_options = OPTIONS
+    known_options = TAR_OPTIONS
     has_boxes = True
 
     def __init__(self, card: Card) -> None:

@@ -1,7 +1,6 @@
 """What every writer of a subset is given and gives back, and how a picture gets into the new folder.
 
-What belongs here: the subset, the protocol, paths that cannot leave the folder, copying and linking. What does not:
-any one format, and how the folder replaces another (``espalier.io.formats.write.place``).
+Here are the subset, the protocol, paths that cannot leave the folder, copying and linking.
 """
 
 import errno
@@ -24,20 +23,10 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Subset:
-    """What is written out.
+    """What is written out: the kept ``rows`` in order of sample_id, from a reader of the format ``source``.
 
-    Attributes
-    ----------
-    card : Card
-        Of the dataset.
-    source : str
-        The name of its reader's format.
-    rows : pyarrow.Table
-        The kept samples in order of sample_id: sample_id, subset, uri, labels, caption, uid (may be missing).
-    shard_size : int
-        Samples of a full shard, for formats that have shards.
-    categories : tuple[str, ...]
-        The classes in the dataset's order; () where nobody looked them up.
+    The columns are sample_id, subset, uri, labels, caption and maybe uid. ``shard_size`` is for formats that have
+    shards; ``categories`` are the classes in the dataset's order, () where nobody looked them up.
     """
 
     card: Card
@@ -53,14 +42,9 @@ class Subset:
 
 @dataclass(frozen=True)
 class Written:
-    """What a writer did.
+    """What a writer did: the file of each sample below the folder ('' where it has none of its own), and ``notes``.
 
-    Attributes
-    ----------
-    files : dict[str, str]
-        The file of each sample below the folder, '' where it has none of its own.
-    notes : tuple[str, ...]
-        What the format could not hold, or holds otherwise, a sentence each.
+    The notes tell what the format could not hold, or holds otherwise, a sentence each.
     """
 
     files: dict[str, str]
@@ -71,24 +55,12 @@ class Writer(Protocol):
     """Writes a subset into an empty folder."""
 
     def __call__(self, subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
-        """Write it and say where each sample is.
-
-        Raises
-        ------
-        EspalierError
-            When something of the source cannot be read any more, or it cannot be written this way.
-        """
+        """Write it and say where each sample is."""
         ...
 
 
 def inside(folder: Path, relative: str) -> Path:
-    """Return the path of ``relative`` in ``folder``, its folders made.
-
-    Raises
-    ------
-    EspalierError
-        When it is absolute or climbs out.
-    """
+    """Return the path of ``relative`` in ``folder``, its folders made; one that climbs out is refused."""
     parts = relative.split("/")
     if "\0" in relative or any(part in ("", ".", "..") for part in parts):
         raise EspalierError(f"The name {relative!r} does not stay in the export's folder.", "Rename that sample.")
@@ -98,27 +70,21 @@ def inside(folder: Path, relative: str) -> Path:
 
 
 def fresh(folder: Path, relative: str) -> Path:
-    """Return :func:`inside` for a file that is not there yet.
-
-    Raises
-    ------
-    EspalierError
-        When it is: two samples or subsets have names that are one on a disk.
-    """
+    """Return :func:`inside` for a file that must not be there yet: names of two samples may be one on a disk."""
     path = inside(folder, relative)
     if path.exists():
         raise EspalierError(f"Two samples or subsets want the file {relative}.", "Rename one of them.")
     return path
 
 
-def put_file(uri: str, path: Path, *, link: bool) -> None:
-    """Put the bytes behind ``uri`` at ``path``: copied with their time, or as a hard link.
+def refuse_link(link: bool, what: str) -> None:
+    """Refuse ``--link`` for a format that packs its pictures."""
+    if link:
+        raise EspalierError(f"Pictures inside {what} cannot be linked.", "Use --copy.")
 
-    Raises
-    ------
-    EspalierError
-        When they cannot be read or linked; says which file.
-    """
+
+def put_file(uri: str, path: Path, *, link: bool) -> None:
+    """Put the bytes behind ``uri`` at ``path``: copied with their time, or as a hard link."""
     local = not is_url(uri) and uri.startswith("/")
     try:
         if link:

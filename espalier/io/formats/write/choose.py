@@ -1,7 +1,4 @@
-"""Finds the writer of a format, before anything is written.
-
-What belongs here: which formats can be written from which, and the words of refusal. What does not: writing.
-"""
+"""Finds the writer of a format, before anything is written: which can be written from which, and the refusals."""
 
 import difflib
 import importlib
@@ -16,13 +13,13 @@ _OWN = {
     "webdataset": "webdataset.write_webdataset",
     "parquet": "tables.write_parquet",
     "hf_disk": "tables.write_saved_dataset",
-    "list": "lists.write_list",
+    "list": "tables.write_list",
     "cvat": "as_it_stands.write_cvat",
     **dict.fromkeys(VOC_FORMATS, "as_it_stands.write_voc"),
 }
 _FROM_ANY = {
     "image_folder": "to_folders.fill_class_folders",
-    "webdataset": "to_webdataset.pack_webdataset",
+    "webdataset": "webdataset.pack_webdataset",
     "parquet": "to_tables.pack_parquet",
     "hf_disk": "to_tables.save_dataset",
     "csv": "to_folders.list_as_csv",
@@ -46,19 +43,9 @@ def can_link(source: str, name: str) -> bool:
 
 
 def choose_writer(source: str, asked: str = "") -> tuple[str, Writer]:
-    """Return the name of the format that is written and its writer.
+    """Return the name of the format that is written and its writer, by the reader's format and the one asked for.
 
-    Parameters
-    ----------
-    source : str
-        The reader's format.
-    asked : str
-        What the user asked for; '' for the dataset's own.
-
-    Raises
-    ------
-    UsageError
-        When that format is unknown or cannot be written; lists those that can.
+    Nothing asked is the dataset's own. A format that is unknown or cannot be written is refused with those that can.
     """
     if not asked or asked == source or (source == "image_folder" and asked in _FOLDERS):
         name = source

@@ -3,10 +3,7 @@
 A conversion writes a format that is not the source's own. It has what every source has (key, subset, labels, caption,
 uid, the picture's bytes as they are) and boxes: those of Datumaro's annotations, or the ``objects`` of tars, tables and
 lists. What gets lost is counted in a ``Losses`` and told. Packed sources are read in their own order, so that each byte
-is read once.
-
-What does not belong here: any one target (``to_webdataset``, ``to_tables``, ``to_folders``), and conversions to what
-Datumaro writes (``datumaro_writer``).
+is read once. Not here: any one target (``webdataset``, ``to_tables``, ``to_folders``, ``datumaro_writer``).
 """
 
 from collections import Counter
@@ -65,18 +62,10 @@ class Losses(Counter[str]):
 
 
 class Source:
-    """The kept samples of a subset, and what all of them together say.
+    """The kept samples of a subset, as ``rows`` in the order in which they are read, and what all of them together say.
 
-    Attributes
-    ----------
-    rows : pyarrow.Table
-        The samples in the order in which they are read.
-    objects : dict
-        Boxes by sample id; empty where there are none.
-    shapes, losses : Losses
-        Annotations of which conversions carry over the box only, and those of which they carry over nothing.
-    extra_columns : ExtraColumns
-        Those that no sample is made of.
+    ``objects`` are boxes by sample id. ``shapes`` counts annotations of which conversions carry over the box only,
+    ``losses`` those of which they carry over nothing. No sample is made of the ``extra_columns``.
     """
 
     def __init__(self, subset: Subset) -> None:
@@ -105,13 +94,7 @@ class Source:
         return (*boxes, *self.losses.notes(format_name), *left)
 
     def items(self, wanted: Callable[[str], bool] = bool) -> Iterator[Item]:
-        """Yield the samples, with the bytes of those whose uri is ``wanted``, read by threads.
-
-        Raises
-        ------
-        EspalierError
-            When the bytes of one cannot be read any more; says which.
-        """
+        """Yield the samples, with the bytes of those whose uri is ``wanted``, read by threads."""
         with ThreadPoolExecutor(_THREADS) as pool:
             for batch in self.rows.to_batches(max_chunksize=_AT_ONCE):
                 rows = batch.to_pylist()
@@ -146,13 +129,7 @@ def in_source_order(rows: pa.Table) -> pa.Table:
 
 
 def extension_of(data: bytes) -> str:
-    """Return the usual extension of a picture's bytes, without a dot, whatever its name says.
-
-    Raises
-    ------
-    EspalierError
-        When they are no picture (any more).
-    """
+    """Return the usual extension of a picture's bytes, without a dot, whatever its name says."""
     known = _magic(data)
     if known:
         return known

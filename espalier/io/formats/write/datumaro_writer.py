@@ -1,12 +1,12 @@
 """Writes the formats that Datumaro exports: COCO, VOC, YOLO, CVAT and some fifty more.
 
 A dataset that Datumaro imported is exported with the annotations that its importer gave, of the kept items only. Any
-other dataset becomes items with its labels and captions (a caption a line). Pictures keep their bytes: Datumaro
-encodes anew whatever was not a file, or has its extension in capitals; here that happens only where the format asks
-for another kind of picture. What a format cannot hold (masks in YOLO) is lost, as it is with Datumaro.
+other dataset becomes items with its labels and captions (a caption a line). Pictures keep their bytes: Datumaro encodes
+anew whatever was not a file, or has its extension in capitals; here that happens only where the format asks for another
+kind of picture. What a format cannot hold (masks in YOLO) is lost, as it is with Datumaro.
 
 Two layouts of COCO that Datumaro reads and does not write are made of the one that it writes; so is YOLO without
-subsets, which it would call ``train``. What does not belong here: reading (``read.datumaro_reader``).
+subsets, which it would call ``train``.
 """
 
 import errno

@@ -1,8 +1,7 @@
 """The columns of a table or list that nothing of a sample is made of, so that a conversion need not lose them.
 
 Tables with pictures in them are read forward in the order of their rows, a batch at a time; the rows of a list are
-looked up by id. What does not belong here: columns that a sample is made of (``read.columns``), members of
-tars, and binary columns, which stay behind.
+looked up by id. Members of tars and binary columns stay behind.
 """
 
 import math
@@ -14,8 +13,8 @@ import pyarrow as pa
 
 from espalier.io.files.cells import open_arrow, open_parquet
 from espalier.io.formats.read.base import Reader
-from espalier.io.formats.read.columns import USUAL
 from espalier.io.formats.read.lists import ListFile
+from espalier.io.formats.read.options import USUAL
 from espalier.io.formats.read.rows import RowReader
 
 _CELL = re.compile(r"(parquet|arrow):(.+)#(\d+)&[^#&]+", re.DOTALL)
@@ -25,14 +24,9 @@ _TAKEN = {name for names in USUAL.values() for name in names} | {"key", "uid", "
 
 
 class ExtraColumns:
-    """Looks up what else a source says of each sample.
+    """Looks up what else a source says of each sample: the columns ``fields``.
 
-    Attributes
-    ----------
-    fields : list[pyarrow.Field]
-        The columns that are carried over.
-    left : list[str]
-        Those that are not: binary ones, and those whose names writers use for something else.
+    Those that are ``left`` are binary, or have names that writers use for something else.
     """
 
     def __init__(self, reader: Reader, wanted: set[str], *, packed: bool) -> None:

@@ -1,29 +1,31 @@
-"""Writes tables: Parquet files and folders of Hugging Face ``datasets``, kept rows with all their columns.
+"""Writes tables and lists: kept rows of Parquet, saved Hugging Face datasets, CSV, TSV and JSONL as they stand.
 
 Rows are written out contiguously, in their order, into files of the source's names; nothing points back by an index.
-Files of which no row is kept are left out (a saved dataset keeps each split). Schema and metadata stay. Pictures that
-a Parquet table names by path, and those of img2dataset's ``files`` output with the texts beside them, come along at
-the same place below the table.
+Files of which no row is kept are left out (a saved dataset keeps each split). Schema and metadata stay. Pictures that a
+table or list names by path, and those of img2dataset's ``files`` output with the texts beside them, come along at the
+same place below it. A path in a table or list that is absolute, a URL, or climbs and comes back is rewritten to where
+the picture is in the export; every other value stays as it is.
 """
 
+import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from espalier.core.errors import EspalierError
 from espalier.io.files.cells import open_arrow, open_parquet
 from espalier.io.files.listing import is_url
 from espalier.io.formats.read.base import Sample
-from espalier.io.formats.read.saved_dataset import SavedDataset, read_json
-from espalier.io.formats.read.tables import ParquetTables
-from espalier.io.formats.write.base import Progress, Subset, Written, inside, put_file
-from espalier.io.formats.write.webdataset import refuse_link
+from espalier.io.formats.read.lists import ListFile, json_lines, open_list, separator_of
+from espalier.io.formats.read.tables import ParquetTables, SavedDataset, read_json
+from espalier.io.formats.write.base import Progress, Subset, Written, inside, put_file, refuse_link
 
 ROW_GROUP = 10_000
 _BYTES = 256 << 20
@@ -185,3 +187,56 @@ def _describe(source: Path, folder: Path, names: list[str], sizes: dict[str, tup
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write one of the JSON files of a saved dataset."""
     path.write_text(json.dumps(content, indent=2, sort_keys=True), "utf-8")
+
+
+def write_list(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
+    """Write the kept rows of every list with their pictures; see ``espalier.io.formats.write.base.Writer``."""
+    reader, left, files = ListFile(subset.card), subset.ids(), {}  # type: ListFile, set[str], dict[str, str]
+    for file in reader.files():
+        kept = first_of_each(reader.rows(file), left)
+        if not kept:
+            continue
+        target, columns = inside(folder, file.name), reader.columns_of(file)
+        paths: dict[int, str] = {}
+        if columns.path:
+            brought = bring([sample.uri for sample in kept.values()], columns.root, target.parent, link)
+            paths = dict(zip(kept, brought, strict=True))
+        with open_list(file.uri) as source, target.open("x", encoding="utf-8", newline="") as out:
+            separator = separator_of(file.uri)
+            if separator is None:
+                _copy_lines(source, out, kept.keys(), columns.path, paths)
+            else:
+                _copy_cells(source, out, separator, kept.keys(), columns.path, paths)
+        files |= {sample.sample_id: file.name for sample in kept.values()}
+        progress(len(kept))
+    return Written(files)
+
+
+def _copy_lines(source: TextIO, out: TextIO, kept: Container[int], column: str, paths: dict[int, str]) -> None:
+    """Copy the kept lines of a JSONL; a line is written anew only when its path changes."""
+    for row, line in enumerate(json_lines(source)):
+        if row not in kept:
+            continue
+        if row in paths:
+            values: dict[str, Any] = json.loads(line)
+            if not stays(str(values[column])):
+                line = json.dumps(values | {column: paths[row]}, ensure_ascii=False)
+        out.write(line.rstrip("\r\n") + "\n")
+
+
+def _copy_cells(
+    source: TextIO, out: TextIO, separator: str, kept: Container[int], column: str, paths: dict[int, str]
+) -> None:
+    """Copy the header and the kept rows of a CSV or TSV."""
+    rows = (row for row in csv.reader(source, delimiter=separator) if row)
+    writer = csv.writer(out, delimiter=separator, lineterminator="\n")
+    header = next(rows, None)
+    if header is None:
+        raise EspalierError("The list is empty now.", "Prune again.")
+    writer.writerow(header)
+    place = header.index(column) if column in header else -1
+    for number, row in enumerate(rows):
+        if number in kept:
+            if number in paths and not stays(row[place]):
+                row[place] = paths[number]
+            writer.writerow(row)

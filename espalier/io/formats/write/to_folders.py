@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,7 +20,7 @@ from espalier.core.errors import EspalierError
 from espalier.io.files.blobs import read_bytes
 from espalier.io.formats.read.base import IMAGE_EXTENSIONS, SUBSET_NAMES
 from espalier.io.formats.read.lists import ListFile
-from espalier.io.formats.write.base import Progress, Subset, Written, fresh, inside, put_file
+from espalier.io.formats.write.base import Progress, Subset, Writer, Written, fresh, inside, put_file
 from espalier.io.formats.write.convert import (
     Item,
     Losses,
@@ -31,7 +32,7 @@ from espalier.io.formats.write.convert import (
     stem_of,
 )
 from espalier.io.formats.write.extra_columns import as_json
-from espalier.io.formats.write.lists import write_list
+from espalier.io.formats.write.tables import write_list
 
 _LONGEST = 200
 
@@ -61,17 +62,8 @@ def fill_class_folders(subset: Subset, folder: Path, *, link: bool, progress: Pr
     return Written(files, (*names.notes(), *losses.notes("image_folder"), *left_behind(subset.card)))
 
 
-def list_as_csv(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
-    """Write pictures with a ``metadata.csv``; see ``espalier.io.formats.write.base.Writer``."""
-    return _listed(subset, folder, ".csv", link=link, progress=progress)
-
-
-def list_as_jsonl(subset: Subset, folder: Path, *, link: bool, progress: Progress) -> Written:
-    """Write pictures with a ``metadata.jsonl``; see ``espalier.io.formats.write.base.Writer``."""
-    return _listed(subset, folder, ".jsonl", link=link, progress=progress)
-
-
-def _listed(subset: Subset, folder: Path, extension: str, *, link: bool, progress: Progress) -> Written:
+def _listed(subset: Subset, folder: Path, *, link: bool, progress: Progress, extension: str) -> Written:
+    """Write pictures with a ``metadata.csv`` or ``metadata.jsonl``; see ``espalier.io.formats.write.base.Writer``."""
     if subset.source == "list" and all(file.uri.endswith(extension) for file in ListFile(subset.card).files()):
         return write_list(subset, folder, link=link, progress=progress)
     source, names = Source(subset), _Names()
@@ -92,6 +84,10 @@ def _listed(subset: Subset, folder: Path, extension: str, *, link: bool, progres
             files[item.sample_id] = path or place
             progress(1)
     return Written(files, (*names.notes(), *source.notes(extension[1:])))
+
+
+list_as_csv: Writer = partial(_listed, extension=".csv")
+list_as_jsonl: Writer = partial(_listed, extension=".jsonl")
 
 
 def _fields(source: Source) -> list[str]:

@@ -18,11 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from espalier.core.errors import EspalierError
-from espalier.io.formats.write.base import Progress, Subset, Written, fresh
+from espalier.io.formats.write.base import Progress, Subset, Written, fresh, refuse_link
 from espalier.io.formats.write.convert import Item, Source, extension_of, plain_name, stem_of
 from espalier.io.formats.write.extra_columns import as_json
 from espalier.io.formats.write.tables import write_json
-from espalier.io.formats.write.webdataset import refuse_link
 
 _BYTES = 64 << 20
 _ROWS = 1024

@@ -1,4 +1,4 @@
-"""The manifest folder of a pruned subset: its files are written together and appear together.
+"""The files that people and training code read: the manifest folder of a pruned subset, and reports.
 
 What is kept stands in it for people (``kept.txt``) and for training code: a trie of keys, and DataComp's array of uids;
 ``espalier.manifest`` reads them. Neither is a pickle. A uid is 128 bits. Where the dataset gives one as 32 hexadecimal
@@ -21,10 +21,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from espalier.io.atomic import put, remove, remove_leftovers, sync, temporary
+from espalier.io.atomic import Staged, put, remove, remove_leftovers, sync, temporary
 from espalier.io.warehouse.store import recipe_file
 
 ROW_GROUP = 131_072
+PLOT, RECORD = "compare.png", "compare.json"
 UID = np.dtype("u8,u8")
 _HEX = r"^[0-9a-fA-F]{32}$"
 
@@ -58,19 +59,11 @@ def manifest_folder(manifests: Path, dataset: str, recipe: str) -> Path:
 
 
 def write_manifest(link: Path, rows: pa.Table, summary: Mapping[str, Any]) -> StagedFolder:
-    """Write the files of a manifest into a fresh folder beside ``link``.
+    """Write the files of a manifest into a fresh folder beside ``link``, where it will appear.
 
-    ``manifest.parquet``, ``kept.txt``, ``kept.marisa``, ``summary.json``, and ``kept_uids.npy`` where the rows have
-    ``uid`` and ``sha256``. The bytes depend on the rows and the summary only.
-
-    Parameters
-    ----------
-    link : Path
-        Where the manifest will appear.
-    rows : pyarrow.Table
-        Every sample in order of sample_id, with a boolean column ``kept``.
-    summary : mapping
-        What ``summary.json`` says; the digest of kept.txt is added.
+    ``manifest.parquet``, ``kept.txt``, ``kept.marisa``, ``summary.json`` with the digest of kept.txt, and
+    ``kept_uids.npy`` where the rows have ``uid`` and ``sha256``. The rows are all samples in order of sample_id, with a
+    boolean column ``kept``. The bytes depend on the rows and the summary only.
     """
     import marisa_trie
 
@@ -107,17 +100,9 @@ def _write_kept(path: Path, rows: pa.Table) -> str:
 
 
 def uid_array(uid: pa.ChunkedArray, sha256: pa.ChunkedArray) -> np.ndarray:
-    """Return the distinct uids of samples, sorted.
+    """Return the distinct uids of samples, sorted: (m,) of dtype "u8,u8", high and low half.
 
-    Parameters
-    ----------
-    uid, sha256 : pyarrow.ChunkedArray of string, length n
-        The dataset's own uid (null or anything else where it gives none), and the digest of the bytes.
-
-    Returns
-    -------
-    ndarray of shape (m,), dtype "u8,u8"
-        m <= n: high and low half of each uid, in order of both.
+    A sample's own uid counts where it is 32 hexadecimal digits, else the digest of its bytes.
     """
     own = pc.fill_null(pc.match_substring_regex(uid, _HEX), False)
     digits = pc.drop_null(pc.if_else(own, uid, pc.utf8_slice_codeunits(sha256, 0, 32)))
@@ -131,3 +116,31 @@ def uid_array(uid: pa.ChunkedArray, sha256: pa.ChunkedArray) -> np.ndarray:
 
 def _halves(digits: list[str]) -> np.ndarray:
     return np.frombuffer(bytes.fromhex("".join(digits)), ">u8").astype(np.uint64).reshape(-1, 2)
+
+
+def report_files(folder: Path, summary: Mapping[str, Any], png: bytes) -> tuple[Staged, ...]:
+    """Write ``compare.png`` and ``compare.json`` for ``folder``."""
+    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    return _staged(folder, {PLOT: png, RECORD: text.encode()})
+
+
+def sheet_files(folder: Path, stage: str, sheets: Mapping[str, bytes | None]) -> tuple[Staged, ...]:
+    """Write contact sheets as ``<stage>-<sheet>.png`` for ``folder``; one that is None has nothing to show and goes."""
+    return _staged(folder, {sheet_name(stage, name): png for name, png in sheets.items()})
+
+
+def sheet_name(stage: str, sheet: str) -> str:
+    """Return the file name of a stage's contact sheet."""
+    return f"{stage}-{sheet}.png"
+
+
+def _staged(folder: Path, files: Mapping[str, bytes | None]) -> tuple[Staged, ...]:
+    folder.mkdir(parents=True, exist_ok=True)
+    staged = []
+    for name, content in files.items():
+        remove_leftovers(folder, name)
+        fresh = None if content is None else temporary(folder / name, suffix=".tmp")
+        if fresh is not None and content is not None:
+            fresh.write_bytes(content)
+        staged.append(Staged(fresh, folder / name))
+    return tuple(staged)

@@ -1,10 +1,10 @@
-"""The logistic probe: multinomial logistic regression on fixed vectors.
+"""The probes, how well labels can be told from vectors: logistic regression, and the vote of the nearest neighbours.
 
-What it minimises is scikit-learn's LogisticRegression objective with C = 1 / l2: the summed cross-entropy
-plus l2 / 2 times the squared weights, intercepts free. The way down is scipy's L-BFGS-B in coordinates in which
-Boehning's bound of the Hessian (1992, "Multinomial logistic regression algorithm", a fixed matrix made of X'X) is the
-unit matrix; that takes some 40 steps where the plain coordinates take 150.
-Products run in float32 on the vectors as they lie, blocked over samples; sums are kept in float64.
+What the former minimises is scikit-learn's LogisticRegression objective with C = 1 / l2: the summed cross-entropy plus
+l2 / 2 times the squared weights, intercepts free. The way down is scipy's L-BFGS-B in coordinates in which Boehning's
+bound of the Hessian (1992, "Multinomial logistic regression algorithm", a fixed matrix made of X'X) is the unit matrix;
+that takes some 40 steps where the plain coordinates take 150. Products run in float32 on the vectors as they lie,
+blocked over samples; sums are kept in float64. The neighbours are exact, O(n_train * n_test * dim) in BLAS.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ import numpy as np
 
 from espalier.core.errors import EspalierError
 from espalier.core.evaluate.codes import Codes, n_rows, pairs
+from espalier.core.linalg import as_unit_rows
+from espalier.core.search.cosine import Cosine
 
 _BLOCK = 16384  # samples a product
+_TESTED = 1024  # test samples whose neighbours are sought at a time
 _BOUND = 0.2  # share of 1 / n_classes taken for p (1 - p) in the first Hessian; 0.01 to 1 differ by 15 %
 
 
@@ -25,24 +28,10 @@ _BOUND = 0.2  # share of 1 / n_classes taken for p (1 - p) in the first Hessian;
 class Probe:
     """A fitted probe and how well it does.
 
-    Attributes
-    ----------
-    accuracy : float
-        Share of the labelled test samples whose predicted class is one of their labels; NaN without any.
-    loss : float
-        The minimised objective: summed cross-entropy plus l2 / 2 times the squared weights.
-    weights : ndarray of shape (dim, n_classes), float64
-        For vectors that were centred and scaled as ``center`` and ``scale`` say.
-    intercepts : ndarray of shape (n_classes,), float64
-    classes : ndarray of shape (n_classes,), int64
-        The label codes seen in training, ascending.
-    center : ndarray of shape (dim,), float64
-    scale : float
-    n_iter : int
-    converged : bool
-        Whether the mean gradient fell below ``tol``.
-    n_train, n_test : int
-        Labelled samples on either side.
+    ``accuracy`` is the share of the ``n_test`` labelled test samples whose predicted class is one of their labels (NaN
+    without any), ``loss`` the minimised objective. The weights, (dim, n_classes) float64, are for vectors that were
+    centred and scaled as ``center`` and ``scale`` say; ``classes`` are the label codes seen in training, ascending.
+    ``converged``: the mean gradient fell below ``tol``.
     """
 
     accuracy: float
@@ -229,3 +218,54 @@ def _minimise(problem: _Problem, tol: float, max_iter: int) -> tuple[np.ndarray,
     options = {"maxiter": max_iter, "ftol": 0, "gtol": 0}
     best = minimize(objective, np.zeros(shape).ravel(), method="L-BFGS-B", jac=True, callback=stop, options=options)
     return place(best.x), float(best.fun), int(best.nit), bool(steepest <= tol)
+
+
+def knn_accuracy(train_x: np.ndarray, train_y: Codes, test_x: np.ndarray, test_y: Codes, k: int = 10) -> float:
+    """Vote among the k nearest training samples of each test sample, by cosine.
+
+    Parameters
+    ----------
+    train_x, test_x : ndarray of shape (n, dim), float32
+        Unit rows (checked).
+    train_y, test_y : ndarray of shape (n,), int, or compressed rows
+        Label codes; negative means none, and such samples are left out. A neighbour with m labels gives
+        each 1 / m of its vote; a test sample is right when the winner is any of its labels.
+    k : int, default 10
+        Neighbours asked; all of them when there are fewer. Equal votes go to the class whose neighbours
+        are nearer (summed similarity), then to the lower code; equal neighbours go by row.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN when no test sample has a label.
+    """
+    if k < 1:
+        raise EspalierError(f"k is {k}.", "Ask for at least 1 neighbour.")
+    train_x, test_x = as_unit_rows(train_x, "train_x"), as_unit_rows(test_x, "test_x")
+    rows, codes = pairs(train_y)
+    if not len(rows):
+        raise EspalierError("No training sample has a label.", "A probe needs labels.")
+    labelled, position = np.unique(rows, return_inverse=True)
+    classes, targets = np.unique(codes, return_inverse=True)
+    base = train_x if len(labelled) == len(train_x) else train_x[labelled]
+    counts = np.bincount(position)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        out = np.empty(len(x), np.int64)
+        for start in range(0, len(x), _TESTED):
+            block = x[start : start + _TESTED]
+            near, distance = Cosine(base).nearest(block, min(k, len(base)))
+            several = counts[near.ravel()]
+            flat = np.repeat(starts[near.ravel()] - (np.cumsum(several) - several), several)
+            voted = targets[flat + np.arange(several.sum())]
+            cell = np.repeat(np.repeat(np.arange(len(block)), near.shape[1]), several) * len(classes) + voted
+            size = len(block) * len(classes)
+            share = np.repeat(1.0 / several, several)
+            votes = np.bincount(cell, share, size).reshape(len(block), -1).round(9)
+            close = np.bincount(cell, share * np.repeat(2.0 - distance.ravel(), several), size)
+            close = np.where(votes == votes.max(axis=1, keepdims=True), close.reshape(votes.shape), -1.0)
+            out[start : start + len(block)] = close.argmax(axis=1)
+        return classes[out]
+
+    return score(predict, test_x, test_y)[0]

@@ -1,1 +1,0 @@
-"""What a user takes away: manifest folders, keys in other forms, reports, comparisons."""
