@@ -13,7 +13,7 @@ ui: $(INSTALLED)  ## the Dagster page on http://127.0.0.1:3000
 	$(BIN)/espalier ui
 
 test: $(INSTALLED)  ## all tests but the browser's
-	$(BIN)/python -m pytest -m "not browser"
+	$(BIN)/python -m pytest -m "not browser" -n 2 --dist loadfile
 
 browser: $(INSTALLED)  ## tests that drive the page; they need Chromium
 	$(BIN)/python -m pytest -m browser
