@@ -211,9 +211,9 @@ def test_a_chain_killed_at_any_moment_damages_nothing_and_a_rerun_completes_it(t
 def test_a_first_run_killed_at_any_moment_is_completed_by_the_next(tmp_path, data, runner, undisturbed):
     """Also while Dagster makes its databases."""
     expected, seconds = undisturbed
-    rng, kills = random.Random(7), 0
+    rng, kills, homes = random.Random(7), 0, 0
     while kills < KILLS_OF_A_FRESH_ONE:
-        home = tmp_path / f"home{kills}"
+        home, homes = tmp_path / f"home{homes}", homes + 1
         data.set(0, home)
         kills += runner.killed(home, rng.uniform(0, seconds))
         after = tables(home)
